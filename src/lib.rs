@@ -1,0 +1,29 @@
+//! m365-collector: every Microsoft 365 audit record, delivered to Devo.
+
+pub mod admin;
+pub mod app;
+pub mod backoff;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod content;
+pub mod deliver;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod frame;
+pub mod http;
+pub mod ledger;
+pub mod microsoft;
+pub mod notification;
+pub mod outcomes;
+pub mod pipeline;
+pub mod reason;
+pub mod route;
+pub mod secret;
+pub mod shutdown;
+#[cfg(feature = "demo")]
+pub mod simulator;
+pub mod split;
+pub mod subscriptions;
+pub mod tls;
+pub mod webhook;

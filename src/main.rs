@@ -1,0 +1,2 @@
+//! The binary: hands the outside to the command line.
+fn main() {}

@@ -1,0 +1,91 @@
+//! What became of messages: given up, tried again, delivered.
+//!
+//! Every stage counts failures here, by a closed [`Reason`] that knows its stage (I10), so that
+//! the two numbers an operator is alerted on have one owner.
+
+use prometheus::{IntCounterVec, Opts, Registry};
+
+use crate::{
+    content::{ContentType, Tenants},
+    reason::Reason,
+};
+
+/// The counters of given-up, failed and delivered messages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    unsuccessful: IntCounterVec,
+    attempts_failed: IntCounterVec,
+    successful: IntCounterVec,
+}
+
+impl Outcomes {
+    /// Creates the series of every configured tenant at zero.
+    ///
+    /// # Errors
+    ///
+    /// When the registry already holds one of the names.
+    pub fn register(registry: &Registry, tenants: &Tenants) -> Result<Self, prometheus::Error> {
+        let outcomes = Self {
+            unsuccessful: IntCounterVec::new(
+                Opts::new(
+                    "m365_messages_unsuccessfully_processed_total",
+                    "Messages given up on: a refused notification entry, a content blob that became a dead letter or expired, a record that became a dead letter.",
+                ),
+                &["tenant", "stage", "reason"],
+            )?,
+            attempts_failed: IntCounterVec::new(
+                Opts::new(
+                    "m365_attempts_failed_total",
+                    "Attempts that failed and will be tried again.",
+                ),
+                &["tenant", "stage", "reason"],
+            )?,
+            successful: IntCounterVec::new(
+                Opts::new(
+                    "m365_messages_successfully_processed_total",
+                    "Audit records confirmed by Devo.",
+                ),
+                &["tenant", "content_type"],
+            )?,
+        };
+        registry.register(Box::new(outcomes.unsuccessful.clone()))?;
+        registry.register(Box::new(outcomes.attempts_failed.clone()))?;
+        registry.register(Box::new(outcomes.successful.clone()))?;
+        let names = tenants.iter().map(|tenant| &*tenant.name).chain([""]);
+        for (name, reason) in names.flat_map(|name| Reason::ALL.iter().map(move |r| (name, r))) {
+            let labels = [name, reason.stage().as_str(), reason.as_str()];
+            outcomes.unsuccessful.with_label_values(&labels);
+            outcomes.attempts_failed.with_label_values(&labels);
+        }
+        for tenant in tenants.iter() {
+            for content_type in &tenant.content_types {
+                outcomes
+                    .successful
+                    .with_label_values(&[&*tenant.name, content_type.as_str()]);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Counts messages that nothing more will be done about by itself. `tenant` is the configured
+    /// name, or empty where the tenant is not ours.
+    pub fn given_up(&self, tenant: &str, reason: Reason, messages: u64) {
+        let labels = [tenant, reason.stage().as_str(), reason.as_str()];
+        self.unsuccessful
+            .with_label_values(&labels)
+            .inc_by(messages);
+    }
+
+    /// Counts an attempt that will be made again.
+    pub fn attempt_failed(&self, tenant: &str, reason: Reason) {
+        let labels = [tenant, reason.stage().as_str(), reason.as_str()];
+        self.attempts_failed.with_label_values(&labels).inc();
+    }
+
+    /// Counts records confirmed by Devo.
+    pub fn delivered(&self, tenant: &str, content_type: ContentType, records: u64) {
+        self.successful
+            .with_label_values(&[tenant, content_type.as_str()])
+            .inc_by(records);
+    }
+}

@@ -1,0 +1,130 @@
+//! TLS material: the one crypto provider of the process, and certificates read from PEM.
+//!
+//! Everyone who speaks TLS takes its configuration from here, so no second provider can slip in.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+};
+
+/// A certificate chain and its key, for client or server authentication.
+#[derive(Debug)]
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// Reads a chain and a key (PKCS#1, PKCS#8 or SEC1) from PEM files.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] naming the file that cannot be read or holds nothing of the kind.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let unreadable = |source| TlsError::Pem {
+            path: key.to_owned(),
+            source,
+        };
+        Ok(Self {
+            chain: certificates(cert)?,
+            key: PrivateKeyDer::from_pem_file(key).map_err(unreadable)?,
+        })
+    }
+
+    /// The certificates, leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Takes the parts, for a server configuration.
+    pub fn into_parts(self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain, self.key)
+    }
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file holds no certificate.
+    #[error("{} holds no PEM certificate", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read as PEM.
+    #[error("cannot read {} as PEM", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: pem::Error,
+    },
+    /// The certificate and the key do not belong together, or rustls refuses one of them.
+    #[error("certificate or key refused")]
+    Refused(#[from] rustls::Error),
+}
+
+/// The crypto provider of the process. `aws-lc-rs`: the fastest AES-GCM on common servers, and the
+/// one jsonwebtoken, reqwest and rcgen can share.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Reads every certificate of a PEM file.
+///
+/// # Errors
+///
+/// [`TlsError`] when the file cannot be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unreadable)?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate {
+            path: path.to_owned(),
+        });
+    }
+    Ok(certificates)
+}
+
+/// A client configuration for TLS 1.2 and 1.3.
+///
+/// With `ca`, only its certificates are trusted (Devo's private authority); without, the system's.
+///
+/// # Errors
+///
+/// [`TlsError`] when a certificate is refused.
+pub fn client(
+    ca: Option<Vec<CertificateDer<'static>>>,
+    identity: Option<Identity>,
+) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(certificates) => {
+            for certificate in certificates {
+                roots.add(certificate)?;
+            }
+        }
+        None => {
+            // Some system stores hold certificates rustls refuses; the rest still serves.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(match identity {
+        Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    })
+}

@@ -1,0 +1,1 @@
+//! The one integration binary: the production composition root against the simulated world.
