@@ -1,1 +1,278 @@
-//! To be written.
+//! The composition root: builds every part, binds every socket, runs, and drains in order.
+//!
+//! [`App::bind`] does everything that can fail for a reason an operator can mend, and returns an
+//! app that knows its addresses before it runs. [`App::run`] ends when asked, or with an error
+//! when a part that should run for ever has ended.
+//!
+//! The drain, all of it within [`GRACE`]: not ready, but still serving, until the load balancer
+//! has noticed; stop accepting and finish requests; claim nothing more and finish steps; confirm
+//! the sessions; settle; close the ledger. If the process dies anywhere in between, the leases run
+//! out and nothing is lost.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use prometheus::Registry;
+use tokio::{sync::mpsc, time::Instant};
+use tracing::info;
+
+use crate::{
+    admin::{self, Admin},
+    clock::Clock,
+    content::Tenants,
+    deliver::{self, Outlet, Sessions},
+    ledger::{self, Ledger, Writer},
+    microsoft::{self, Client},
+    outcomes::Outcomes,
+    pipeline::{self, Pipeline},
+    route::{self, Tables},
+    shutdown::Shutdown,
+    subscriptions::{self, Subscriptions},
+    webhook::{self, Webhook},
+};
+
+mod activity;
+
+use activity::Activity;
+
+/// Everything the process needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The admin port.
+    pub admin: admin::Config,
+    /// The connection to Devo.
+    pub deliver: deliver::Config,
+    /// The durable state.
+    pub ledger: ledger::Config,
+    /// The API and its credentials.
+    pub microsoft: microsoft::Config,
+    /// Fetching and retrying.
+    pub pipeline: pipeline::Config,
+    /// Which table a record belongs to.
+    pub route: route::Config,
+    /// What Microsoft should call, and when that is checked.
+    pub subscriptions: subscriptions::Config,
+    /// Whose records are collected.
+    pub tenants: Tenants,
+    /// The public port.
+    pub webhook: webhook::Config,
+}
+
+/// A process that is built and bound, and has not begun to work.
+#[derive(Debug)]
+pub struct App {
+    admin: Admin,
+    drain_delay: Duration,
+    outlet: Outlet,
+    pipeline: Pipeline,
+    sessions: Sessions,
+    subscriptions: Subscriptions,
+    webhook: Webhook,
+    writer: Writer,
+    draining: Shutdown,
+}
+
+impl App {
+    /// Opens the ledger, reads the certificates and binds both ports.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], each variant with the file or address that is to blame.
+    pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let registry = Registry::new();
+        let tenants = config.tenants;
+        let outcomes = Outcomes::register(&registry, &tenants)?;
+        admin::register_process(&registry)?;
+        let draining = Shutdown::new();
+
+        let tables = Arc::new(Tables::try_new(config.route)?);
+        let (ledger, writer) = Ledger::open(&config.ledger).await?;
+        let (outlet, sessions) =
+            Outlet::open(config.deliver, deliver::Metrics::register(&registry)?)?;
+        let management_root = config.microsoft.management_url.clone();
+        let client = Client::new(
+            config.microsoft,
+            tenants.clone(),
+            clock.clone(),
+            microsoft::Metrics::register(&registry, &tenants)?,
+        )?;
+        let drain_delay = config.webhook.drain_delay;
+        let address = config.webhook.listen;
+        let webhook = Webhook::bind(
+            config.webhook,
+            tenants.clone(),
+            management_root,
+            ledger.clone(),
+            clock.clone(),
+            webhook::Metrics::register(&registry, &tenants)?,
+            outcomes.clone(),
+        )
+        .await
+        .map_err(|source| StartError::Bind { address, source })?;
+        let subscriptions = Subscriptions::new(
+            config.subscriptions,
+            client.clone(),
+            tenants.clone(),
+            clock.clone(),
+            subscriptions::Metrics::register(&registry, &tenants)?,
+        );
+        let pipeline = Pipeline::new(
+            config.pipeline,
+            pipeline::Parts {
+                ledger: ledger.clone(),
+                client,
+                outlet: outlet.clone(),
+                tables,
+                tenants: tenants.clone(),
+                clock: clock.clone(),
+            },
+            pipeline::Metrics::register(&registry, &tenants, outcomes)?,
+        );
+        let address = config.admin.listen;
+        let admin = Admin::bind(
+            config.admin,
+            admin::Parts {
+                registry,
+                ledger,
+                outlet: outlet.clone(),
+                observed: subscriptions.observed(),
+                tenants,
+                clock,
+                draining: draining.clone(),
+            },
+        )
+        .await
+        .map_err(|source| StartError::Bind { address, source })?;
+        Ok(Self {
+            admin,
+            drain_delay,
+            outlet,
+            pipeline,
+            sessions,
+            subscriptions,
+            webhook,
+            writer,
+            draining,
+        })
+    }
+
+    /// Where the public port listens.
+    pub fn webhook_addr(&self) -> SocketAddr {
+        self.webhook.local_addr()
+    }
+
+    /// Where the admin port listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.local_addr()
+    }
+
+    /// Works until asked to stop, then drains.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when a part ended that should run for ever.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let (report, mut ended) = mpsc::channel(1);
+        let (webhook_addr, admin_addr) = (self.webhook_addr(), self.admin_addr());
+        // From below to above: the ledger accepts before anybody announces, and the webhook
+        // answers validations before the first subscription is started.
+        let writer =
+            Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
+        let sessions =
+            Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
+        let admin = Activity::start("admin port", report.clone(), |stop| self.admin.run(stop));
+        let webhook = Activity::start("webhook", report.clone(), |stop| self.webhook.run(stop));
+        let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
+        let subscriptions =
+            Activity::start("subscriptions", report, |stop| self.subscriptions.run(stop));
+        info!(
+            webhook = %webhook_addr, admin = %admin_addr,
+            "listening for notifications on {webhook_addr}, status on http://{admin_addr}/"
+        );
+
+        let failed = tokio::select! {
+            () = shutdown.requested() => None,
+            Some(part) = ended.recv() => Some(part),
+        };
+
+        self.draining.request();
+        let grace_ends = Instant::now() + GRACE;
+        if failed.is_none() {
+            info!(
+                delay_seconds = self.drain_delay.as_secs_f64(),
+                "draining: not ready, still serving until the load balancer has noticed"
+            );
+            tokio::time::sleep(self.drain_delay.min(GRACE / 3)).await;
+        }
+        subscriptions.request_stop();
+        pipeline.request_stop();
+        webhook.end(soon(grace_ends, REQUESTS)).await;
+        let unsettled = pipeline.end(soon(grace_ends, pipeline::STEP_GRACE * 2)).await;
+        sessions.request_stop();
+        if let Some(unsettled) = unsettled {
+            unsettled.settle(soon(grace_ends, CONFIRMATIONS)).await;
+        }
+        sessions.end(soon(grace_ends, CLOSING)).await;
+        subscriptions.end(soon(grace_ends, CLOSING)).await;
+        writer.end(soon(grace_ends, CLOSING)).await;
+        admin.end(soon(grace_ends, CLOSING)).await;
+        drop(self.outlet);
+        match failed {
+            None => {
+                info!("drained");
+                Ok(())
+            }
+            Some(part) => Err(RunError { part }),
+        }
+    }
+}
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
+    /// Two parts claim one metric name.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The API client cannot be built.
+    #[error(transparent)]
+    Microsoft(#[from] microsoft::ClientError),
+    /// The connection to Devo cannot be set up.
+    #[error(transparent)]
+    Outlet(#[from] deliver::OpenError),
+    /// A table name is not one.
+    #[error(transparent)]
+    Table(#[from] route::InvalidTable),
+}
+
+/// A part that should run for ever has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the {part} ended unexpectedly; restart to recover, nothing is lost")]
+pub struct RunError {
+    part: &'static str,
+}
+
+fn soon(grace_ends: Instant, by: Duration) -> Instant {
+    grace_ends.min(Instant::now() + by)
+}
+
+/// The whole drain ends within this, as service managers commonly kill after half a minute.
+const GRACE: Duration = Duration::from_secs(28);
+
+/// Requests are small; what takes longer than this will not end well.
+const REQUESTS: Duration = Duration::from_secs(3);
+
+/// The wait for the receiver's end of stream at the very end.
+const CONFIRMATIONS: Duration = Duration::from_secs(10);
+
+/// Parts that have nothing left to do.
+const CLOSING: Duration = Duration::from_secs(3);

@@ -1,4 +1,75 @@
-//! m365-collector: every Microsoft 365 audit record, delivered to Devo.
+//! m365-collector receives Microsoft 365 audit content announcements and delivers every audit
+//! record to Devo.
+//!
+//! # The way of one announcement
+//!
+//! ```text
+//! Microsoft ──POST──▶ webhook ─┐                     ┌─▶ fetch ─▶ split ─▶ identity ─▶ route ─▶ frame ─▶ session ──TLS──▶ Devo
+//!                              ├─▶ ledger ──claim──▶ pipeline                                              │
+//!                              ┘      ▲              └───────────── settle ◀────── confirmed ◀─────────────┘
+//! ```
+//!
+//! 1. [`webhook`] authenticates the caller before it reads the body, judges each entry of the
+//!    [`notification`], hands what is ours to the [`ledger`] and answers 200 after the commit.
+//!    Recording the same [canonical](content::CanonicalId) content twice is a no-op.
+//! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per
+//!    lease. The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts
+//!    it into records, [`identity`] says whether a record is new, [`route`] reads the few fields
+//!    that choose its table, [`frame`] makes it a syslog line in a batch, and a full batch goes to
+//!    a session of [`deliver`]. A slow Devo slows the download; nothing piles up.
+//! 3. Sent is not done. A step that has sent everything gives its place free and waits for its
+//!    sessions to be confirmed: our side ended the stream, and the receiver, having read all of
+//!    it, ended its own. Only then is the lease settled.
+//! 4. A lease that is not settled runs out and is claimed again. **Restart is the recovery path**,
+//!    and there is no other.
+//!
+//! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
+//! and starts what differs. [`admin`] shows all of it. [`app`] builds the process, runs it and
+//! drains it in order.
+//!
+//! The ledger holds announcements, never records, because Microsoft keeps content for days: an
+//! outage of Devo costs rows of a few hundred bytes and no spool. What must be watched instead is
+//! the time until content expires.
+//!
+//! # The map
+//!
+//! | part | owns | may use |
+//! | --- | --- | --- |
+//! | [`content`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; the closed reasons of failure | nothing |
+//! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
+//! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
+//! | [`ledger`] | durable truth: announcements, leases, outcomes, dead letters. All SQL | the rows above |
+//! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
+//! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
+//! | [`http`] | the listener behind both ports | the same |
+//! | [`webhook`], [`pipeline`], [`subscriptions`], [`admin`] | one activity each | everything above, never each other |
+//! | [`app`] | the composition root | everything above |
+//! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |
+//! | [`config`], [`cli`], `demo` | reading the outside, showing the inside | [`app`] |
+//!
+//! A test reads the `use` lines and keeps it so. Nothing below [`webhook`] and [`admin`] knows
+//! HTTP servers; nothing but [`microsoft`] knows an API address or a token; nothing but [`deliver`]
+//! knows a connection to Devo; nothing but [`config`] and the binary reads the environment.
+//!
+//! # Invariants
+//!
+//! - **I1** 200 is sent only after the commit.
+//! - **I2** Recording known content is a no-op.
+//! - **I3** Recorded content ends in exactly one of delivered, dead, expired, with a closed reason.
+//! - **I4** A lease is settled at most once; unsettled, it becomes claimable.
+//! - **I5** Delivered means confirmed by the receiver's end of stream.
+//! - **I6** No request leaves for a host outside the configuration.
+//! - **I7** Nothing the network sends can grow memory beyond configured caps; memory does not
+//!   depend on the size of a blob.
+//! - **I8** The bytes of a record are forwarded unchanged, but for white space between tokens and
+//!   raw control characters in strings, which are escaped.
+//! - **I9** Secrets and record bodies reach no log, metric, error text or status page.
+//! - **I10** Whatever is given up on is counted in `m365_messages_unsuccessfully_processed_total`.
+//!
+//! # What is deliberately absent
+//!
+//! No spool of records, no queue in memory behind the webhook, no recovery procedure beside the
+//! lease, no retry inside a step, no parsing of records into maps, no process-wide state.
 
 pub mod admin;
 pub mod app;
@@ -12,6 +83,7 @@ pub mod deliver;
 pub mod demo;
 pub mod frame;
 pub mod http;
+pub mod identity;
 pub mod ledger;
 pub mod microsoft;
 pub mod notification;

@@ -1,1 +1,359 @@
-//! To be written.
+//! The work: claims content, runs one step per lease, waits for the receiver's word, settles.
+//!
+//! Keeps I3 to I5: every claimed lease is settled at most once, as delivered only after the
+//! receiver confirmed all of it, and otherwise retried or ended with a closed reason. A lease that
+//! is not settled, because a step panicked or the process died, runs out and is claimed again;
+//! there is no other recovery path.
+//!
+//! A step whose records are all sent gives its place free and waits among the confirmations, of
+//! which there is a bounded number. Nothing is claimed while Devo is away or for a tenant that
+//! Microsoft throttles, so what cannot move holds no place.
+//!
+//! Knows nothing of HTTP servers or of how content was announced.
+
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
+use tracing::{Instrument, error, info_span, warn};
+
+use crate::{
+    backoff::{Backoff, jitter},
+    clock::Clock,
+    content::{TenantId, Tenants},
+    deliver::Outlet,
+    frame::Framer,
+    identity::Identities,
+    ledger::{Changes, Lease, Ledger, LedgerError, Settled, Settlement},
+    microsoft::Client,
+    reason::Reason,
+    route::Tables,
+    shutdown::Shutdown,
+};
+
+mod fairness;
+mod metrics;
+mod renewal;
+mod step;
+mod tally;
+mod verdict;
+
+pub use metrics::Metrics;
+
+use fairness::Due;
+use renewal::{Held, Hold};
+use step::{Sent, Step};
+use verdict::Failure;
+
+/// How the pipeline works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Blobs in flight, all tenants together. More hides latency, and costs about a batch of
+    /// memory each.
+    pub concurrency: NonZeroUsize,
+    /// The delays between attempts at one content.
+    pub backoff: Backoff,
+    /// The largest record in bytes; a larger one becomes a dead letter of its own.
+    pub max_record: usize,
+    /// The host in the syslog header.
+    pub hostname: String,
+    /// How long a claim holds without being renewed.
+    pub lease: Duration,
+}
+
+/// What the pipeline works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where claims come from and outcomes go.
+    pub ledger: Ledger,
+    /// Where blobs come from.
+    pub client: Client,
+    /// Where records go.
+    pub outlet: Outlet,
+    /// Which table a record belongs to.
+    pub tables: Arc<Tables>,
+    /// Whose content this is.
+    pub tenants: Tenants,
+    /// Wall time.
+    pub clock: Clock,
+}
+
+/// The claim loop.
+#[derive(Debug)]
+pub struct Pipeline {
+    places: usize,
+    lease: Duration,
+    changes: Changes,
+    ids: Vec<TenantId>,
+    running: HashMap<task::Id, TenantId>,
+    steps: JoinSet<Option<Unconfirmed>>,
+    work: Work,
+    confirmations: JoinSet<()>,
+}
+
+impl Pipeline {
+    /// A pipeline that has claimed nothing yet.
+    pub fn new(config: Config, parts: Parts, metrics: Metrics) -> Self {
+        let Parts { ledger, client, outlet, tables, tenants, clock } = parts;
+        let framer = Framer::new(&config.hostname, tables.prefix());
+        let step = Step {
+            client,
+            outlet,
+            identities: Identities::default(),
+            tables,
+            framer,
+            clock,
+            max_record: config.max_record,
+        };
+        Self {
+            places: config.concurrency.get(),
+            lease: config.lease,
+            changes: ledger.changes(),
+            ids: tenants.iter().map(|tenant| tenant.id).collect(),
+            running: HashMap::new(),
+            steps: JoinSet::new(),
+            work: Work { step, ledger, held: Held::default(), backoff: config.backoff, metrics },
+            confirmations: JoinSet::new(),
+        }
+    }
+
+    /// Works until asked to stop, then finishes the running steps, up to [`STEP_GRACE`]. What is
+    /// then still unconfirmed is handed back to be waited for.
+    pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
+        let mut renewing = JoinSet::new();
+        renewing.spawn(self.work.held.clone().renew(
+            self.work.ledger.clone(),
+            self.work.step.clock.clone(),
+            self.lease,
+        ));
+        while !shutdown.is_requested() {
+            let claimed = self.claim().await;
+            // What was found full or failing is looked at again after a while; everything else
+            // that could make work possible wakes the loop at once.
+            let pause = tokio::time::sleep(if claimed { Duration::ZERO } else { POLL });
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = pause => {}
+                () = self.changes.wait() => {}
+                Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
+                Some(ended) = self.confirmations.join_next() => report_panic(ended),
+            }
+            while let Some(ended) = self.steps.try_join_next_with_id() {
+                self.step_ended(ended);
+            }
+            while let Some(ended) = self.confirmations.try_join_next() {
+                report_panic(ended);
+            }
+        }
+        self.finish_steps().await;
+        Unsettled { confirmations: self.confirmations, renewing }
+    }
+
+    /// Claims as much as there is room for. Returns whether anything was claimed.
+    async fn claim(&mut self) -> bool {
+        let free = self.places.saturating_sub(self.steps.len());
+        // A claim is a commit: a few places at a time cost no more than one.
+        if free == 0
+            || free * 4 < self.places
+            || self.confirmations.len() >= MAX_UNCONFIRMED
+            || !self.work.step.outlet.is_ready()
+        {
+            return false;
+        }
+        let now = self.work.step.clock.now();
+        let due = match self.work.ledger.tenants_due(&self.ids, now).await {
+            Ok(due) => due,
+            Err(error) => {
+                warn!(error = %error, "cannot look for due content");
+                return false;
+            }
+        };
+        let due: Vec<_> = due
+            .into_iter()
+            .map(|tenant| Due {
+                tenant,
+                running: self.running.values().filter(|running| **running == tenant).count(),
+                room: self.work.step.client.room(tenant),
+            })
+            .collect();
+        let most = fairness::most(self.places, self.ids.len());
+        let mut claimed = false;
+        for (tenant, limit) in fairness::shares(free, most, &due) {
+            match self.work.ledger.claim(tenant, limit, now).await {
+                Ok(leases) => {
+                    claimed |= !leases.is_empty();
+                    for lease in leases {
+                        self.start(lease);
+                    }
+                }
+                Err(error) => warn!(error = %error, "cannot claim content"),
+            }
+        }
+        claimed
+    }
+
+    fn start(&mut self, lease: Lease) {
+        let tenant = lease.announcement.tenant;
+        let span = info_span!(
+            "content",
+            content.id = %lease.announcement.id,
+            content.r#type = %lease.announcement.content_type,
+            attempt = lease.attempts + 1,
+        );
+        let hold = self.work.held.hold(lease.key);
+        let step = self.steps.spawn(self.work.clone().step(lease, hold).instrument(span));
+        self.running.insert(step.id(), tenant);
+    }
+
+    fn step_ended(&mut self, ended: Result<(task::Id, Option<Unconfirmed>), JoinError>) {
+        let (id, unconfirmed) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                error!(error = %error, "a step panicked, its lease will run out");
+                (error.id(), None)
+            }
+        };
+        self.running.remove(&id);
+        if let Some(unconfirmed) = unconfirmed {
+            self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
+        }
+    }
+
+    async fn finish_steps(&mut self) {
+        let deadline = Instant::now() + STEP_GRACE;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.steps.join_next_with_id()).await
+        {
+            self.step_ended(ended);
+        }
+        // Steps that did not finish are cut here; their leases run out.
+        self.steps.shutdown().await;
+    }
+}
+
+/// Content that was sent and waits for the receiver's word after the pipeline has stopped.
+#[derive(Debug)]
+pub struct Unsettled {
+    confirmations: JoinSet<()>,
+    renewing: JoinSet<()>,
+}
+
+impl Unsettled {
+    /// Waits until everything is confirmed and settled, or the deadline. What is left is sent
+    /// again after its lease.
+    pub async fn settle(mut self, deadline: Instant) {
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(deadline, self.confirmations.join_next()).await
+        {
+            report_panic(ended);
+        }
+        if !self.confirmations.is_empty() {
+            warn!(contents = self.confirmations.len(), "unconfirmed content will be sent again");
+        }
+        self.confirmations.shutdown().await;
+        self.renewing.shutdown().await;
+    }
+}
+
+/// A content whose records are all sent.
+#[derive(Debug)]
+struct Unconfirmed {
+    lease: Lease,
+    hold: Hold,
+    sent: Sent,
+}
+
+/// What a step and a confirmation need.
+#[derive(Clone, Debug)]
+struct Work {
+    step: Step,
+    ledger: Ledger,
+    held: Held,
+    backoff: Backoff,
+    metrics: Metrics,
+}
+
+impl Work {
+    async fn step(self, lease: Lease, hold: Hold) -> Option<Unconfirmed> {
+        match self.step.clone().run(&lease).await {
+            Ok(sent) => Some(Unconfirmed { lease, hold, sent }),
+            Err(failure) => {
+                self.fail(&lease, hold, failure).await;
+                None
+            }
+        }
+    }
+
+    async fn confirm(self, unconfirmed: Unconfirmed) {
+        let Unconfirmed { lease, hold, sent: Sent { receipt, tally } } = unconfirmed;
+        if let Err(reason) = receipt.confirmed().await {
+            return self.fail(&lease, hold, Failure::Retry(reason)).await;
+        }
+        let settlement = Settlement::Delivered {
+            records: tally.records(),
+            duplicates: tally.duplicates,
+            dead: tally.dead.clone(),
+        };
+        if self.settle(hold, settlement).await {
+            self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
+        }
+    }
+
+    async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
+        let content = &lease.announcement;
+        let now = self.step.clock.now();
+        let settlement = verdict::settlement(
+            failure,
+            lease.attempts,
+            now,
+            content.expires,
+            self.backoff,
+            jitter(),
+        );
+        let reason = match (&settlement, failure) {
+            (Settlement::Expired(reason), _) => *reason,
+            (_, Failure::Final(reason) | Failure::Retry(reason)) => reason,
+            (_, Failure::Throttled(_)) => Reason::Throttled,
+        };
+        if self.settle(hold, settlement.clone()).await {
+            self.metrics.failed(lease, reason, &settlement);
+        }
+    }
+
+    /// Tells the ledger, again and again while it cannot commit: a delivered content that is not
+    /// settled would be sent twice. Returns whether the lease was still ours.
+    async fn settle(&self, hold: Hold, settlement: Settlement) -> bool {
+        loop {
+            let now = self.step.clock.now();
+            match self.ledger.settle(hold.key(), settlement.clone(), now).await {
+                Ok(settled) => return settled == Settled::Applied,
+                Err(LedgerError::Closed) => return false,
+                Err(error) => {
+                    warn!(error = %error, "cannot settle content, trying again");
+                    tokio::time::sleep(SETTLE_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(error = %error, "a confirmation panicked, its lease will run out");
+    }
+}
+
+/// The bound on content that waits for confirmation: a few hundred bytes each, and far more than
+/// a confirm interval brings at the rate Microsoft admits.
+const MAX_UNCONFIRMED: usize = 16 * 1024;
+
+/// Retry times pass without an event, so the ledger is asked this often.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
+/// is claimed again after the restart.
+const STEP_GRACE: Duration = Duration::from_secs(8);
+
+/// A ledger that cannot commit (a full disk) comes back when somebody makes room.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);

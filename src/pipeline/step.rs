@@ -1,0 +1,122 @@
+//! One lease, from Microsoft to a session with Devo, streaming.
+//!
+//! Chunks come in, records are cut, judged, routed and framed into a batch, and a full batch is
+//! handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
+//! the batch is bounded, and a session that is slow to take the batch slows the download.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    deliver::{Batch, Outlet, Parcel, Receipt},
+    frame::Framer,
+    identity::{Identities, Verdict},
+    ledger::Lease,
+    microsoft::{ApiError, Client, Disposition},
+    reason::Reason,
+    route::{Head, Tables},
+    split::{Piece, SplitError, Splitter},
+};
+
+use super::{tally::Tally, verdict::Failure};
+
+/// What every step needs. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) client: Client,
+    pub(super) outlet: Outlet,
+    pub(super) identities: Identities,
+    pub(super) tables: Arc<Tables>,
+    pub(super) framer: Framer,
+    pub(super) clock: Clock,
+    pub(super) max_record: usize,
+}
+
+/// Everything of a content was sent; what remains is the receiver's word.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) receipt: Receipt,
+    pub(super) tally: Tally,
+}
+
+impl Step {
+    /// Fetches the content and sends every record of it.
+    pub(super) async fn run(mut self, lease: &Lease) -> Result<Sent, Failure> {
+        let content = &lease.announcement;
+        let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
+        let mut splitter = Splitter::new(self.max_record);
+        let mut load = Load::new(self.outlet.parcel());
+        while let Some(chunk) = blob.chunk().await.map_err(failure)? {
+            let now = self.clock.now();
+            let mut rest = &chunk[..];
+            while let Some(piece) = splitter.next(&mut rest).map_err(unsplit)? {
+                let (index, record) = match piece {
+                    Piece::Record { index, bytes } => (index, Ok(bytes)),
+                    Piece::Dead { index, reason } => (index, Err(reason)),
+                };
+                match record {
+                    Ok(record) => {
+                        let head = Head::read(record);
+                        if self.identities.judge(content, &head) == Verdict::Duplicate {
+                            load.tally.duplicates += 1;
+                            continue;
+                        }
+                        let workload = head.workload.as_deref();
+                        let table = self.tables.table(content.content_type, workload);
+                        self.framer.frame(&mut load.batch, now, table.as_str(), record);
+                        load.lines += 1;
+                        load.tally.sent(&table);
+                    }
+                    Err(reason) => load.tally.dead(index, reason).map_err(Failure::Final)?,
+                }
+                if load.batch.len() >= BATCH {
+                    load.send().await?;
+                }
+            }
+        }
+        splitter.finish().map_err(unsplit)?;
+        load.send().await?;
+        Ok(Sent { receipt: load.parcel.seal(), tally: load.tally })
+    }
+}
+
+/// The batch in the making and where it goes.
+struct Load {
+    parcel: Parcel,
+    batch: Vec<u8>,
+    lines: u64,
+    tally: Tally,
+}
+
+impl Load {
+    fn new(parcel: Parcel) -> Self {
+        Self { parcel, batch: Vec::new(), lines: 0, tally: Tally::default() }
+    }
+
+    async fn send(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.batch);
+        let batch = Batch { lines: std::mem::take(&mut self.lines), bytes };
+        self.parcel.send(batch).await.map_err(Failure::Retry)
+    }
+}
+
+fn failure(error: ApiError) -> Failure {
+    match error.disposition() {
+        Disposition::Final(reason) => Failure::Final(reason),
+        Disposition::Retry(reason) => Failure::Retry(reason),
+        Disposition::Throttled { until } => {
+            Failure::Throttled(until.saturating_duration_since(tokio::time::Instant::now()))
+        }
+    }
+}
+
+fn unsplit(error: SplitError) -> Failure {
+    Failure::Retry(error.reason())
+}
+
+/// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
+/// that as many batches as places stay a few megabytes.
+const BATCH: usize = 256 * 1024;

@@ -1,0 +1,40 @@
+//! What one content came to: lines per table, duplicates, dead records.
+
+use crate::{ledger::DeadRecord, reason::Reason, route::Table};
+
+/// The count of one content while it passes.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Records sent, by table. A content holds few tables, so a scan beats a map.
+    pub(super) sent: Vec<(Table, u64)>,
+    pub(super) duplicates: u64,
+    pub(super) dead: Vec<DeadRecord>,
+}
+
+impl Tally {
+    pub(super) fn sent(&mut self, table: &Table) {
+        match self.sent.iter_mut().find(|(known, _)| known == table) {
+            Some((_, lines)) => *lines += 1,
+            None => self.sent.push((table.clone(), 1)),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`Reason::Undecodable`] when so many records are dead that the content itself is: the list
+    /// is kept in memory and must stay bounded whatever a body holds (I7).
+    pub(super) fn dead(&mut self, index: u64, reason: Reason) -> Result<(), Reason> {
+        if self.dead.len() >= MAX_DEAD {
+            return Err(Reason::Undecodable);
+        }
+        self.dead.push(DeadRecord { index, reason });
+        Ok(())
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.sent.iter().map(|(_, lines)| lines).sum()
+    }
+}
+
+/// A content with this many unusable records holds no audit log.
+const MAX_DEAD: usize = 1000;
