@@ -2,7 +2,7 @@
 //!
 //! The form is RFC 3164's, section 4.1: PRI of facility user and severity informational (4.1.1),
 //! TIMESTAMP with the day padded by a blank and HOSTNAME (4.1.2), TAG before the content (4.1.3).
-//! Devo's differs on purpose in three things: the time is UTC, the tag has dots and may be longer
+//! It departs from it on purpose in three things: the time is UTC, the tag has dots and may be longer
 //! than 32 characters, and a line may exceed 1024 bytes. The host is sent as configured, with its
 //! domain if it has one, because alerts group by it.
 //!
