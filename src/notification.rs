@@ -1,1 +1,240 @@
-//! To be written.
+//! What a body on the public port says, and which of its entries are ours. Pure.
+//!
+//! [`parse`] tells a validation from a notification; [`judge`] turns one entry into an
+//! [`Announcement`], or says with a closed [`Reason`] why it is not one. The reference and live
+//! captures disagree in small things, so everything that does not change what would be fetched is
+//! survived: a byte order mark, fields we do not know, another case of names, times that are
+//! missing or make no sense.
+//!
+//! An entry is judged in this order, and the first objection counts:
+//!
+//! | what is looked at | objection |
+//! | --- | --- |
+//! | an object whose `tenantId`, `contentType`, `contentId` and `contentUri` are texts, the first a GUID | [`Reason::MalformedEntry`] |
+//! | the tenant is configured | [`Reason::UnknownTenant`] |
+//! | `clientId`, if there is one, is the tenant's | [`Reason::OtherClient`] |
+//! | the content type is known, and configured for the tenant | [`Reason::UnknownType`] |
+//! | the content id can be one | [`Reason::MalformedId`] |
+//! | the content uri fits all of this | [`Reason::MalformedUri`], [`Reason::ForeignUri`] |
+//!
+//! Times never make an entry refused. The content uri is only checked and then forgotten: an
+//! [`Announcement`] has no room for it, so nothing a notification says can be dialled (I6).
+//! The media type of the request is not looked at, here or anywhere: the reference's own sample
+//! has one that strict parsers refuse.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use crate::{
+    content::{Announcement, ClientId, ContentId, ContentType, Tenant, TenantId, Tenants},
+    reason::Reason,
+};
+
+mod uri;
+
+/// What was posted.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// A notification, possibly of nothing.
+    Entries(Vec<Entry<'a>>),
+    /// Microsoft asks whether we are there.
+    Validation,
+}
+
+/// One entry of a notification, not judged yet.
+#[derive(Debug)]
+pub struct Entry<'a>(&'a RawValue);
+
+/// An entry that is not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The configured tenant the entry claims to be of; none when it is not ours or not readable.
+    pub tenant: Option<TenantId>,
+    /// The first objection.
+    pub reason: Reason,
+}
+
+/// The body is neither a validation nor an array of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither a validation nor a notification")]
+pub struct NotANotification;
+
+/// Reads a body, whatever its media type said.
+///
+/// # Errors
+///
+/// [`NotANotification`] when it is not JSON, or JSON of another shape. One element that is no
+/// object is enough: then the sender speaks another language, and nothing it says is used.
+pub fn parse(body: &[u8]) -> Result<Body<'_>, NotANotification> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if body.trim_ascii_start().starts_with(b"{") {
+        return match serde_json::from_slice::<Validation<'_>>(body) {
+            Ok(_) => Ok(Body::Validation),
+            Err(_) => Err(NotANotification),
+        };
+    }
+    let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| NotANotification)?;
+    if elements.iter().all(|element| is_object(element)) {
+        Ok(Body::Entries(elements.into_iter().map(Entry).collect()))
+    } else {
+        Err(NotANotification)
+    }
+}
+
+/// Decides about one entry; the table above has the order.
+///
+/// # Errors
+///
+/// [`Refused`] with the first objection.
+pub fn judge(
+    entry: &Entry<'_>,
+    tenants: &Tenants,
+    management_root: &Url,
+    now: Timestamp,
+) -> Result<Announcement, Refused> {
+    let malformed = Refused {
+        tenant: None,
+        reason: Reason::MalformedEntry,
+    };
+    let fields: Fields<'_> = serde_json::from_str(entry.0.get()).map_err(|_| malformed)?;
+    let id: TenantId = text(fields.tenant_id)
+        .and_then(|id| id.parse().ok())
+        .ok_or(malformed)?;
+    let tenant = tenants.find(id);
+    fields
+        .judge(tenant, management_root, now)
+        .map_err(|reason| Refused {
+            tenant: tenant.map(|tenant| tenant.id),
+            reason,
+        })
+}
+
+impl Fields<'_> {
+    fn judge(
+        &self,
+        tenant: Option<&Tenant>,
+        management_root: &Url,
+        now: Timestamp,
+    ) -> Result<Announcement, Reason> {
+        let required = |field| text(field).ok_or(Reason::MalformedEntry);
+        let content_type = required(self.content_type)?;
+        let id = required(self.content_id)?;
+        let uri = required(self.content_uri)?;
+
+        let tenant = tenant.ok_or(Reason::UnknownTenant)?;
+        if !self.is_for(tenant) {
+            return Err(Reason::OtherClient);
+        }
+        let content_type: ContentType = content_type.parse().map_err(|_| Reason::UnknownType)?;
+        if !tenant.content_types.contains(&content_type) {
+            return Err(Reason::UnknownType);
+        }
+        let id = ContentId::parse(&id).map_err(|_| Reason::MalformedId)?;
+        uri::check(&uri, management_root, tenant.id, &id)?;
+        Ok(Announcement {
+            tenant: tenant.id,
+            content_type,
+            id,
+            created: created(self.created, now),
+            expires: expires(self.expiration, now),
+        })
+    }
+
+    /// Captures without a client id exist; one that is there must be ours.
+    fn is_for(&self, tenant: &Tenant) -> bool {
+        let Some(client_id) = self.client_id else {
+            return true;
+        };
+        text(Some(client_id))
+            .and_then(|id| id.parse().ok())
+            .is_some_and(|id: ClientId| id == tenant.client_id)
+    }
+}
+
+/// Every field stays raw until it is looked at, so that one odd value refuses no more than it must.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    tenant_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    client_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_uri: Option<&'a RawValue>,
+    #[serde(borrow, rename = "contentCreated")]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, rename = "contentExpiration")]
+    expiration: Option<&'a RawValue>,
+}
+
+/// The code itself is of no use: the answer is its acknowledgement.
+#[derive(Deserialize)]
+struct Validation<'a> {
+    #[serde(borrow, rename = "validationCode")]
+    _code: &'a RawValue,
+}
+
+fn is_object(element: &RawValue) -> bool {
+    element.get().starts_with('{')
+}
+
+fn text(field: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(field?.get())
+        .ok()
+        .map(|text| text.0)
+}
+
+/// Borrows where the text has no escapes; a bare `Cow` would always copy.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn created(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
+    time(field)
+        .filter(|created| later(now, CREATED_AHEAD) >= *created)
+        .unwrap_or(now)
+}
+
+fn expires(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
+    time(field)
+        .filter(|expires| later(now, LONGEST_LIFE) >= *expires)
+        .unwrap_or_else(|| later(now, SHORTEST_LIFE))
+}
+
+/// A time that can be meant; without a zone it is UTC.
+fn time(field: Option<&RawValue>) -> Option<Timestamp> {
+    let text = text(field)?;
+    let time = text.parse().ok().or_else(|| {
+        let time: civil::DateTime = text.parse().ok()?;
+        TimeZone::UTC.to_timestamp(time).ok()
+    })?;
+    (time >= FIRST_SENSIBLE).then_some(time)
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Before this (2010) there was no such service; a default date of some runtime looks like this.
+const FIRST_SENSIBLE: Timestamp = Timestamp::constant(1_262_304_000, 0);
+
+/// Clocks differ by less; a creation later than that would spoil every age computed from it.
+const CREATED_AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the reference promises, so a content without an expiration is not given up on too late.
+const SHORTEST_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Three times the longest seen; anything later would keep a row that nobody settles.
+const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(60 * 24);
+
+#[cfg(test)]
+mod tests;
