@@ -1,1 +1,194 @@
-//! To be written.
+//! The listener under every port we serve: HTTP/1.1 and HTTP/2 (prior knowledge) on plain TCP.
+//!
+//! It owns sockets, connections and their limits, and knows nothing of what is served: a service is
+//! a function from a request to an answer. Every answer leaves with a `Content-Length`.
+//!
+//! What a peer can make us hold is bounded (I7): the number of connections, the size of a head, the
+//! streams of a connection and their windows, and the time a connection may take without getting
+//! anywhere (see `activity`). At the limit the newest connection is closed at once, so neither the
+//! accept loop nor the peers being served ever wait for a slow one. The body of a request is the
+//! service's to bound, in size and in time.
+//!
+//! When asked to stop, the listener is closed first, idle connections at once, busy ones after their
+//! answers; what is left after [`Limits::drain_timeout`] is cut.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    backoff::{Backoff, jitter},
+    shutdown::Shutdown,
+};
+
+mod activity;
+mod connection;
+mod stream;
+
+/// A bound port that is not served yet: connections wait in its backlog.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    local_addr: SocketAddr,
+}
+
+/// What peers may ask of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections served at a time; one more is closed as soon as it is accepted.
+    pub max_connections: usize,
+    /// From a connection, or the first byte of a further request, to the end of the request's head.
+    pub header_timeout: Duration,
+    /// How long a connection may stay without a request once it had one.
+    pub idle_timeout: Duration,
+    /// How long requests may still take when the listener was asked to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Listener {
+    /// Binds a port.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the address.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        let local_addr = tcp.local_addr()?;
+        Ok(Self { tcp, local_addr })
+    }
+
+    /// The address bound, with the port the system chose if none was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until asked to stop, then drains.
+    ///
+    /// The service gets the address of the TCP peer with each request. On HTTP/1.1 its future is
+    /// dropped when the client goes away.
+    pub async fn serve<S, F>(self, limits: Limits, service: S, shutdown: Shutdown)
+    where
+        S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let service = Arc::new(service);
+        let server = connection::Server::new(limits);
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut full = false;
+        let mut failures = 0;
+        loop {
+            let (stream, peer) = tokio::select! {
+                () = shutdown.requested() => break,
+                Some(ended) = connections.join_next() => {
+                    report_panic(ended);
+                    continue;
+                }
+                accepted = self.accept(&mut failures) => accepted,
+            };
+            while let Some(ended) = connections.try_join_next() {
+                report_panic(ended);
+            }
+            if connections.len() >= limits.max_connections {
+                note_full(&mut full, limits);
+                continue;
+            }
+            full &= connections.len() > limits.max_connections / 2;
+            let service = Arc::clone(&service);
+            let service = move |request| service(peer, request);
+            connections.spawn(server.serve(stream, service, graceful.watcher()));
+        }
+        drop(self.tcp);
+        let drained = async {
+            graceful.shutdown().await;
+            server.finished().await;
+            while let Some(ended) = connections.join_next().await {
+                report_panic(ended);
+            }
+        };
+        if timeout(limits.drain_timeout, drained).await.is_err() {
+            let count = connections.len();
+            tracing::warn!(
+                connections = count,
+                "connections cut that did not end in time"
+            );
+        }
+        connections.shutdown().await;
+    }
+
+    /// Accepts the next connection, however often it takes. Cancel safe: a connection is either
+    /// returned or still in the backlog.
+    async fn accept(&self, failures: &mut u32) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.tcp.accept().await {
+                Ok(accepted) => {
+                    *failures = 0;
+                    return accepted;
+                }
+                // The peer was gone before we took it; the next one is not its fault.
+                Err(error) if is_of_the_peer(&error) => {}
+                // Mostly out of file descriptors: it passes as connections end.
+                Err(error) => {
+                    *failures = failures.saturating_add(1);
+                    tracing::warn!(%error, failures = *failures, "cannot accept a connection");
+                    sleep(accept_backoff().delay(*failures, jitter())).await;
+                }
+            }
+        }
+    }
+}
+
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Said once until half of the connections are gone, for it is strangers who decide how often.
+fn note_full(full: &mut bool, limits: Limits) {
+    if !*full {
+        *full = true;
+        let limit = limits.max_connections;
+        tracing::warn!(limit, "connection limit reached, closing new connections");
+    }
+}
+
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a request panicked");
+    }
+}
+
+fn accept_backoff() -> Backoff {
+    Backoff::try_new(ACCEPT_AGAIN_MIN, ACCEPT_AGAIN_MAX)
+        .expect("the least delay is above zero and below the greatest")
+}
+
+/// Long enough not to spin, short enough not to be noticed.
+const ACCEPT_AGAIN_MIN: Duration = Duration::from_millis(10);
+
+/// A load balancer tries about every second; waiting longer helps nobody.
+const ACCEPT_AGAIN_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
