@@ -10,6 +10,10 @@ use crate::{
     reason::Reason,
 };
 
+mod announced;
+
+pub use announced::Announced;
+
 /// The counters of given-up, failed and delivered messages. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outcomes {
