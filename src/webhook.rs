@@ -1,1 +1,348 @@
-//! To be written.
+//! The public port: where Microsoft tells us about new content.
+//!
+//! Requests are looked at from the outside in, and turned away at the first thing that is wrong:
+//! path, method, source, auth id, declared length, then the body itself, the ledger last. Nothing
+//! of a body is read before the auth id was right, and no answer has a body.
+//!
+//! Guarantees:
+//! - I1: a notification is answered with 200 only after the ledger committed every good entry.
+//! - I6: what a notification says is compared and recorded, never dialled ([`notification`]).
+//! - I7: bodies in memory are bounded by [`Config::max_connections`] times [`Config::max_body`], also
+//!   when HTTP/2 brings many requests over one connection; every wait ends with
+//!   [`Config::request_timeout`].
+//! - I9: neither headers nor bodies reach a log, a metric or an answer.
+//! - I10: an entry that is refused is counted with its reason.
+//!
+//! A client that goes away does not undo an announcement: once handed over, the ledger's writer
+//! owns it, and dropping the request only drops the wait for the answer. Microsoft then repeats the
+//! notification and recording it again is a no-op (I2). The same holds when the process dies here.
+//!
+//! A validation needs no ledger, so the port can be served before the first subscription is
+//! started, which is when Microsoft asks.
+//!
+//! Not done here: TLS (a load balancer ends it), retries, and anything with the content itself.
+
+use std::{error::Error as _, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, Response, body::Incoming, header::HeaderName};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
+use url::Url;
+
+use crate::{
+    clock::Clock,
+    content::{Announcement, Tenants, Via},
+    http::{Limits, Listener},
+    ledger::{Ledger, Recorded},
+    notification::{self, Body, Entry, NotANotification, Refused},
+    outcomes::Outcomes,
+    secret::Secret,
+    shutdown::Shutdown,
+};
+
+mod auth;
+mod body;
+mod edge;
+mod metrics;
+mod outcome;
+mod source;
+
+pub use auth::MAX_AUTH_ID;
+pub use edge::{Edge, Event, Events};
+pub use metrics::Metrics;
+pub use outcome::{Outcome, Reject};
+
+/// How the public port is served.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address bound.
+    pub listen: SocketAddr,
+    /// What is registered with Microsoft; its path is the only path served.
+    pub address: Url,
+    /// What Microsoft sends back as `Webhook-AuthID`, at most [`MAX_AUTH_ID`] bytes.
+    pub auth_id: Secret,
+    /// Also accepted, while rotating.
+    pub previous_auth_id: Option<Secret>,
+    /// The largest body read, in bytes.
+    pub max_body: usize,
+    /// Connections served at a time; also how many bodies are read or being recorded at a time.
+    pub max_connections: usize,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long a whole request may take, from its head to our answer.
+    pub request_timeout: Duration,
+    /// How long the port is still served after the request to stop, so that a load balancer can
+    /// notice that we are going.
+    pub drain_delay: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where requests may come from; empty means anywhere.
+    pub allowed_sources: Vec<IpNet>,
+}
+
+/// The bound public port.
+#[derive(Debug)]
+pub struct Webhook {
+    listener: Listener,
+    limits: Limits,
+    drain_delay: Duration,
+    receiver: Receiver,
+}
+
+impl Webhook {
+    /// Binds the port. Connections wait from here on, and are served by [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the address.
+    pub async fn bind(
+        config: Config,
+        tenants: Tenants,
+        management_root: Url,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Metrics,
+        outcomes: Outcomes,
+    ) -> io::Result<Self> {
+        let listener = Listener::bind(config.listen).await?;
+        let limits = Limits {
+            max_connections: config.max_connections,
+            header_timeout: config.header_timeout,
+            idle_timeout: IDLE_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+        };
+        let receiver = Receiver {
+            path: config.address.path().into(),
+            auth_ids: auth::AuthIds::new(config.auth_id, config.previous_auth_id),
+            sources: source::Sources::new(config.allowed_sources, config.trusted_proxies),
+            max_body: config.max_body,
+            bodies: Semaphore::new(config.max_connections),
+            request_timeout: config.request_timeout,
+            tenants,
+            management_root,
+            ledger,
+            clock,
+            metrics,
+            outcomes,
+            edge: Edge::default(),
+        };
+        Ok(Self {
+            listener,
+            limits,
+            drain_delay: config.drain_delay,
+            receiver,
+        })
+    }
+
+    /// The address bound, with the port the system chose if none was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// What is seen at this port, for status pages and for explaining failed starts.
+    pub fn edge(&self) -> Edge {
+        self.receiver.edge.clone()
+    }
+
+    /// Serves until asked to stop; then goes on for the drain delay, stops accepting, finishes what
+    /// was begun and returns.
+    pub async fn run(self, shutdown: Shutdown) {
+        let receiver = Arc::new(self.receiver);
+        let answer = move |peer: SocketAddr, request| {
+            let receiver = Arc::clone(&receiver);
+            async move { receiver.answer(peer, request).await }
+        };
+        let stop = Shutdown::new();
+        let delayed = async {
+            shutdown.requested().await;
+            sleep(self.drain_delay).await;
+            stop.request();
+        };
+        let served = self.listener.serve(self.limits, answer, stop.clone());
+        tokio::join!(delayed, served);
+    }
+}
+
+/// Answers requests.
+#[derive(Debug)]
+struct Receiver {
+    path: Box<str>,
+    auth_ids: auth::AuthIds,
+    sources: source::Sources,
+    max_body: usize,
+    bodies: Semaphore,
+    request_timeout: Duration,
+    tenants: Tenants,
+    management_root: Url,
+    ledger: Ledger,
+    clock: Clock,
+    metrics: Metrics,
+    outcomes: Outcomes,
+    edge: Edge,
+}
+
+impl Receiver {
+    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut seen = Seen {
+            receiver: self,
+            validation: request.headers().contains_key(VALIDATION_CODE),
+            outcome: Outcome::Rejected(Reject::Aborted),
+        };
+        seen.outcome = match self.receive(peer, request).await {
+            Ok(outcome) => outcome,
+            Err(reject) => Outcome::Rejected(reject),
+        };
+        seen.outcome.answer()
+    }
+
+    async fn receive(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Outcome, Reject> {
+        let deadline = Instant::now() + self.request_timeout;
+        let (head, body) = request.into_parts();
+        if head.uri.path() != &*self.path {
+            return Err(Reject::NotFound);
+        }
+        if head.method != Method::POST {
+            return Err(Reject::MethodNotAllowed);
+        }
+        if !self.sources.allow(peer.ip(), &head.headers) {
+            return Err(Reject::Forbidden);
+        }
+        self.auth_ids.check(&head.headers)?;
+        if body::declares_too_much(&body, self.max_body) {
+            return Err(Reject::TooLarge);
+        }
+        let _place = timeout_at(deadline, self.bodies.acquire())
+            .await
+            .map_err(|_| overloaded())?
+            .expect("the semaphore is never closed");
+        let body = timeout_at(deadline, body::read(body, self.max_body))
+            .await
+            .map_err(|_| Reject::TimedOut)??;
+        let asked = head.headers.contains_key(VALIDATION_CODE);
+        match notification::parse(&body) {
+            Ok(Body::Entries(entries)) if entries.is_empty() && asked => Ok(Outcome::Validated),
+            // Entries count whatever the headers say: a 200 for them means that they are recorded.
+            Ok(Body::Entries(entries)) => {
+                timeout_at(deadline, self.record(&entries))
+                    .await
+                    .map_err(|_| ledger_too_slow())??;
+                Ok(Outcome::Accepted)
+            }
+            Ok(Body::Validation) => Ok(Outcome::Validated),
+            Err(NotANotification) if asked => Ok(Outcome::Validated),
+            Err(NotANotification) => Err(Reject::Malformed),
+        }
+    }
+
+    async fn record(&self, entries: &[Entry<'_>]) -> Result<(), Reject> {
+        let now = self.clock.now();
+        let mut announcements = Vec::with_capacity(entries.len());
+        let mut refused = Vec::new();
+        for entry in entries {
+            match notification::judge(entry, &self.tenants, &self.management_root, now) {
+                Ok(announcement) => announcements.push(announcement),
+                Err(refusal) => refused.push(refusal),
+            }
+        }
+        let new = self.announce(announcements, now).await?;
+        // Only now, because a notification that is not accepted will be sent and judged again.
+        for Refused { tenant, reason } in &refused {
+            let tenant = tenant.map_or("", |tenant| self.tenants.name(tenant));
+            self.outcomes.given_up(tenant, *reason, 1);
+            tracing::debug!(tenant, %reason, "entry refused");
+        }
+        let (entries, refused) = (entries.len(), refused.len());
+        tracing::debug!(entries, new, refused, "notification accepted");
+        Ok(())
+    }
+
+    /// Hands over to the ledger; returns how many of the announcements it did not know.
+    async fn announce(
+        &self,
+        announcements: Vec<Announcement>,
+        now: Timestamp,
+    ) -> Result<usize, Reject> {
+        if announcements.is_empty() {
+            return Ok(0);
+        }
+        let feeds: Vec<_> = announcements
+            .iter()
+            .map(|announcement| (announcement.tenant, announcement.content_type))
+            .collect();
+        let announced = self.ledger.announce(Via::Webhook, announcements, now).await;
+        let recorded = announced.map_err(|error| {
+            let cause = error.source();
+            tracing::error!(%error, cause, "notification not accepted");
+            Reject::Unavailable
+        })?;
+        let mut new = 0;
+        for ((tenant, content_type), recorded) in feeds.into_iter().zip(recorded) {
+            if recorded == Recorded::New {
+                new += 1;
+                let tenant = self.tenants.name(tenant);
+                self.metrics.announced(tenant, content_type);
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// A request that is counted when it ends, also when its client went away before.
+struct Seen<'a> {
+    receiver: &'a Receiver,
+    validation: bool,
+    outcome: Outcome,
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        let Receiver {
+            metrics,
+            edge,
+            clock,
+            ..
+        } = self.receiver;
+        let validation = self.validation || self.outcome == Outcome::Validated;
+        let first = edge.note(self.outcome, validation, clock.now());
+        metrics.request(self.outcome);
+        let outcome = self.outcome.as_str();
+        if first {
+            tracing::info!("first validation answered: the webhook can be reached");
+        } else {
+            tracing::debug!(outcome, "request answered");
+        }
+    }
+}
+
+fn overloaded() -> Reject {
+    tracing::error!("too many notifications at a time, none ended within the time of a request");
+    Reject::Unavailable
+}
+
+fn ledger_too_slow() -> Reject {
+    tracing::error!("the ledger did not commit within the time of a request");
+    Reject::Unavailable
+}
+
+/// What Microsoft wants acknowledged; the same as in the body, and of no use to us.
+const VALIDATION_CODE: HeaderName = HeaderName::from_static("webhook-validationcode");
+
+/// Longer than common load balancers keep an idle connection, so that it is they who close.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// A commit takes milliseconds; who needs longer to send is told again by Microsoft. With the drain
+/// delay it stays within the half minute that the whole process has.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

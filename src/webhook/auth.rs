@@ -1,0 +1,124 @@
+//! Whether a request comes from somebody who knows the auth id.
+
+use std::{
+    error::Error as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use hyper::header::{HeaderMap, HeaderName};
+use secrecy::ExposeSecret as _;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::outcome::Reject;
+use crate::secret::{Secret, SecretError};
+
+/// The auth ids that open the door.
+#[derive(Debug)]
+pub(super) struct AuthIds {
+    current: Secret,
+    previous: Option<Secret>,
+    unreadable: AtomicBool,
+}
+
+impl AuthIds {
+    pub(super) fn new(current: Secret, previous: Option<Secret>) -> Self {
+        Self {
+            current,
+            previous,
+            unreadable: AtomicBool::new(false),
+        }
+    }
+
+    /// Compares with what the secrets are now, so that a rotation needs no restart.
+    ///
+    /// Takes the same time wherever the texts differ, and whichever of the two ids it is. More
+    /// than one header is as good as none: it would be up to a proxy which of them counts.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Reject> {
+        let mut sent = headers.get_all(WEBHOOK_AUTH_ID).iter();
+        let (Some(sent), None) = (sent.next(), sent.next()) else {
+            return Err(Reject::Unauthorized);
+        };
+        let mut right = Choice::from(0);
+        let mut unreadable = None;
+        for secret in [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            match secret.current() {
+                Ok(secret) => right |= equal(sent.as_bytes(), secret.expose_secret().as_bytes()),
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        self.note(unreadable.as_ref());
+        match (bool::from(right), unreadable) {
+            (true, _) => Ok(()),
+            (false, None) => Err(Reject::Unauthorized),
+            // The one that cannot be read might have been the right one.
+            (false, Some(_)) => Err(Reject::SecretUnreadable),
+        }
+    }
+
+    /// Says it when it begins and when it ends; in between strangers decide how often we look.
+    fn note(&self, unreadable: Option<&SecretError>) {
+        let was = self
+            .unreadable
+            .swap(unreadable.is_some(), Ordering::Relaxed);
+        match unreadable {
+            Some(error) if !was => {
+                let cause = error.source();
+                tracing::error!(%error, cause, "cannot compare auth ids");
+            }
+            None if was => tracing::info!("auth ids can be read again"),
+            _ => {}
+        }
+    }
+}
+
+/// Compares as if both had the greatest length, so that the time tells nothing about the secret's.
+fn equal(sent: &[u8], secret: &[u8]) -> Choice {
+    let lengths = sent.len().ct_eq(&secret.len());
+    let fit = Choice::from(u8::from(
+        sent.len() <= MAX_AUTH_ID && secret.len() <= MAX_AUTH_ID,
+    ));
+    lengths & fit & padded(sent).ct_eq(&padded(secret))
+}
+
+fn padded(text: &[u8]) -> [u8; MAX_AUTH_ID] {
+    let mut padded = [0; MAX_AUTH_ID];
+    for (to, from) in padded.iter_mut().zip(text) {
+        *to = *from;
+    }
+    padded
+}
+
+/// Sent back by Microsoft as registered with the subscription.
+pub(super) const WEBHOOK_AUTH_ID: HeaderName = HeaderName::from_static("webhook-authid");
+
+/// The longest auth id that can match; a longer one would not fit the headers of some proxies.
+pub const MAX_AUTH_ID: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_text_is_equal() {
+        let long = [b'x'; MAX_AUTH_ID + 1];
+        let cases: [(&[u8], &[u8], bool); 9] = [
+            (b"0123456789abcdef", b"0123456789abcdef", true),
+            (b"0123456789abcdeF", b"0123456789abcdef", false),
+            (b"0123456789abcde", b"0123456789abcdef", false),
+            (b"0123456789abcdef0", b"0123456789abcdef", false),
+            (b"", b"0123456789abcdef", false),
+            // Padding is not content.
+            (b"0123456789abcdef\0", b"0123456789abcdef", false),
+            (&long[..MAX_AUTH_ID], &long[..MAX_AUTH_ID], true),
+            // Beyond the longest nothing is compared, so nothing may match.
+            (&long, &long, false),
+            (&long, &long[..MAX_AUTH_ID], false),
+        ];
+        for (sent, secret, expected) in cases {
+            assert_eq!(bool::from(equal(sent, secret)), expected, "{sent:?}");
+        }
+    }
+}

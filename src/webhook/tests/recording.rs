@@ -1,0 +1,148 @@
+//! Notifications and the ledger: nothing is acknowledged that is not recorded.
+
+use super::*;
+
+#[tokio::test]
+async fn good_entries_are_recorded_and_counted_once() {
+    for protocol in PROTOCOLS {
+        let port = Port::open().await;
+        let body = format!("[{},{}]", entry("a"), entry_of("Audit.General", "b"));
+        assert_eq!(status(&port, protocol, post(body.clone())).await, 200);
+        assert_eq!(status(&port, protocol, post(body)).await, 200);
+        let again = format!("[{}]", entry("a$IsFromNotification"));
+        assert_eq!(status(&port, protocol, post(again)).await, 200);
+        assert_eq!(port.ledger.len(), 2);
+        assert_eq!(port.announced("Audit.Exchange"), 1.0);
+        assert_eq!(port.announced("Audit.General"), 1.0);
+        assert_eq!(port.requests("accepted"), 3.0);
+        let seen = port.edge.seen();
+        assert_eq!(seen.last_notification.unwrap().outcome, Outcome::Accepted);
+        assert_eq!(seen.last_validation, None);
+    }
+}
+
+#[tokio::test]
+async fn the_media_type_and_a_byte_order_mark_do_not_matter() {
+    let port = Port::open().await;
+    let body = format!("\u{feff}[{}]", entry("a"));
+    let request = with(
+        post(body.clone()),
+        "content-type",
+        "text/html; charset=none",
+    );
+    assert_eq!(status(&port, Protocol::Http1, request).await, 200);
+    let request = without(post(body), "content-type");
+    assert_eq!(status(&port, Protocol::Http1, request).await, 200);
+    assert_eq!(port.ledger.len(), 1);
+}
+
+#[tokio::test]
+async fn bad_entries_are_counted_and_do_not_hinder_good_ones() {
+    for protocol in PROTOCOLS {
+        let port = Port::open().await;
+        let other = "99999999-8812-40f4-890f-865bf6e35190";
+        let bad = [
+            (entry("a").replace(TENANT, other), "", Reason::UnknownTenant),
+            (
+                entry("b").replace(CLIENT, other),
+                "contoso",
+                Reason::OtherClient,
+            ),
+            (entry_of("DLP.All", "c"), "contoso", Reason::UnknownType),
+            (
+                entry("d").replace("manage.office.com", "evil.example"),
+                "contoso",
+                Reason::ForeignUri,
+            ),
+            (
+                entry("e").replace("/feed/", "/food/"),
+                "contoso",
+                Reason::MalformedUri,
+            ),
+            (entry(""), "contoso", Reason::MalformedId),
+            ("{}".into(), "", Reason::MalformedEntry),
+        ];
+        let entries: Vec<&str> = bad.iter().map(|(entry, ..)| &**entry).collect();
+        let body = format!(
+            "[{},{},{}]",
+            entry("good"),
+            entries.join(","),
+            entry("fine")
+        );
+        // As long as the rest is not recorded, the notification comes again and is judged again.
+        port.ledger.set(Mood::Fails);
+        assert_eq!(status(&port, protocol, post(body.clone())).await, 503);
+        port.ledger.set(Mood::Commits);
+        assert_eq!(status(&port, protocol, post(body)).await, 200);
+        assert_eq!(port.ledger.len(), 2);
+        for (entry, tenant, reason) in &bad {
+            assert_eq!(port.refused(tenant, *reason), 1.0, "{entry}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_notification_of_nothing_usable_needs_no_ledger() {
+    let port = Port::open().await;
+    port.ledger.set(Mood::Fails);
+    assert_eq!(status(&port, Protocol::Http1, post("[]")).await, 200);
+    assert_eq!(status(&port, Protocol::Http1, post("[{}]")).await, 200);
+    assert_eq!(port.requests("accepted"), 2.0);
+}
+
+#[tokio::test]
+async fn i1_the_answer_waits_for_the_commit() {
+    for protocol in PROTOCOLS {
+        let port = Port::open().await;
+        port.ledger.set(Mood::Waits);
+        let mut answer = Box::pin(status(&port, protocol, post(format!("[{}]", entry("a")))));
+        let early = timeout(Duration::from_millis(100), &mut answer).await;
+        assert!(early.is_err(), "answered {early:?} before the commit");
+        port.ledger.set(Mood::Commits);
+        assert_eq!(answer.await, 200);
+        assert_eq!(port.ledger.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_commit_is_unavailable_and_says_when_to_come_back() {
+    for protocol in PROTOCOLS {
+        let port = Port::open().await;
+        port.ledger.set(Mood::Fails);
+        let answer = ask(&port, protocol, post(format!("[{}]", entry("a")))).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.headers[CONTENT_LENGTH], "0");
+        let seconds = answer.headers["retry-after"].to_str().unwrap();
+        assert!(seconds.parse::<u32>().unwrap() > 0, "{seconds}");
+        assert_eq!(port.requests("unavailable"), 1.0);
+        assert_eq!(port.announced("Audit.Exchange"), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_takes_too_long_is_unavailable() {
+    for protocol in PROTOCOLS {
+        let port = Port::open_with(|config| {
+            config.request_timeout = Duration::from_millis(200);
+        })
+        .await;
+        port.ledger.set(Mood::Waits);
+        let answer = ask(&port, protocol, post(format!("[{}]", entry("a")))).await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_counted() {
+    for protocol in PROTOCOLS {
+        let port = Port::open().await;
+        port.ledger.set(Mood::Waits);
+        let mut client = Client::connect(port.address, protocol).await;
+        let request = post(format!("[{}]", entry("a")));
+        let asked = timeout(Duration::from_millis(100), client.ask(request)).await;
+        assert!(asked.is_err(), "nothing to answer yet: {asked:?}");
+        drop(client);
+        until(|| port.requests("aborted") == 1.0).await;
+    }
+}
