@@ -1,3 +1,5 @@
+//! Recording: grouped, idempotent (I1, I2), independent of who still waits.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Leases: order, exclusivity, loss, settlement (I3, I4), and what serves them.
+
 use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, Row};

@@ -1,3 +1,5 @@
+//! A database that refuses: one operation, one commit, for a while.
+
 use super::*;
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Opening: creation, the lock, crashes, and files that are something else.
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;

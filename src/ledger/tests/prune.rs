@@ -1,3 +1,5 @@
+//! What is forgotten, and when.
+
 use super::*;
 use crate::{
     ledger::{DeadRecord, writer::Retention},

@@ -1,3 +1,5 @@
+//! What people and gauges are told.
+
 use super::*;
 use crate::{
     ledger::{Depth, Filter, Status},
