@@ -1,1 +1,344 @@
-//! To be written.
+//! The durable truth: what was announced, who works on it, what became of it.
+//!
+//! A [`Ledger`] is a handle that anyone may clone; its [`Writer`] is the one task that writes. All
+//! SQL of the program is below this module.
+//!
+//! - I1: an announcement is acknowledged only after its commit, which is on disk.
+//! - I2: recording known content is a no-op.
+//! - I3: content ends in exactly one of delivered, dead, expired, with a closed reason.
+//! - I4: a lease is settled at most once; unsettled, its content becomes claimable again.
+//!
+//! A caller that goes away cancels nothing: once an operation is queued it belongs to the writer,
+//! and it is done whether or not somebody still waits for the answer. If the process dies, every
+//! commit that was answered is found again at the next start, and leases run out by themselves:
+//! restart is the recovery path.
+//!
+//! Deliberately not here: when to try again, what an error means, how many to claim. Time is an
+//! argument everywhere and is kept in milliseconds. Records are never stored, only announcements,
+//! so a long outage of the receiver costs a few hundred bytes per content.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot, watch};
+
+mod operation;
+mod reader;
+mod rows;
+mod sqlite;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use reader::{Depth, Filter, Pending, Reader, Status};
+pub use sqlite::OpenError;
+pub use state::{DeadRecord, Settlement};
+pub use writer::Writer;
+
+use crate::{
+    content::{Announcement, TenantId, Via},
+    reason::Reason,
+};
+use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
+use sqlite::Database;
+use writer::Retention;
+
+/// Where the ledger is and how long things last in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which database holds it.
+    pub location: Location,
+    /// How long claimed content is left to its holder. Shorter: content of a killed process is
+    /// taken up sooner; longer: fewer renewals.
+    pub lease: Duration,
+    /// How long delivered content is remembered, at least until Microsoft deletes it.
+    pub keep_delivered: Duration,
+    /// How long what was given up on can be looked at and replayed.
+    pub keep_dead: Duration,
+}
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A `SQLite` file, for one process.
+    Sqlite(PathBuf),
+}
+
+/// The handle to the ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    commands: mpsc::Sender<Box<dyn Command>>,
+    reads: SqlitePool,
+    shared: Arc<Shared>,
+}
+
+impl Ledger {
+    /// Opens the ledger for this process alone, creating it if it is not there.
+    ///
+    /// Nothing is written until the [`Writer`] runs.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which names the file and says what to do.
+    pub async fn open(config: &Config) -> Result<(Self, Writer), OpenError> {
+        let Location::Sqlite(path) = &config.location;
+        let (database, lock) = Database::create(path)?;
+        let connection = database.migrate().await?;
+        let reads = database.reads();
+        let (commands, queue) = mpsc::channel(writer::QUEUE);
+        let shared = Arc::new(Shared {
+            lease: config.lease,
+            changes: watch::Sender::new(0),
+            writable: AtomicBool::new(true),
+        });
+        let writer = Writer {
+            commands: queue,
+            shared: shared.clone(),
+            database,
+            connection: Some(connection),
+            reads: reads.clone(),
+            retention: Retention {
+                delivered: config.keep_delivered,
+                dead: config.keep_dead,
+                interval: writer::PRUNE_INTERVAL,
+            },
+            now: None,
+            _lock: lock,
+        };
+        let ledger = Self {
+            commands,
+            reads,
+            shared,
+        };
+        Ok((ledger, writer))
+    }
+
+    /// Records content. Returns after the commit, and says for each in the same order whether it
+    /// was new.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; nothing was recorded then, or it is not known to be.
+    pub async fn announce(
+        &self,
+        via: Via,
+        announcements: Vec<Announcement>,
+        now: Timestamp,
+    ) -> Result<Vec<Recorded>, LedgerError> {
+        if announcements.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ask(Announce {
+            via,
+            announcements,
+            now,
+        })
+        .await
+    }
+
+    /// Says which of the tenants have content to claim, in the order given. What it costs does not
+    /// depend on how much is waiting. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn tenants_due(
+        &self,
+        tenants: &[TenantId],
+        now: Timestamp,
+    ) -> Result<Vec<TenantId>, LedgerError> {
+        Ok(reader::tenants_due(&self.reads, tenants, now).await?)
+    }
+
+    /// Leases up to `limit` contents of a tenant, those due longest first.
+    ///
+    /// Not cancel safe: leases granted to a caller that has gone run out unused, and count as
+    /// failed attempts.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; leases that were granted all the same run out.
+    pub async fn claim(
+        &self,
+        tenant: TenantId,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Lease>, LedgerError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let until = state::lease_end(now, self.shared.lease);
+        self.ask(Claim {
+            tenant,
+            limit,
+            now,
+            until,
+        })
+        .await
+    }
+
+    /// Makes leases last a whole lease from now; returns those that are still ours.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; the leases then last as long as before, or longer.
+    pub async fn renew(
+        &self,
+        leases: Vec<LeaseKey>,
+        now: Timestamp,
+    ) -> Result<Vec<LeaseKey>, LedgerError> {
+        if leases.is_empty() {
+            return Ok(leases);
+        }
+        let until = state::lease_end(now, self.shared.lease);
+        self.ask(Renew { leases, now, until }).await
+    }
+
+    /// Ends a lease. Returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; the lease is then still there, or was settled. Asking again is safe.
+    pub async fn settle(
+        &self,
+        lease: LeaseKey,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Settled, LedgerError> {
+        self.ask(Settle {
+            lease,
+            settlement,
+            now,
+        })
+        .await
+    }
+
+    /// Watches for content that becomes claimable, from this call on.
+    pub fn changes(&self) -> Changes {
+        Changes(self.shared.changes.subscribe())
+    }
+
+    /// What is undelivered, for each tenant that has any. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn depth(&self, now: Timestamp) -> Result<Vec<Depth>, LedgerError> {
+        Ok(reader::depth(&self.reads, now).await?)
+    }
+
+    /// Whether commits succeed: the last one did, or one made to find out does.
+    pub async fn is_writable(&self) -> bool {
+        if self.commands.is_closed() {
+            return false;
+        }
+        self.shared.writable.load(Ordering::Relaxed) || self.ask(Probe).await.is_ok()
+    }
+
+    async fn ask<O: Operation>(&self, operation: O) -> Result<O::Output, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Box::new(Request::new(operation, reply)))
+            .await
+            .map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+/// Wakes its holder when content was recorded or became due again before its time.
+///
+/// It remembers what happened since it last woke, so nothing is missed between looking into the
+/// ledger and waiting here. Content that becomes due because its time came wakes nobody.
+#[derive(Clone, Debug)]
+pub struct Changes(watch::Receiver<u64>);
+
+impl Changes {
+    /// Resolves when something changed since the last time it did. Cancel safe.
+    pub async fn wait(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody is left who could change anything.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The right to work on content until the lease runs out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What it is renewed and settled by.
+    pub key: LeaseKey,
+    /// The content.
+    pub announcement: Announcement,
+    /// How it was announced first.
+    pub via: Via,
+    /// When it was recorded.
+    pub announced: Timestamp,
+    /// Failed attempts before this one.
+    pub attempts: u32,
+    /// Why the last of them failed.
+    pub last_reason: Option<Reason>,
+}
+
+/// Names one lease of one content, never another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    content: i64,
+    token: i64,
+}
+
+/// Whether an announcement was news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It was in the ledger already, in whatever state.
+    Known,
+    /// It was not.
+    New,
+}
+
+/// Whether a settlement counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It did.
+    Applied,
+    /// The lease was lost or settled before; nothing changed.
+    Stale,
+}
+
+/// The ledger did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The writer has ended.
+    #[error("the ledger is closed")]
+    Closed,
+    /// The database failed; it may be well again later.
+    #[error("the ledger is unavailable")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => Self::Unavailable(Arc::new(error)),
+        }
+    }
+}
+
+/// What the handles and the writer have in common.
+#[derive(Debug)]
+struct Shared {
+    lease: Duration,
+    /// Counts what [`Changes`] wait for.
+    changes: watch::Sender<u64>,
+    /// Whether the last attempt to commit succeeded.
+    writable: AtomicBool,
+}

@@ -1,0 +1,231 @@
+//! What the ledger holds, for people and gauges. Nothing here writes.
+//!
+//! A [`Reader`] works beside a running service on the same file, or on the file it left behind.
+
+use jiff::Timestamp;
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+
+use super::{Config, LedgerError, Location, OpenError, rows, sqlite::Database};
+use crate::{
+    content::{Announcement, ContentType, TenantId, Via},
+    reason::Reason,
+};
+
+/// A read-only view of a ledger.
+#[derive(Clone, Debug)]
+pub struct Reader(SqlitePool);
+
+impl Reader {
+    /// Opens the ledger for reading; the service may be running or not.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] when there is none yet, and whatever keeps it from being read.
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        let Location::Sqlite(path) = &config.location;
+        let database = Database::existing(path)?;
+        database.check_schema().await?;
+        Ok(Self(database.reads()))
+    }
+
+    /// Counts per tenant and content type. Reads every row once.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn status(&self, now: Timestamp) -> Result<Vec<Status>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT tenant, content_type, \
+             COUNT(CASE WHEN state = 'waiting' AND (lease IS NULL OR due <= $1) THEN 1 END) \
+             AS waiting, \
+             COUNT(CASE WHEN state = 'waiting' AND lease IS NOT NULL AND due > $1 THEN 1 END) \
+             AS leased, \
+             COUNT(CASE WHEN state = 'delivered' THEN 1 END) AS delivered, \
+             COUNT(CASE WHEN state = 'dead' THEN 1 END) AS dead, \
+             COUNT(CASE WHEN state = 'expired' THEN 1 END) AS expired, \
+             MIN(CASE WHEN state = 'waiting' THEN created END) AS oldest_created, \
+             MIN(CASE WHEN state = 'waiting' THEN expires END) AS first_expiry, \
+             CAST(SUM(records) AS BIGINT) AS records \
+             FROM content GROUP BY tenant, content_type ORDER BY tenant, content_type",
+        )
+        .bind(now.as_millisecond())
+        .fetch_all(&self.0)
+        .await?;
+        Ok(rows.iter().map(status_from).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Undelivered content, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn pending(
+        &self,
+        filter: Filter,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Pending>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT tenant, content_type, content_id, via, created, expires, announced, \
+             attempts, due, lease, last_reason FROM content WHERE state = 'waiting' \
+             AND (CAST($1 AS TEXT) IS NULL OR tenant = $1) \
+             AND (CAST($2 AS TEXT) IS NULL OR content_type = $2) ORDER BY created, id LIMIT $3",
+        )
+        .bind(filter.tenant.map(|tenant| tenant.to_string()))
+        .bind(filter.content_type.map(ContentType::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(&self.0)
+        .await?;
+        Ok(rows
+            .iter()
+            .map(|row| pending_from(row, now))
+            .collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// Which content is meant; a field that is not set means any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of one tenant.
+    pub tenant: Option<TenantId>,
+    /// Of one content type.
+    pub content_type: Option<ContentType>,
+}
+
+/// How the content of one tenant and type is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whose content.
+    pub tenant: TenantId,
+    /// Of which type.
+    pub content_type: ContentType,
+    /// Contents waiting that nobody works on.
+    pub waiting: u64,
+    /// Contents waiting that are worked on.
+    pub leased: u64,
+    /// Contents delivered.
+    pub delivered: u64,
+    /// Contents given up on.
+    pub dead: u64,
+    /// Contents whose time ran out.
+    pub expired: u64,
+    /// When the oldest undelivered content was created.
+    pub oldest_created: Option<Timestamp>,
+    /// When the first undelivered content expires.
+    pub first_expiry: Option<Timestamp>,
+    /// Records delivered.
+    pub records: u64,
+}
+
+/// Content that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The content.
+    pub announcement: Announcement,
+    /// How it was announced first.
+    pub via: Via,
+    /// When it was recorded.
+    pub announced: Timestamp,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When it may be claimed; while leased, when the lease runs out.
+    pub due: Timestamp,
+    /// Whether somebody works on it.
+    pub leased: bool,
+    /// Why the last attempt failed.
+    pub last_reason: Option<Reason>,
+}
+
+/// The undelivered content of one tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Whose content.
+    pub tenant: TenantId,
+    /// How many contents are undelivered, worked on or not.
+    pub waiting: u64,
+    /// How many of them could be claimed now.
+    pub due: u64,
+    /// When the oldest of them was created.
+    pub oldest_created: Timestamp,
+    /// When the first of them expires.
+    pub first_expiry: Timestamp,
+}
+
+/// The depth of every tenant that has undelivered content.
+pub(super) async fn depth(reads: &SqlitePool, now: Timestamp) -> sqlx::Result<Vec<Depth>> {
+    let rows = sqlx::query(DEPTH)
+        .bind(now.as_millisecond())
+        .fetch_all(reads)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Depth {
+                tenant: rows::parsed(row, "tenant")?,
+                waiting: rows::number(row, "waiting")?,
+                due: rows::number(row, "due")?,
+                oldest_created: rows::moment(row, "oldest_created")?,
+                first_expiry: rows::moment(row, "first_expiry")?,
+            })
+        })
+        .collect()
+}
+
+/// Those of the tenants that have content to claim: one look into an index each.
+pub(super) async fn tenants_due(
+    reads: &SqlitePool,
+    tenants: &[TenantId],
+    now: Timestamp,
+) -> sqlx::Result<Vec<TenantId>> {
+    let mut connection = reads.acquire().await?;
+    let mut due = Vec::new();
+    for tenant in tenants {
+        let first = sqlx::query(TENANT_DUE)
+            .bind(tenant.to_string())
+            .bind(now.as_millisecond())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if first.is_some() {
+            due.push(*tenant);
+        }
+    }
+    Ok(due)
+}
+
+fn status_from(row: &SqliteRow) -> sqlx::Result<Status> {
+    Ok(Status {
+        tenant: rows::parsed(row, "tenant")?,
+        content_type: rows::parsed(row, "content_type")?,
+        waiting: rows::number(row, "waiting")?,
+        leased: rows::number(row, "leased")?,
+        delivered: rows::number(row, "delivered")?,
+        dead: rows::number(row, "dead")?,
+        expired: rows::number(row, "expired")?,
+        oldest_created: rows::optional_moment(row, "oldest_created")?,
+        first_expiry: rows::optional_moment(row, "first_expiry")?,
+        records: rows::number(row, "records")?,
+    })
+}
+
+fn pending_from(row: &SqliteRow, now: Timestamp) -> sqlx::Result<Pending> {
+    let due = rows::moment(row, "due")?;
+    let lease: Option<i64> = row.try_get("lease")?;
+    Ok(Pending {
+        announcement: rows::announcement_from(row)?,
+        via: rows::parsed(row, "via")?,
+        announced: rows::moment(row, "announced")?,
+        attempts: rows::number(row, "attempts")?,
+        due,
+        leased: lease.is_some() && due > now,
+        last_reason: rows::last_reason(row)?,
+    })
+}
+
+// Named, so that a test can ask for their plans.
+
+pub(super) const DEPTH: &str = "SELECT tenant, COUNT(*) AS waiting, \
+     COUNT(CASE WHEN due <= $1 THEN 1 END) AS due, MIN(created) AS oldest_created, \
+     MIN(expires) AS first_expiry FROM content WHERE state = 'waiting' \
+     GROUP BY tenant ORDER BY tenant";
+
+pub(super) const TENANT_DUE: &str =
+    "SELECT 1 FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 LIMIT 1";

@@ -1,0 +1,216 @@
+//! What happens to content in the ledger: pure decisions, no SQL and no clock.
+//!
+//! - I3: content waits until it is settled as delivered, dead or expired, and then never moves.
+//! - I4: a settlement counts only with the token of the present lease. A lease that runs out makes
+//!   the content claimable again, and that counts as a failed attempt.
+//!
+//! The same moment serves as due date and as deadline of a lease, so that nobody has to notice a
+//! lost lease: the content simply becomes due.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{content::Unknown, reason::Reason};
+
+/// What became of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Given up on for the reason, which counts as an attempt.
+    Dead(Reason),
+    /// The receiver confirmed everything but the records listed as dead.
+    Delivered {
+        /// Records confirmed now.
+        records: u64,
+        /// Records recognised and not sent again.
+        duplicates: u64,
+        /// Records given up on, each for its own reason.
+        dead: Vec<DeadRecord>,
+    },
+    /// Its time at Microsoft ran out; not an attempt.
+    Expired(Reason),
+    /// Not now, and not an attempt: throttled or shutting down.
+    Postpone {
+        /// When it becomes due.
+        until: Timestamp,
+    },
+    /// Due at once, and not an attempt.
+    Release,
+    /// The attempt failed.
+    Retry {
+        /// When it becomes due.
+        at: Timestamp,
+        /// Why it failed.
+        reason: Reason,
+    },
+}
+
+/// A record given up on while the rest of its content was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// Its place in the content, counted from 0.
+    pub index: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Where content stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Dead,
+    Delivered,
+    Expired,
+    Waiting,
+}
+
+impl State {
+    pub(super) const ALL: [Self; 4] = [Self::Dead, Self::Delivered, Self::Expired, Self::Waiting];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+            Self::Expired => "expired",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(Unknown)
+    }
+}
+
+/// The part of a row that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) state: State,
+    pub(super) due: Timestamp,
+    pub(super) lease: Option<i64>,
+    pub(super) claims: i64,
+    pub(super) attempts: u32,
+    pub(super) last_reason: Option<Reason>,
+    pub(super) settled: Option<Timestamp>,
+    pub(super) records: u64,
+    pub(super) duplicates: u64,
+}
+
+impl Progress {
+    /// How content starts.
+    pub(super) fn announced(now: Timestamp) -> Self {
+        Self {
+            state: State::Waiting,
+            due: now,
+            lease: None,
+            claims: 0,
+            attempts: 0,
+            last_reason: None,
+            settled: None,
+            records: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// Leases the content, unless it is settled or not due. Every lease has a token of its own.
+    pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Self> {
+        if self.state != State::Waiting || self.due > now {
+            return None;
+        }
+        let lost = self.lease.is_some();
+        let claims = self.claims + 1;
+        Some(Self {
+            due: until,
+            lease: Some(claims),
+            claims,
+            attempts: self.attempts.saturating_add(u32::from(lost)),
+            last_reason: if lost {
+                Some(Reason::LeaseLost)
+            } else {
+                self.last_reason
+            },
+            ..self
+        })
+    }
+
+    /// Prolongs the lease with this token, unless another has taken its place.
+    pub(super) fn renew(self, token: i64, until: Timestamp) -> Option<Self> {
+        self.is_leased(token).then_some(Self { due: until, ..self })
+    }
+
+    /// Ends the lease with this token, unless another has taken its place.
+    ///
+    /// A lease that ran out but was not claimed again still counts: nobody else did the work.
+    pub(super) fn settle(
+        self,
+        token: i64,
+        settlement: &Settlement,
+        now: Timestamp,
+    ) -> Option<Self> {
+        if !self.is_leased(token) {
+            return None;
+        }
+        let free = Self {
+            lease: None,
+            ..self
+        };
+        let attempts = self.attempts.saturating_add(1);
+        Some(match *settlement {
+            Settlement::Dead(reason) => Self {
+                state: State::Dead,
+                attempts,
+                last_reason: Some(reason),
+                settled: Some(now),
+                ..free
+            },
+            Settlement::Delivered {
+                records,
+                duplicates,
+                dead: _,
+            } => Self {
+                state: State::Delivered,
+                settled: Some(now),
+                records,
+                duplicates,
+                ..free
+            },
+            Settlement::Expired(reason) => Self {
+                state: State::Expired,
+                last_reason: Some(reason),
+                settled: Some(now),
+                ..free
+            },
+            Settlement::Postpone { until } => Self { due: until, ..free },
+            Settlement::Release => Self { due: now, ..free },
+            Settlement::Retry { at, reason } => Self {
+                due: at,
+                attempts,
+                last_reason: Some(reason),
+                ..free
+            },
+        })
+    }
+
+    fn is_leased(&self, token: i64) -> bool {
+        self.state == State::Waiting && self.lease == Some(token)
+    }
+}
+
+/// The end of a lease taken now.
+pub(super) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
+    SignedDuration::try_from(lease)
+        .ok()
+        .and_then(|lease| now.checked_add(lease).ok())
+        .unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,189 @@
+//! The ledger on real files. Time is whatever a test says it is.
+
+use std::{path::Path, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::{
+    Config, Lease, Ledger, LedgerError, Location, Reader, Recorded, Settled, Settlement, Writer,
+};
+use crate::{
+    content::{Announcement, ContentId, ContentType, TenantId, Via},
+    shutdown::Shutdown,
+};
+
+mod announce;
+mod claim;
+mod failure;
+mod model;
+mod open;
+mod prune;
+mod reader;
+
+/// A ledger in a directory of its own, with its writer running.
+struct Running {
+    ledger: Ledger,
+    shutdown: Shutdown,
+    writer: JoinSet<Result<(), LedgerError>>,
+    config: Config,
+    directory: TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let (ledger, writer) = Ledger::open(&config).await.unwrap();
+        Self::with(directory, config, ledger, writer)
+    }
+
+    fn with(directory: TempDir, config: Config, ledger: Ledger, writer: Writer) -> Self {
+        let shutdown = Shutdown::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writer.run(shutdown.clone()));
+        Self {
+            ledger,
+            shutdown,
+            writer: tasks,
+            config,
+            directory,
+        }
+    }
+
+    /// Ends the writer in order.
+    async fn stop(mut self) -> (TempDir, Config) {
+        self.shutdown.request();
+        in_time(self.writer.join_next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        (self.directory, self.config)
+    }
+
+    /// Ends the writer wherever it is.
+    async fn kill(mut self) -> (TempDir, Config) {
+        in_time(self.writer.shutdown()).await;
+        (self.directory, self.config)
+    }
+
+    async fn announce(&self, ids: &[&str], seconds: i64) -> Vec<Recorded> {
+        let announcements = ids.iter().map(|id| content(TENANT, id)).collect();
+        in_time(
+            self.ledger
+                .announce(Via::Webhook, announcements, at(seconds)),
+        )
+        .await
+        .unwrap()
+    }
+
+    async fn claim(&self, limit: u32, seconds: i64) -> Vec<Lease> {
+        in_time(self.ledger.claim(tenant(TENANT), limit, at(seconds)))
+            .await
+            .unwrap()
+    }
+
+    async fn settle(&self, lease: &Lease, settlement: Settlement, seconds: i64) -> Settled {
+        in_time(self.ledger.settle(lease.key, settlement, at(seconds)))
+            .await
+            .unwrap()
+    }
+
+    /// A connection of an operator's own tool.
+    async fn tool(&self) -> SqliteConnection {
+        tool(&self.config).await
+    }
+
+    async fn reader(&self) -> Reader {
+        Reader::open(&self.config).await.unwrap()
+    }
+}
+
+fn config(directory: &Path) -> Config {
+    Config {
+        location: Location::Sqlite(directory.join("ledger.db")),
+        lease: Duration::from_secs(300),
+        keep_delivered: Duration::from_secs(14 * DAY.unsigned_abs()),
+        keep_dead: Duration::from_secs(30 * DAY.unsigned_abs()),
+    }
+}
+
+async fn tool(config: &Config) -> SqliteConnection {
+    let Location::Sqlite(path) = &config.location;
+    SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap()
+}
+
+async fn run(connection: &mut SqliteConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(connection).await.unwrap();
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+/// Starts announcing one content each, and returns when all of it is queued.
+async fn queue(ledger: &Ledger, ids: &[&str]) -> JoinSet<(String, Result<(), LedgerError>)> {
+    let free = ledger.commands.capacity();
+    let mut announcing = JoinSet::new();
+    for id in ids {
+        let (ledger, id) = (ledger.clone(), (*id).to_owned());
+        announcing.spawn(async move {
+            let outcome = ledger
+                .announce(Via::Sweep, vec![content(TENANT, &id)], at(0))
+                .await;
+            (id, outcome.map(drop))
+        });
+    }
+    in_time(async {
+        while ledger.commands.capacity() > free - ids.len() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    announcing
+}
+
+fn tenant(number: u128) -> TenantId {
+    TenantId::from(Uuid::from_u128(number))
+}
+
+fn content(of: u128, id: &str) -> Announcement {
+    Announcement {
+        tenant: tenant(of),
+        content_type: ContentType::Exchange,
+        id: ContentId::parse(id).unwrap(),
+        created: at(0),
+        expires: at(7 * DAY),
+    }
+}
+
+/// A moment in the ledger's life.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap() + SignedDuration::from_secs(seconds)
+}
+
+fn delivered(records: u64) -> Settlement {
+    Settlement::Delivered {
+        records,
+        duplicates: 0,
+        dead: Vec::new(),
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .expect("done in time")
+}
+
+const TENANT: u128 = 1;
+const DAY: i64 = 24 * 60 * 60;
+const LEASE: i64 = 300;

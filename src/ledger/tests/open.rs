@@ -1,0 +1,182 @@
+//! Opening: creation, the lock, crashes, and files that are something else.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+use crate::ledger::OpenError;
+
+#[tokio::test]
+async fn an_empty_file_gets_the_schema_once() {
+    let (directory, config) = Running::start().await.stop().await;
+    let schema = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('content', 'dead_letter')";
+    assert_eq!(number(&mut tool(&config).await, schema).await, 2);
+    assert_eq!(
+        number(&mut tool(&config).await, "PRAGMA auto_vacuum").await,
+        2
+    );
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    let running = Running::with(directory, config, ledger, writer);
+    assert_eq!(running.announce(&["a"], 0).await, [Recorded::New]);
+}
+
+#[tokio::test]
+async fn commits_reach_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut writer) = Ledger::open(&config(directory.path())).await.unwrap();
+    let connection = writer.connection.as_mut().unwrap();
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(mode, "wal");
+    assert_eq!(number(connection, "PRAGMA synchronous").await, 2, "FULL");
+    assert_eq!(number(connection, "PRAGMA foreign_keys").await, 1);
+}
+
+#[tokio::test]
+async fn files_are_private() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let modes: Vec<(String, u32)> = fs::read_dir(running.directory.path())
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            (entry.file_name().into_string().unwrap(), mode & 0o777)
+        })
+        .collect();
+    assert!(modes.len() >= 3, "{modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_until_the_first_ends() {
+    let running = Running::start().await;
+    let refused = Ledger::open(&running.config).await.err().unwrap();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("ledger.db"), "{refused}");
+
+    // Another name for the file is no way around.
+    let link = running.directory.path().join("link.db");
+    let Location::Sqlite(path) = &running.config.location;
+    std::os::unix::fs::symlink(path, &link).unwrap();
+    let by_link = Config {
+        location: Location::Sqlite(link),
+        ..running.config.clone()
+    };
+    let refused = Ledger::open(&by_link).await.err().unwrap();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
+
+    let (_directory, config) = running.stop().await;
+    assert!(Ledger::open(&config).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_nothing_in_the_log() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let (directory, _) = running.stop().await;
+    let log = fs::metadata(directory.path().join("ledger.db-wal"));
+    assert!(log.map_or(0, |log| log.len()) == 0);
+}
+
+#[tokio::test]
+async fn everything_acknowledged_survives_an_end_without_notice() {
+    let running = Running::start().await;
+    running.announce(&["a", "b"], 0).await;
+    let lease = running.claim(1, 0).await.remove(0);
+    running.announce(&["c"], 1).await;
+
+    // The files as a killed process leaves them.
+    let left = tempfile::tempdir().unwrap();
+    for name in ["ledger.db", "ledger.db-wal"] {
+        fs::copy(running.directory.path().join(name), left.path().join(name)).unwrap();
+    }
+    let copy = config(left.path());
+    let reader = Reader::open(&copy).await.unwrap();
+    assert_eq!(reader.status(at(1)).await.unwrap()[0].leased, 1);
+    drop(reader);
+    survived(left, copy, lease.clone()).await;
+
+    let (directory, config) = running.kill().await;
+    survived(directory, config, lease).await;
+}
+
+async fn survived(directory: TempDir, config: Config, lease: Lease) {
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    let running = Running::with(directory, config, ledger, writer);
+    assert_eq!(
+        running.claim(10, 1).await.len(),
+        2,
+        "all but the leased one"
+    );
+    let again = running.claim(10, LEASE).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].announcement, lease.announcement);
+    assert_eq!(
+        running.settle(&lease, delivered(1), LEASE).await,
+        Settled::Stale
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_ledger_is_refused_by_name_and_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let Location::Sqlite(path) = &config.location;
+    fs::write(
+        path,
+        "certainly not a database, and long enough ".repeat(100),
+    )
+    .unwrap();
+    for refused in [
+        Ledger::open(&config).await.err().unwrap(),
+        Reader::open(&config).await.err().unwrap(),
+    ] {
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains("ledger.db") && text.contains("move it away"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let (_directory, config) = Running::start().await.stop().await;
+    run(
+        &mut tool(&config).await,
+        "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, \
+         execution_time FROM _sqlx_migrations LIMIT 1",
+    )
+    .await;
+    for refused in [
+        Ledger::open(&config).await.err().unwrap(),
+        Reader::open(&config).await.err().unwrap(),
+    ] {
+        assert!(
+            matches!(refused, OpenError::Schema { step: 9000, .. }),
+            "{refused:?}"
+        );
+        assert!(refused.to_string().contains("newer"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_does_not_bring_a_file_up_to_date() {
+    let (_directory, config) = Running::start().await.stop().await;
+    run(&mut tool(&config).await, "DELETE FROM _sqlx_migrations").await;
+    let refused = Reader::open(&config).await.err().unwrap();
+    assert!(
+        matches!(refused, OpenError::Outdated { step: 1, .. }),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory.path().join("missing"));
+    let refused = Ledger::open(&config).await.err().unwrap();
+    assert!(matches!(refused, OpenError::File { .. }), "{refused:?}");
+    let refused = Reader::open(&config).await.err().unwrap();
+    assert!(matches!(refused, OpenError::Missing { .. }), "{refused:?}");
+}

@@ -1,0 +1,287 @@
+//! The one task that writes.
+//!
+//! Whatever is queued goes into one transaction, and nobody is answered before its commit (I1).
+//! When a commit fails, everyone in the group learns it and nothing is applied. When a single
+//! operation fails, the others are not its victims: the group is rolled back and each operation
+//! gets a transaction of its own.
+//!
+//! The connection is given up whenever its state is in doubt and opened anew for the next group,
+//! so a full disk or a failing one needs no restart once it is well again. If the process dies
+//! here, `SQLite`'s log holds every commit that was answered, and nothing else is needed.
+//!
+//! Pruning happens here too, in small steps between groups. It takes the time from the operations
+//! it sees, so it is never ahead of the callers' clock.
+
+use std::{
+    fs::File,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+use super::{
+    LedgerError, Shared,
+    operation::Command,
+    rows::{self, Cutoffs},
+    sqlite::{self, Database},
+};
+use crate::shutdown::Shutdown;
+
+/// The loop that owns the write connection.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) database: Database,
+    /// None after a failure that leaves its state in doubt.
+    pub(super) connection: Option<SqliteConnection>,
+    pub(super) reads: SqlitePool,
+    pub(super) retention: Retention,
+    /// When the callers live: the time of the last operation.
+    pub(super) now: Option<Timestamp>,
+    /// Held as long as this process may write.
+    pub(super) _lock: File,
+}
+
+impl Writer {
+    /// Writes until shutdown is requested or every [`super::Ledger`] is gone; then finishes what
+    /// is queued and closes the file.
+    ///
+    /// # Errors
+    ///
+    /// When the file could not be closed in order. Nothing acknowledged is lost then either.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), LedgerError> {
+        let period = self.retention.interval;
+        let mut prune = interval_at(Instant::now() + period, period);
+        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut prune_more = false;
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                // In this order a busy queue cannot keep pruning off for good, and pruning more
+                // than one step waits for a quiet moment.
+                biased;
+                () = shutdown.requested(), if !closing => {
+                    self.commands.close();
+                    closing = true;
+                }
+                _ = prune.tick(), if !closing => prune_more = self.prune().await,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.commit_with_queued(command).await,
+                    None => break,
+                },
+                () = std::future::ready(()), if prune_more && !closing => {
+                    prune_more = self.prune().await;
+                }
+            }
+        }
+        self.close().await
+    }
+
+    async fn commit_with_queued(&mut self, first: Box<dyn Command>) {
+        let mut rows = first.rows();
+        let mut group = vec![first];
+        while rows < GROUP_ROWS
+            && let Ok(command) = self.commands.try_recv()
+        {
+            rows = rows.saturating_add(command.rows());
+            group.push(command);
+        }
+        if let Some(now) = group.iter().rev().find_map(|command| command.now()) {
+            self.now = Some(now);
+        }
+        self.commit(group).await;
+    }
+
+    async fn commit(&mut self, mut group: Vec<Box<dyn Command>>) {
+        match self.attempt(&mut group).await {
+            Err(Failure::Operation(_)) if group.len() > 1 => self.commit_one_by_one(group).await,
+            outcome => {
+                let outcome = outcome.map_err(Failure::into_error);
+                for command in group {
+                    self.finish(command, outcome.clone());
+                }
+            }
+        }
+    }
+
+    async fn commit_one_by_one(&mut self, group: Vec<Box<dyn Command>>) {
+        let mut unavailable = None;
+        for mut command in group {
+            let outcome = match &unavailable {
+                // Waiting once for a database that does not commit is enough for everyone.
+                Some(error) => Err(LedgerError::clone(error)),
+                None => match self.attempt(std::slice::from_mut(&mut command)).await {
+                    Err(Failure::Transaction(error)) => {
+                        unavailable = Some(error.clone());
+                        Err(error)
+                    }
+                    outcome => outcome.map_err(Failure::into_error),
+                },
+            };
+            self.finish(command, outcome);
+        }
+    }
+
+    /// Applies the group in one transaction, all or nothing.
+    async fn attempt(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self
+                .database
+                .connect()
+                .await
+                .map_err(Failure::transaction)?,
+        };
+        let outcome = apply(&mut connection, group).await;
+        if !matches!(outcome, Err(Failure::Transaction(_))) {
+            self.connection = Some(connection);
+        }
+        outcome
+    }
+
+    fn finish(&self, command: Box<dyn Command>, outcome: Result<(), LedgerError>) {
+        self.note(outcome.as_ref().err());
+        let wakes = outcome.is_ok() && command.wakes();
+        command.answer(outcome);
+        if wakes {
+            self.shared.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Remembers whether commits succeed; says so when that changes.
+    fn note(&self, failure: Option<&LedgerError>) {
+        let before = self
+            .shared
+            .writable
+            .swap(failure.is_none(), Ordering::Relaxed);
+        match failure {
+            Some(error) if before => {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "the ledger cannot commit");
+            }
+            None if !before => tracing::info!("the ledger commits again"),
+            _ => {}
+        }
+    }
+
+    /// Removes some of what is old enough; true if there may be more.
+    pub(super) async fn prune(&mut self) -> bool {
+        let (Some(now), Some(connection)) = (self.now, self.connection.as_mut()) else {
+            return false;
+        };
+        match prune(connection, self.retention.cutoffs(now)).await {
+            Ok(rows) => rows >= u64::from(PRUNE_ROWS),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "the ledger cannot be pruned");
+                self.connection = None;
+                false
+            }
+        }
+    }
+
+    async fn close(mut self) -> Result<(), LedgerError> {
+        // Readers first: the log can only be emptied when nobody reads from it.
+        self.reads.close().await;
+        if let Some(mut connection) = self.connection.take() {
+            sqlite::checkpoint(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// How long settled rows are kept, and how often that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    pub(super) delivered: Duration,
+    pub(super) dead: Duration,
+    pub(super) interval: Duration,
+}
+
+impl Retention {
+    fn cutoffs(&self, now: Timestamp) -> Cutoffs {
+        Cutoffs {
+            delivered: before(now, self.delivered),
+            dead: before(now, self.dead),
+            now,
+        }
+    }
+}
+
+/// Why a group was not committed.
+enum Failure {
+    /// One operation failed; the transaction was rolled back.
+    Operation(LedgerError),
+    /// The transaction could not be begun, committed or rolled back.
+    Transaction(LedgerError),
+}
+
+impl Failure {
+    fn transaction(error: sqlx::Error) -> Self {
+        Self::Transaction(error.into())
+    }
+
+    fn into_error(self) -> LedgerError {
+        match self {
+            Self::Operation(error) | Self::Transaction(error) => error,
+        }
+    }
+}
+
+async fn apply(
+    connection: &mut SqliteConnection,
+    group: &mut [Box<dyn Command>],
+) -> Result<(), Failure> {
+    let mut transaction = connection
+        .begin_with(sqlite::BEGIN)
+        .await
+        .map_err(Failure::transaction)?;
+    for command in group {
+        if let Err(error) = command.apply(&mut transaction).await {
+            // A full disk ends the transaction by itself, and then there is nothing to roll back;
+            // the connection is not trusted after that.
+            return Err(match transaction.rollback().await {
+                Ok(()) => Failure::Operation(error.into()),
+                Err(_) => Failure::transaction(error),
+            });
+        }
+    }
+    transaction.commit().await.map_err(Failure::transaction)
+}
+
+async fn prune(connection: &mut SqliteConnection, cutoffs: Cutoffs) -> sqlx::Result<u64> {
+    let mut transaction = connection.begin_with(sqlite::BEGIN).await?;
+    let rows = rows::prune(&mut transaction, cutoffs, PRUNE_ROWS).await?;
+    sqlite::vacuum(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+fn before(now: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| now.checked_sub(by).ok())
+        .unwrap_or(Timestamp::MIN)
+}
+
+/// Operations that may wait for the writer: as many as requests the public port serves at once by
+/// default, so that a burst is one or two commits. Beyond it callers wait in their own tasks.
+pub(super) const QUEUE: usize = 1024;
+
+/// About how many rows one transaction changes: some tens of milliseconds of work, so that the
+/// last of a group does not wait noticeably longer than the first.
+const GROUP_ROWS: usize = 1000;
+
+/// Rows removed in one step: short enough not to be felt by those who wait for a commit.
+const PRUNE_ROWS: u32 = 500;
+
+/// At [`PRUNE_ROWS`] a step, the least pace of pruning even if there is no quiet moment.
+pub(super) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
