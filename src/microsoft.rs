@@ -21,3 +21,6 @@ pub mod tokens;
 
 pub use client::{ApiError, Client, ClientError, Config, Disposition};
 pub use metrics::Metrics;
+
+#[cfg(test)]
+pub(crate) mod world;

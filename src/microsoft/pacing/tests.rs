@@ -99,7 +99,7 @@ async fn a_pause_reaches_waiting_callers_of_its_tenant_only() {
     assert_eq!(pacing.paused_until(tenant(B)), None);
     pacing.permit(tenant(B)).await.unwrap();
 
-    tokio::time::sleep_until(until).await;
+    sleep_until(until).await;
     assert_eq!(pacing.paused_until(tenant(A)), None);
     pacing.permit(tenant(A)).await.unwrap();
 }
@@ -115,7 +115,7 @@ async fn untold_pauses_grow_once_per_throttling_and_shrink_after_a_success() {
         assert_eq!(pacing.pause(id, None), until, "the same throttling");
         assert!(until - now >= last / 2, "steps double, jitter halves");
         last = until - now;
-        tokio::time::sleep_until(until).await;
+        sleep_until(until).await;
     }
     assert!(last >= Duration::from_secs(4), "fourth step: {last:?}");
     pacing.succeeded(id);
