@@ -38,7 +38,6 @@ use crate::{
     clock::Clock,
     content::{ContentId, ContentType, TenantId, Tenants},
     secret::Secret,
-    tls,
 };
 
 mod address;
@@ -46,6 +45,7 @@ mod blob;
 pub(super) mod body;
 mod error;
 mod fields;
+mod http;
 mod listing;
 mod subscription;
 
@@ -91,7 +91,7 @@ impl Client {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, ClientError> {
-        let http = http(&config)?;
+        let http = http::client(&config)?;
         let addresses = Addresses::new(config.management_url, config.publisher_id)?;
         if config.login_url.cannot_be_a_base() {
             return Err(ClientError::Root);
@@ -152,7 +152,7 @@ impl Client {
             method: Method::POST,
             url: self.0.addresses.start(tenant, content_type),
             body: webhook.map(WebhookSpec::to_json),
-            timeout: START_TIMEOUT.max(self.0.timeout),
+            timeout: Some(START_TIMEOUT.max(self.0.timeout)),
             restart_rule: true,
         };
         match self.call(tenant, call).await {
@@ -245,10 +245,7 @@ impl Client {
     }
 
     /// Makes a call and gives its answer if that is a success.
-    async fn call(&self, tenant: TenantId, mut call: Call) -> Result<Response, ApiError> {
-        if call.timeout.is_zero() {
-            call.timeout = self.0.timeout;
-        }
+    async fn call(&self, tenant: TenantId, call: Call) -> Result<Response, ApiError> {
         let mut replaced = false;
         loop {
             let (generation, mut answer) = self.send(tenant, &call).await?;
@@ -301,7 +298,8 @@ impl Client {
         } else if call.method == Method::POST {
             request = request.header("content-length", "0");
         }
-        let answer = timeout(call.timeout, request.send()).await;
+        let limit = call.timeout.unwrap_or(self.0.timeout);
+        let answer = timeout(limit, request.send()).await;
         drop(permit);
         let answer = answer.map_err(|_| ApiError::Timeout)??;
         self.note_skew(answer.headers());
@@ -360,8 +358,8 @@ struct Call {
     method: Method,
     url: Url,
     body: Option<Vec<u8>>,
-    /// Until the answer begins; zero for the client's own.
-    timeout: Duration,
+    /// Until the answer begins, if not the client's own.
+    timeout: Option<Duration>,
     /// Whether a 403 that says "too many requests" means this subscription's last start.
     restart_rule: bool,
 }
@@ -372,38 +370,10 @@ impl Call {
             method: Method::GET,
             url,
             body: None,
-            timeout: Duration::ZERO,
+            timeout: None,
             restart_rule: false,
         }
     }
-}
-
-fn http(config: &Config) -> Result<reqwest::Client, ClientError> {
-    let extra = match &config.ca {
-        Some(path) => tls::certificates(path)?,
-        None => Vec::new(),
-    };
-    let mut tls = tls::client_trusting_also(extra)?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!(
-            env!("CARGO_PKG_NAME"),
-            "/",
-            env!("CARGO_PKG_VERSION")
-        ))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // The environment must not send tokens elsewhere.
-        .no_proxy()
-        // A request that is repeated unseen would not be counted by the pace.
-        .retry(reqwest::retry::never())
-        .connect_timeout(config.timeout)
-        // Blobs that wait for Devo must not use up the connection they share with everything else.
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .build()
-        .map_err(ClientError::Http)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -421,10 +391,6 @@ const MAX_ERROR: usize = 64 * 1024;
 
 /// A page has some hundred entries of half a kilobyte.
 const MAX_LISTING: usize = 16 * 1024 * 1024;
-
-const STREAM_WINDOW: u32 = 256 * 1024;
-
-const CONNECTION_WINDOW: u32 = 64 * STREAM_WINDOW;
 
 const NO_SKEW: i64 = i64::MIN;
 

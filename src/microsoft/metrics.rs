@@ -7,7 +7,7 @@ use crate::content::Tenants;
 /// The client's series. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    throttled: IntCounterVec,
+    pub(super) throttled: IntCounterVec,
 }
 
 impl Metrics {

@@ -101,6 +101,10 @@ impl Tokens {
         }
         state.replaced = Some(now);
         state.current = None;
+        tracing::debug!(
+            tenant = self.0.tenants.name(tenant),
+            "access token refused, replacing it"
+        );
         true
     }
 

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -71,11 +74,30 @@ impl World {
         }
     }
 
+    /// A working Entra, which grants `t1`, `t2`, …, and an API that answers as `script` says.
+    pub(crate) async fn api(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let tokens = AtomicUsize::new(0);
+        Self::new(move |asked| {
+            if asked.is_token() {
+                let number = tokens.fetch_add(1, Ordering::Relaxed) + 1;
+                Reply::token(&format!("t{number}"))
+            } else {
+                script(asked)
+            }
+        })
+        .await
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.client_with(|_| ())
     }
 
     pub(crate) fn client_with(&self, change: impl FnOnce(&mut Config)) -> Client {
+        let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
+        Client::new(self.config(change), tenants(), Clock::system(), metrics).unwrap()
+    }
+
+    pub(crate) fn config(&self, change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config {
             management_url: self.root.clone(),
             login_url: self.root.join("login").unwrap(),
@@ -89,8 +111,7 @@ impl World {
             ]),
         };
         change(&mut config);
-        let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
-        Client::new(config, tenants(), Clock::system(), metrics).unwrap()
+        config
     }
 
     /// What was asked so far, without token requests.

@@ -35,14 +35,6 @@ impl Feeds {
     }
 }
 
-async fn world(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> World {
-    World::new(move |asked| match asked.is_token() {
-        true => Reply::token("t"),
-        false => script(asked),
-    })
-    .await
-}
-
 fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Clock, Metrics) {
     let mut config = Config {
         manage: true,
@@ -88,7 +80,7 @@ fn gauges(metrics: &Metrics) -> (i64, i64) {
 #[tokio::test]
 async fn missing_subscriptions_are_started_once_and_listed_again() {
     let feeds = Feeds::default();
-    let world = world(move |asked| feeds.answer(asked)).await;
+    let world = World::api(move |asked| feeds.answer(asked)).await;
     let (keeper, _, metrics) = keeper(&world, |_| ());
     assert_eq!(gauges(&metrics), (0, 0));
     assert_eq!(keeper.check(tenant(A)).await, Duration::from_secs(300));
@@ -116,7 +108,7 @@ async fn missing_subscriptions_are_started_once_and_listed_again() {
 async fn a_webhook_taken_by_another_system_is_taken_back_when_the_rule_allows() {
     let feeds = Feeds::default();
     let microsoft = feeds.clone();
-    let world = world(move |asked| microsoft.answer(asked)).await;
+    let world = World::api(move |asked| microsoft.answer(asked)).await;
     let (keeper, clock, _) = keeper(&world, |_| ());
     keeper.check(tenant(A)).await;
     let other = r#"{"status":"enabled","address":"https://other.example/"}"#;
@@ -142,7 +134,7 @@ async fn a_webhook_taken_by_another_system_is_taken_back_when_the_rule_allows() 
 
 #[tokio::test]
 async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
-    let world = world(|asked| match asked.path.ends_with("/list") {
+    let world = World::api(|asked| match asked.path.ends_with("/list") {
         true => Reply::new(200, "[]"),
         false if asked.query.contains("General") => Reply::new(
             403,
@@ -168,7 +160,7 @@ async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
 #[tokio::test]
 async fn an_expiry_is_registered_and_renewed() {
     let feeds = Feeds::default();
-    let world = world(move |asked| feeds.answer(asked)).await;
+    let world = World::api(move |asked| feeds.answer(asked)).await;
     let day = Duration::from_secs(24 * 3600);
     let (keeper, clock, _) = keeper(&world, |config| config.webhook_expiry = Some(day));
     keeper.check(tenant(A)).await;
@@ -184,7 +176,7 @@ async fn an_expiry_is_registered_and_renewed() {
 #[tokio::test]
 async fn who_may_not_manage_only_observes() {
     let feeds = Feeds::default();
-    let world = world(move |asked| feeds.answer(asked)).await;
+    let world = World::api(move |asked| feeds.answer(asked)).await;
     let (observer, _, metrics) = keeper(&world, |config| config.manage = false);
     observer.check(tenant(A)).await;
     assert_eq!(starts(&world, A), 0);
@@ -232,7 +224,7 @@ async fn who_may_not_manage_only_observes() {
 #[tokio::test]
 async fn one_tenants_trouble_delays_no_other_and_is_kept_beside_the_last_sight() {
     let feeds = Feeds::default();
-    let world = world(move |asked| {
+    let world = World::api(move |asked| {
         // Tenant a's lists never answer within the deadline.
         if asked.path.contains(A) && asked.path.ends_with("/list") {
             return Reply::new(200, "[]").after(DEADLINE * 10);
@@ -263,7 +255,7 @@ async fn one_tenants_trouble_delays_no_other_and_is_kept_beside_the_last_sight()
 
 #[tokio::test]
 async fn a_failed_look_is_told_and_looked_at_again_when_the_pause_is_over() {
-    let world = world(|_| Reply::new(429, "").header("Retry-After", "7")).await;
+    let world = World::api(|_| Reply::new(429, "").header("Retry-After", "7")).await;
     let (keeper, _, _) = keeper(&world, |_| ());
     let next = keeper.check(tenant(A)).await;
     assert!(
@@ -277,7 +269,7 @@ async fn a_failed_look_is_told_and_looked_at_again_when_the_pause_is_over() {
 
 #[tokio::test]
 async fn a_start_that_never_left_may_be_tried_at_the_next_look() {
-    let world = world(|_| Reply::new(200, "[]")).await;
+    let world = World::api(|_| Reply::new(200, "[]")).await;
     let (keeper, _, _) = keeper(&world, |config| {
         config.webhook.as_mut().unwrap().auth_id = Secret::file("/nonexistent/auth-id".into());
     });

@@ -66,3 +66,6 @@ impl Blob {
 
 /// Blobs with a second page are rare sights; one with this many is a cycle.
 const MAX_PAGES: u32 = 100;
+
+#[cfg(test)]
+pub(super) mod tests;

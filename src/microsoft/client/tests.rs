@@ -1,26 +1,10 @@
-use std::{io::Write as _, sync::atomic::AtomicUsize};
-
 use secrecy::SecretString;
 
-use super::*;
+use super::{blob::tests::read, *};
 use crate::{
-    microsoft::world::{A, Asked, B, Reply, World, tenant},
+    microsoft::world::{A, B, Reply, World, tenant},
     reason::Reason,
 };
-
-/// A world with a working Entra, whose API answers as the script says.
-async fn world(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> World {
-    let tokens = AtomicUsize::new(0);
-    World::new(move |asked| {
-        if asked.is_token() {
-            let number = tokens.fetch_add(1, Ordering::Relaxed) + 1;
-            Reply::token(&format!("t{number}"))
-        } else {
-            script(asked)
-        }
-    })
-    .await
-}
 
 fn id(text: &str) -> ContentId {
     ContentId::parse(text).unwrap()
@@ -33,21 +17,13 @@ fn day() -> Window {
     }
 }
 
-async fn read(blob: &mut Blob) -> Result<Vec<u8>, ApiError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = blob.chunk().await? {
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 fn feed(path: &str) -> String {
     format!("/api/v1.0/{A}/activity/feed/{path}")
 }
 
 #[tokio::test]
 async fn every_request_says_who_publishes_and_carries_the_token() {
-    let world = world(|asked| {
+    let world = World::api(|asked| {
         let page = format!("/api/v1/{A}/activity/feed/next?page=2");
         match asked.path.as_str() {
             path if path.ends_with("/content") => Reply::new(200, "[]").header("nextpageURI", page),
@@ -124,7 +100,7 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
 
 #[tokio::test]
 async fn an_expired_token_is_replaced_and_the_call_made_once_more() {
-    let world = world(|asked| match asked.bearer() {
+    let world = World::api(|asked| match asked.bearer() {
         "t1" => Reply::new(401, r#"{"Message":"Authorization has been denied"}"#),
         _ => Reply::new(200, "[]"),
     })
@@ -137,7 +113,7 @@ async fn an_expired_token_is_replaced_and_the_call_made_once_more() {
 
 #[tokio::test]
 async fn a_token_refused_twice_is_reported() {
-    let world = world(|_| Reply::new(401, "")).await;
+    let world = World::api(|_| Reply::new(401, "")).await;
     let client = world.client();
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(
@@ -155,7 +131,7 @@ async fn a_token_refused_twice_is_reported() {
 
 #[tokio::test]
 async fn throttling_pauses_its_tenant_only_and_costs_no_further_request() {
-    let world = world(|asked| {
+    let world = World::api(|asked| {
         if asked.path.contains(A) {
             Reply::new(429, "").header("Retry-After", "600")
         } else {
@@ -171,12 +147,14 @@ async fn throttling_pauses_its_tenant_only_and_costs_no_further_request() {
     let again = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(again.disposition(), Disposition::Throttled { until });
     assert_eq!(world.asked().len(), 1);
+    let throttled = &client.0.metrics.throttled;
+    assert_eq!(throttled.with_label_values(&["a"]).get(), 1);
     client.list_subscriptions(tenant(B)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_start_too_soon_after_the_last_pauses_nobody() {
-    let world = world(|_| {
+    let world = World::api(|_| {
         Reply::new(
             403,
             r#"{"error":{"code":"429","message":"Please retry again after 8m 46s"}}"#,
@@ -198,7 +176,7 @@ async fn a_start_too_soon_after_the_last_pauses_nobody() {
 
 #[tokio::test]
 async fn a_subscription_that_is_already_enabled_is_started() {
-    let world = world(|_| Reply::new(400, r#"{"error":{"code":"AF20024"}}"#)).await;
+    let world = World::api(|_| Reply::new(400, r#"{"error":{"code":"AF20024"}}"#)).await;
     let client = world.client();
     client
         .start(tenant(A), ContentType::General, None)
@@ -247,7 +225,7 @@ async fn failures_say_what_to_do_and_nothing_of_the_body() {
         (500, "canary", Disposition::Retry(Reason::ServerError)),
         (302, "canary", Disposition::Retry(Reason::BadAnswer)),
     ] {
-        let world = world(move |_| {
+        let world = World::api(move |_| {
             Reply::new(status, body).header("location", "http://127.0.0.1:9/elsewhere")
         })
         .await;
@@ -259,9 +237,9 @@ async fn failures_say_what_to_do_and_nothing_of_the_body() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let elsewhere = world(|_| Reply::new(200, "[]")).await;
+    let elsewhere = World::api(|_| Reply::new(200, "[]")).await;
     let target = elsewhere.root.to_string();
-    let world = world(move |_| Reply::new(307, "").header("location", target.clone())).await;
+    let world = World::api(move |_| Reply::new(307, "").header("location", target.clone())).await;
     let error = world.client().blob(tenant(A), &id("x")).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::BadAnswer));
     assert!(elsewhere.asked().is_empty(), "I6");
@@ -269,9 +247,10 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn a_next_page_on_a_foreign_host_is_refused() {
-    let foreign = world(|_| Reply::new(200, "[]")).await;
+    let foreign = World::api(|_| Reply::new(200, "[]")).await;
     let page = foreign.root.join(&feed("subscriptions/content")).unwrap();
-    let world = world(move |_| Reply::new(200, "[]").header("NextPageUri", page.as_str())).await;
+    let world =
+        World::api(move |_| Reply::new(200, "[]").header("NextPageUri", page.as_str())).await;
     let client = world.client();
     let error = client
         .list_content(tenant(A), ContentType::General, day())
@@ -284,76 +263,8 @@ async fn a_next_page_on_a_foreign_host_is_refused() {
 }
 
 #[tokio::test]
-async fn pages_of_a_blob_that_never_end_are_an_error() {
-    let world = world(|asked| {
-        Reply::new(200, "[]").header("NextPageUri", format!("{}?{}", asked.path, asked.query))
-    })
-    .await;
-    let mut blob = world.client().blob(tenant(A), &id("x")).await.unwrap();
-    assert!(matches!(read(&mut blob).await, Err(ApiError::TooLarge)));
-}
-
-#[tokio::test]
-async fn blobs_arrive_in_chunks_and_compressed_ones_are_unpacked() {
-    let plain: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&plain).unwrap();
-    let gzip = gzip.finish().unwrap();
-    let body = plain.clone();
-    let world = world(move |asked| {
-        if asked.path.ends_with("gzip") {
-            Reply::new(200, gzip.clone()).header("content-encoding", "gzip")
-        } else {
-            Reply::new(200, body.clone())
-        }
-    })
-    .await;
-    let client = world.client();
-    for name in ["plain", "gzip"] {
-        let mut blob = client.blob(tenant(A), &id(name)).await.unwrap();
-        let first = blob.chunk().await.unwrap().unwrap();
-        assert!(
-            first.len() < 1024 * 1024,
-            "streamed, not held: {}",
-            first.len()
-        );
-        let rest = read(&mut blob).await.unwrap();
-        assert!(plain.starts_with(&first) && plain.ends_with(&rest));
-        assert_eq!(first.len() + rest.len(), plain.len());
-    }
-}
-
-#[tokio::test]
-async fn a_body_cut_short_is_an_error_and_not_an_end() {
-    let world = world(|asked| {
-        if asked.path.ends_with("gzip") {
-            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            gzip.write_all(&[7; 100]).unwrap();
-            let mut gzip = gzip.finish().unwrap();
-            gzip.truncate(gzip.len() - 9);
-            Reply::new(200, gzip).header("content-encoding", "gzip")
-        } else {
-            Reply::new(200, "[{").cut(10)
-        }
-    })
-    .await;
-    let client = world.client();
-    for name in ["plain", "gzip"] {
-        let mut blob = client.blob(tenant(A), &id(name)).await.unwrap();
-        let error = read(&mut blob).await.unwrap_err();
-        assert_eq!(
-            error.disposition(),
-            Disposition::Retry(Reason::CutBody),
-            "{name}"
-        );
-    }
-    let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Retry(Reason::CutBody));
-}
-
-#[tokio::test]
 async fn silence_ends_in_a_timeout() {
-    let world = world(|_| Reply::new(200, "[]").after(Duration::from_secs(60))).await;
+    let world = World::api(|_| Reply::new(200, "[]").after(Duration::from_secs(60))).await;
     let client = world.client_with(|config| config.timeout = Duration::from_millis(100));
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::Timeout));
@@ -365,7 +276,7 @@ async fn listings_are_capped_and_must_be_listings() {
         (vec![b' '; MAX_LISTING + 1], "too large"),
         (b"<html>".to_vec(), "expected shape"),
     ] {
-        let world = world(move |_| Reply::new(200, body.clone())).await;
+        let world = World::api(move |_| Reply::new(200, body.clone())).await;
         let error = world
             .client()
             .list_subscriptions(tenant(A))
@@ -379,10 +290,10 @@ async fn listings_are_capped_and_must_be_listings() {
 #[tokio::test]
 async fn a_microsoft_that_is_away_is_a_connection_to_retry() {
     let root = {
-        let world = world(|_| Reply::new(200, "[]")).await;
+        let world = World::api(|_| Reply::new(200, "[]")).await;
         world.root.clone()
     };
-    let world = world(|_| Reply::new(200, "[]")).await;
+    let world = World::api(|_| Reply::new(200, "[]")).await;
     let client = world.client_with(|config| config.management_url = root);
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::Connection));
@@ -410,7 +321,7 @@ async fn refused_credentials_and_unknown_tenants_spend_no_budget() {
 #[tokio::test]
 async fn the_skew_of_clocks_is_known_after_an_answer() {
     let world =
-        world(|_| Reply::new(200, "[]").header("Date", "Fri, 02 Jan 2099 03:05:05 GMT")).await;
+        World::api(|_| Reply::new(200, "[]").header("Date", "Fri, 02 Jan 2099 03:05:05 GMT")).await;
     let client = world.client();
     assert_eq!(client.clock_skew(), None);
     client.list_subscriptions(tenant(A)).await.unwrap();
@@ -421,4 +332,11 @@ async fn the_skew_of_clocks_is_known_after_an_answer() {
 fn roots_that_cannot_be_a_base_are_refused() {
     let root: Url = "mailto:x@example.com".parse().unwrap();
     assert!(matches!(Addresses::new(root, None), Err(ClientError::Root)));
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_read_is_told_at_start() {
+    let world = World::api(|_| Reply::new(200, "[]")).await;
+    let config = world.config(|config| config.ca = Some("/nonexistent/ca.pem".into()));
+    assert!(matches!(http::client(&config), Err(ClientError::Tls(_))));
 }
