@@ -1,6 +1,6 @@
 //! Keeps every wanted subscription enabled, with our webhook.
 //!
-//! At start and at each interval every tenant is looked at by a task of its own: list, [`plan`], start
+//! At start and at each interval every tenant is looked at by a task of its own: list, [`plan()`], start
 //! what needs it, list again. One tenant's failure, throttling or pending start delays no other.
 //!
 //! Microsoft allows one start of a subscription in about 15 minutes and refuses another in words. Both

@@ -5,7 +5,7 @@
 //! caller as an [`ApiError`]. Nothing is retried behind the caller's back beyond that.
 //!
 //! Every request carries `PublisherIdentifier`; without it, it would be throttled in a pool shared
-//! with everybody. Where this module may connect to is decided by [`address`] alone (I6), and what it
+//! with everybody. Where this module may connect to is decided by `address` alone (I6), and what it
 //! reads into memory is capped (I7); blobs are streamed by [`Blob`].
 
 use std::{
