@@ -1,1 +1,390 @@
-//! To be written.
+//! Keeps every wanted subscription enabled, with our webhook.
+//!
+//! At start and at each interval every tenant is looked at by a task of its own: list, [`plan()`], start
+//! what needs it, list again. One tenant's failure, throttling or pending start delays no other.
+//!
+//! Microsoft allows one start of a subscription in about 15 minutes and refuses another in words. Both
+//! the rule and the words are remembered per subscription, in memory: after a restart Microsoft says
+//! them again. Nothing is ever stopped here, and with `manage` off nothing is started either.
+//!
+//! While a start is pending Microsoft posts the validation to our webhook, so the public port must be
+//! served before [`Subscriptions::run`].
+
+use std::{collections::HashMap, sync::Arc, sync::Mutex, time::Duration};
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use url::Url;
+
+use crate::{
+    clock::Clock,
+    content::{ContentType, Tenant, TenantId, Tenants},
+    microsoft::{
+        ApiError, Client,
+        answer::Action,
+        client::{Subscription, WebhookSpec},
+    },
+    reason::Reason,
+    secret::{Secret, SecretError},
+    shutdown::Shutdown,
+};
+
+mod metrics;
+mod observed;
+mod plan;
+
+pub use metrics::Metrics;
+pub use observed::{Observation, Observed, SeenWebhook, Status};
+pub use plan::{Starts, Step, Wanted, WantedWebhook, Why, plan};
+
+/// What shall be, and how often it is looked at.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether to call start; otherwise subscriptions are only observed.
+    pub manage: bool,
+    /// Time between two looks at a tenant.
+    pub check_interval: Duration,
+    /// Least time between two starts of one subscription.
+    pub restart_after: Duration,
+    /// How long a registered webhook lives unless renewed; none: for ever.
+    pub webhook_expiry: Option<Duration>,
+    /// The webhook; none: subscriptions are enabled without one.
+    pub webhook: Option<Webhook>,
+}
+
+/// Our webhook as registered with Microsoft.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where Microsoft posts to.
+    pub address: Url,
+    /// What Microsoft sends back as `Webhook-AuthID`.
+    pub auth_id: Secret,
+}
+
+/// The keeper of all tenants' subscriptions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Subscriptions(Arc<Inner>);
+
+impl Subscriptions {
+    /// A keeper that has not looked yet.
+    pub fn new(
+        config: Config,
+        client: Client,
+        tenants: Tenants,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            observed: Observed::new(&tenants),
+            starts: Mutex::default(),
+            lists: Semaphore::new(CONCURRENT_LISTS),
+            config,
+            client,
+            tenants,
+            clock,
+            metrics,
+        }))
+    }
+
+    /// Looks at every tenant again and again until shutdown. A pending start is abandoned then; the
+    /// next process finds out what became of it.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut tasks = JoinSet::new();
+        for tenant in self.0.tenants.iter() {
+            tasks.spawn(self.clone().keep(tenant.id));
+        }
+        let ended = async {
+            while let Some(task) = tasks.join_next().await {
+                if let Err(error) = task
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            // Without tenants there is nothing to keep, but nothing wrong either.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = ended => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    /// Looks at one tenant once, starts what needs it and is allowed, and says when to look again.
+    pub async fn check(&self, tenant: TenantId) -> Duration {
+        let inner = &*self.0;
+        let Some(tenant) = inner.tenants.find(tenant) else {
+            return inner.config.check_interval;
+        };
+        let result = self.look_and_start(tenant).await;
+        let next = match &result {
+            Ok(observations) => self.next_look(observations),
+            Err(error) => self.note_failure(tenant, error),
+        };
+        inner.observed.note(tenant, inner.clock.now(), result);
+        next.clamp(LEAST_PAUSE, inner.config.check_interval.max(LEAST_PAUSE))
+    }
+
+    /// Looks at every tenant and says what would be done, without doing it.
+    pub async fn survey(&self) -> Vec<Survey> {
+        let tenants = self.0.tenants.iter().map(async |tenant| Survey {
+            tenant: tenant.id,
+            name: tenant.name.clone(),
+            result: self.look(tenant).await,
+        });
+        let mut surveys = join_all(tenants).await;
+        surveys.sort_by(|one, other| one.name.cmp(&other.name));
+        surveys
+    }
+
+    /// Starts one subscription as it is wanted, whatever was started before.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`] when the webhook's auth id cannot be read, or the start fails.
+    pub async fn start(
+        &self,
+        tenant: TenantId,
+        content_type: ContentType,
+    ) -> Result<(), CheckError> {
+        let webhook = self.wanted_webhook()?.map(|webhook| WebhookSpec {
+            address: webhook.address.to_string(),
+            expiration: webhook.expiration(self.0.clock.now()),
+            auth_id: webhook.auth_id,
+        });
+        let started = self.0.client.start(tenant, content_type, webhook.as_ref());
+        Ok(started.await?)
+    }
+
+    /// What was seen last, for status pages.
+    pub fn observed(&self) -> Observed {
+        self.0.observed.clone()
+    }
+
+    async fn keep(self, tenant: TenantId) {
+        loop {
+            let next = self.check(tenant).await;
+            sleep(next).await;
+        }
+    }
+
+    async fn look_and_start(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
+        let seen = self.look(tenant).await?;
+        if !self.0.config.manage {
+            return Ok(seen);
+        }
+        let starts = seen
+            .iter()
+            .filter_map(|observation| match observation.step {
+                Step::Start { content_type, why } => Some(self.apply(tenant, content_type, why)),
+                Step::Keep { .. } | Step::Wait { .. } => None,
+            });
+        // A start stays pending while our webhook is validated; they need not wait for each other.
+        if join_all(starts).await.is_empty() {
+            return Ok(seen);
+        }
+        self.look(tenant).await
+    }
+
+    async fn look(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
+        let inner = &*self.0;
+        let wanted = Wanted {
+            content_types: &tenant.content_types,
+            webhook: self.wanted_webhook()?,
+        };
+        let listed = self.list(tenant.id).await?;
+        let now = inner.clock.now();
+        let starts = self.starts_of(tenant.id);
+        let seen: Vec<_> = plan(&wanted, &listed, now, &starts)
+            .into_iter()
+            .map(|step| Observation::new(&wanted, &listed, step))
+            .collect();
+        inner.metrics.observed(&tenant.name, &seen, now);
+        Ok(seen)
+    }
+
+    async fn list(&self, tenant: TenantId) -> Result<Vec<Subscription>, ApiError> {
+        // Bounded by the client's timeout and by the pace of this tenant, a minute at most.
+        let _place = self
+            .0
+            .lists
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        self.0.client.list_subscriptions(tenant).await
+    }
+
+    async fn apply(&self, tenant: &Tenant, content_type: ContentType, why: Why) {
+        let inner = &*self.0;
+        let (tenant, name) = (tenant.id, &*tenant.name);
+        let kind = content_type.as_str();
+        let why = why.as_str();
+        let rule = inner.config.restart_after;
+        let not_before = match self.start(tenant, content_type).await {
+            Ok(()) => {
+                tracing::info!(
+                    tenant = name,
+                    content.r#type = kind,
+                    why,
+                    "subscription started"
+                );
+                Some(rule)
+            }
+            Err(CheckError::Api(ApiError::Throttled { until })) => {
+                let wait = until.saturating_duration_since(Instant::now());
+                let wait_s = wait.as_secs();
+                tracing::info!(
+                    tenant = name,
+                    content.r#type = kind,
+                    why,
+                    wait_s,
+                    "Microsoft allows the start of the subscription later"
+                );
+                Some(wait)
+            }
+            Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
+                tracing::error!(
+                    tenant = name,
+                    content.r#type = kind,
+                    why,
+                    "Microsoft did not get 200 from our webhook: make webhook.address reachable \
+                     from the internet with a certificate of a public authority, and its auth id \
+                     the same on every replica"
+                );
+                Some(rule)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    tenant = name,
+                    content.r#type = kind,
+                    why,
+                    error = &error as &dyn std::error::Error,
+                    "subscription could not be started"
+                );
+                error.reached_microsoft().then_some(rule)
+            }
+        };
+        if let Some(wait) = not_before {
+            let until = inner.clock.now().saturating_add(wait);
+            self.remember(tenant, content_type, until.unwrap_or(Timestamp::MAX));
+        }
+    }
+
+    fn remember(&self, tenant: TenantId, content_type: ContentType, until: Timestamp) {
+        let mut starts = self.0.starts.lock().expect("no holder panics");
+        starts
+            .entry(tenant)
+            .or_default()
+            .not_before(content_type, until);
+    }
+
+    fn starts_of(&self, tenant: TenantId) -> Starts {
+        let starts = self.0.starts.lock().expect("no holder panics");
+        starts.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    fn wanted_webhook(&self) -> Result<Option<WantedWebhook>, SecretError> {
+        let Some(webhook) = &self.0.config.webhook else {
+            return Ok(None);
+        };
+        Ok(Some(WantedWebhook {
+            address: webhook.address.clone(),
+            auth_id: (*webhook.auth_id.current()?).clone(),
+            expiry: self.0.config.webhook_expiry,
+        }))
+    }
+
+    /// Sooner than the interval only where a start has been put off until then.
+    fn next_look(&self, observations: &[Observation]) -> Duration {
+        let now = self.0.clock.now();
+        let waits = observations
+            .iter()
+            .filter_map(|observation| match observation.step {
+                Step::Wait { until, .. } => {
+                    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+                }
+                Step::Keep { .. } | Step::Start { .. } => None,
+            });
+        waits.min().unwrap_or(Duration::MAX)
+    }
+
+    fn note_failure(&self, tenant: &Tenant, error: &CheckError) -> Duration {
+        tracing::warn!(
+            tenant = &*tenant.name,
+            reason = error.reason().as_str(),
+            error = error as &dyn std::error::Error,
+            "subscriptions could not be listed"
+        );
+        match error {
+            CheckError::Api(ApiError::Throttled { until }) => {
+                until.saturating_duration_since(Instant::now())
+            }
+            _ => self.0.config.check_interval,
+        }
+    }
+}
+
+/// What a look at one tenant found.
+#[derive(Debug)]
+pub struct Survey {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its label.
+    pub name: Arc<str>,
+    /// One observation for each wanted content type.
+    pub result: Result<Vec<Observation>, CheckError>,
+}
+
+/// Why subscriptions could not be looked at or started.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Microsoft does not say, or does not do it.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The webhook's auth id cannot be read.
+    #[error("the webhook's auth id cannot be read")]
+    AuthId(#[from] SecretError),
+}
+
+impl CheckError {
+    /// The reason as counted elsewhere; a secret of ours that cannot be read has none of its own.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Api(error) => error.reason(),
+            Self::AuthId(_) => Reason::TokenUnavailable,
+        }
+    }
+
+    /// Whether Microsoft may have counted the call as a start.
+    const fn reached_microsoft(&self) -> bool {
+        !matches!(
+            self,
+            Self::AuthId(_) | Self::Api(ApiError::Connection(_) | ApiError::Token(_))
+        )
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    client: Client,
+    tenants: Tenants,
+    clock: Clock,
+    metrics: Metrics,
+    observed: Observed,
+    starts: Mutex<HashMap<TenantId, Starts>>,
+    lists: Semaphore,
+}
+
+/// At start all tenants are due at once; Microsoft and Entra need not see them in one burst.
+const CONCURRENT_LISTS: usize = 64;
+
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

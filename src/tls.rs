@@ -108,18 +108,10 @@ pub fn client(
     ca: Option<Vec<CertificateDer<'static>>>,
     identity: Option<Identity>,
 ) -> Result<ClientConfig, TlsError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(certificates) => {
-            for certificate in certificates {
-                roots.add(certificate)?;
-            }
-        }
-        None => {
-            // Some system stores hold certificates rustls refuses; the rest still serves.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
+    let roots = match ca {
+        Some(certificates) => with_certificates(RootCertStore::empty(), certificates)?,
+        None => system_roots(),
+    };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
@@ -127,4 +119,33 @@ pub fn client(
         Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key)?,
         None => builder.with_no_client_auth(),
     })
+}
+
+/// A client configuration that trusts `extra` beside the system's certificates.
+///
+/// # Errors
+///
+/// [`TlsError`] when a certificate is refused.
+pub fn client_trusting_also(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(with_certificates(system_roots(), extra)?)
+        .with_no_client_auth())
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // Some system stores hold certificates rustls refuses; the rest still serves.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn with_certificates(
+    mut roots: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, TlsError> {
+    for certificate in certificates {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
 }

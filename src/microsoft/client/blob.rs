@@ -1,0 +1,71 @@
+//! A content blob as a stream of chunks; never held whole (I7).
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::time::timeout;
+
+use super::{ApiError, Call, Client};
+use crate::content::TenantId;
+
+/// A blob that is being downloaded. Whoever reads slowly slows the download.
+#[derive(Debug)]
+pub struct Blob {
+    client: Client,
+    tenant: TenantId,
+    answer: Response,
+    pages: u32,
+}
+
+impl Blob {
+    pub(super) const fn new(client: Client, tenant: TenantId, answer: Response) -> Self {
+        Self {
+            client,
+            tenant,
+            answer,
+            pages: 1,
+        }
+    }
+
+    /// The next bytes of the body, none at its end.
+    ///
+    /// Where the answer names a next page, that page's bytes follow without a mark: each page is a
+    /// JSON text of its own. The page after the last one allowed is an error, not an end.
+    ///
+    /// Cancel safe: no byte is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::CutBody`] when the body ends early, [`ApiError::Timeout`] when no byte comes in
+    /// time, and anything a call can fail with where a next page is opened.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let inner = &self.client.0;
+        loop {
+            let chunk = timeout(inner.timeout, self.answer.chunk())
+                .await
+                .map_err(|_| ApiError::Timeout)?
+                .map_err(ApiError::cut_body)?;
+            if let Some(chunk) = chunk {
+                return Ok(Some(chunk));
+            }
+            let Some(next) = inner
+                .addresses
+                .next_page(self.tenant, self.answer.headers())?
+            else {
+                return Ok(None);
+            };
+            // A cycle ends here too.
+            if self.pages >= MAX_PAGES {
+                return Err(ApiError::TooLarge);
+            }
+            let call = Call::get(next.into_url());
+            self.answer = self.client.call(self.tenant, call).await?;
+            self.pages += 1;
+        }
+    }
+}
+
+/// Blobs with a second page are rare sights; one with this many is a cycle.
+const MAX_PAGES: u32 = 100;
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,252 @@
+//! How fast each tenant may be asked.
+//!
+//! Microsoft counts requests per tenant in a sliding minute, so the budget is an exact [`Window`] and
+//! not a token bucket, which would let nearly twice the budget through in one minute. A request keeps
+//! its place from its start until a minute after its answer began: Microsoft saw it somewhere in
+//! between, so whatever the network does, no minute of Microsoft's holds more than the budget.
+//!
+//! Callers of one tenant are admitted in the order they came. A tenant that was throttled admits
+//! nobody until its pause is over; callers are told at once until when, so that no work waits
+//! inside. Tenants share nothing.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    backoff::{Backoff, jitter},
+    content::{TenantId, Tenants},
+};
+
+mod window;
+
+pub use window::Window;
+
+/// The pace of every tenant. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pacing(Arc<Inner>);
+
+impl Pacing {
+    /// A pace of `requests_per_minute` for each tenant.
+    pub fn new(requests_per_minute: NonZeroU32, tenants: &Tenants) -> Self {
+        let lane = || Lane {
+            state: Mutex::new(State {
+                window: Window::new(budget(requests_per_minute)),
+                pause: None,
+                untold: 0,
+            }),
+            queue: tokio::sync::Mutex::new(()),
+            waiting: AtomicUsize::new(0),
+            changed: Notify::new(),
+        };
+        Self(Arc::new(Inner {
+            requests_per_minute,
+            backoff: Backoff::try_new(PAUSE_MIN, PAUSE_MAX).expect("the bounds are in order"),
+            lanes: tenants.iter().map(|tenant| (tenant.id, lane())).collect(),
+        }))
+    }
+
+    /// Divides every tenant's budget by the number of replicas that share it.
+    pub fn share(&self, replicas: NonZeroU32) {
+        let share =
+            NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
+        for lane in self.0.lanes.values() {
+            lane.state().window.resize(budget(share));
+            lane.changed.notify_waiters();
+        }
+    }
+
+    /// How many requests of the tenant could start now.
+    pub fn room(&self, tenant: TenantId) -> usize {
+        let Some(lane) = self.0.lanes.get(&tenant) else {
+            return 0;
+        };
+        let now = Instant::now();
+        let mut state = lane.state();
+        if state.paused(now).is_some() {
+            return 0;
+        }
+        let waiting = lane.waiting.load(Ordering::Relaxed);
+        state.window.room(now).saturating_sub(waiting)
+    }
+
+    /// Until when the tenant is paused, if it is.
+    pub fn paused_until(&self, tenant: TenantId) -> Option<Instant> {
+        self.0.lanes.get(&tenant)?.state().paused(Instant::now())
+    }
+
+    /// Waits for a place in the tenant's window.
+    ///
+    /// Cancel safe: a caller that goes away gives its turn to the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`Paused`] when the tenant is, or becomes so while waiting.
+    pub(super) async fn permit(&self, tenant: TenantId) -> Result<Permit<'_>, Paused> {
+        let lane = self.lane(tenant);
+        let _waiting = Waiting::new(&lane.waiting);
+        let _turn = lane.queue.lock().await;
+        loop {
+            // Created before the state is read: what changes in between wakes us up.
+            let changed = lane.changed.notified();
+            let free_at = {
+                let now = Instant::now();
+                let mut state = lane.state();
+                if let Some(until) = state.paused(now) {
+                    return Err(Paused { until });
+                }
+                match state.window.admit(now) {
+                    Ok(()) => return Ok(Permit { lane }),
+                    // All places are held by requests in flight: one of them will say so.
+                    Err(None) => None,
+                    Err(Some(wait)) => Some(now + wait),
+                }
+            };
+            let free = async {
+                match free_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = free => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Pauses the tenant after a throttling answer, and says until when.
+    ///
+    /// Without a told `wait` the pause grows with each throttling in a row. Answers to requests that
+    /// were already under way when the pause began belong to the same throttling.
+    pub(super) fn pause(&self, tenant: TenantId, wait: Option<Duration>) -> Instant {
+        let lane = self.lane(tenant);
+        let now = Instant::now();
+        let mut state = lane.state();
+        let paused = state.paused(now);
+        let until = match (wait, paused) {
+            (Some(wait), _) => now + wait.max(PAUSE_MIN),
+            (None, Some(until)) => until,
+            (None, None) => {
+                state.untold = state.untold.saturating_add(1);
+                now + self.0.backoff.delay(state.untold, jitter())
+            }
+        };
+        let until = paused.map_or(until, |paused| paused.max(until));
+        state.pause = Some(until);
+        drop(state);
+        lane.changed.notify_waiters();
+        until
+    }
+
+    /// A request was answered with success: the next pause is a short one again.
+    pub(super) fn succeeded(&self, tenant: TenantId) {
+        let mut state = self.lane(tenant).state();
+        // During a pause this is the answer to a request from before it.
+        if state.paused(Instant::now()).is_none() {
+            state.untold = 0;
+        }
+    }
+
+    fn lane(&self, tenant: TenantId) -> &Lane {
+        self.0
+            .lanes
+            .get(&tenant)
+            .expect("the client refuses tenants that are not configured")
+    }
+}
+
+/// A place in a tenant's window, held from before the request until its answer begins.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    lane: &'a Lane,
+}
+
+impl Drop for Permit<'_> {
+    /// Also on the way of a failure or a dropped call: Microsoft may have seen the request.
+    fn drop(&mut self) {
+        self.lane.state().window.answered(Instant::now());
+        self.lane.changed.notify_waiters();
+    }
+}
+
+/// The tenant admits nobody for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Paused {
+    pub(super) until: Instant,
+}
+
+#[derive(Debug)]
+struct Inner {
+    requests_per_minute: NonZeroU32,
+    backoff: Backoff,
+    lanes: HashMap<TenantId, Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    state: Mutex<State>,
+    /// First come, first served: tokio's lock is fair.
+    queue: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
+    changed: Notify,
+}
+
+impl Lane {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    window: Window,
+    pause: Option<Instant>,
+    /// Throttlings in a row that did not say how long to wait.
+    untold: u32,
+}
+
+impl State {
+    fn paused(&self, now: Instant) -> Option<Instant> {
+        self.pause.filter(|until| *until > now)
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn budget(requests: NonZeroU32) -> usize {
+    usize::try_from(requests.get()).unwrap_or(usize::MAX)
+}
+
+/// The least pause: one that is told as zero would be a busy loop.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause nobody asked for.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

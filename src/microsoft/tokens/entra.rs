@@ -1,0 +1,227 @@
+//! What Entra's token endpoint says. Pure.
+
+use std::{fmt, time::Duration};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::TokenError;
+
+/// Why Entra does not accept our credentials: what an operator has to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// AADSTS700027: the assertion's certificate is not the registered one.
+    BadAssertion,
+    /// AADSTS65001: nobody with the right to do so has consented.
+    ConsentMissing,
+    /// AADSTS7000222: the client secret has expired.
+    ExpiredSecret,
+    /// Another code, 0 if there was none.
+    Other(u32),
+    /// AADSTS700016: the application is not known in this tenant.
+    UnknownClient,
+    /// AADSTS90002, 900023: there is no such tenant in this cloud.
+    UnknownTenant,
+    /// AADSTS7000215: the client secret is wrong.
+    WrongSecret,
+}
+
+impl Refusal {
+    const fn from_code(code: u32) -> Self {
+        match code {
+            65001 => Self::ConsentMissing,
+            90002 | 900_023 => Self::UnknownTenant,
+            700_016 => Self::UnknownClient,
+            700_027 => Self::BadAssertion,
+            7_000_215 => Self::WrongSecret,
+            7_000_222 => Self::ExpiredSecret,
+            code => Self::Other(code),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadAssertion => "the certificate is not the one registered (AADSTS700027)",
+            Self::ConsentMissing => "admin consent is missing (AADSTS65001)",
+            Self::ExpiredSecret => "the client secret has expired (AADSTS7000222)",
+            Self::Other(0) => "the credentials, without a code",
+            Self::Other(code) => return write!(f, "the credentials (AADSTS{code})"),
+            Self::UnknownClient => "the client id is not known in the tenant (AADSTS700016)",
+            Self::UnknownTenant => "the tenant is not known in this cloud (AADSTS90002)",
+            Self::WrongSecret => {
+                "the client secret is wrong; its value is needed, not its id (AADSTS7000215)"
+            }
+        })
+    }
+}
+
+/// A token and how long it lives.
+pub(super) struct Grant {
+    pub(super) token: SecretString,
+    pub(super) life: Duration,
+}
+
+/// Reads the answer of a success.
+pub(super) fn grant(body: &[u8]) -> Option<Grant> {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let life = match answer.expires_in {
+        Some(Seconds::Number(seconds)) => Some(seconds),
+        Some(Seconds::Text(text)) => text.trim().parse().ok(),
+        None => None,
+    };
+    let token = answer.access_token.filter(|token| !token.is_empty())?;
+    Some(Grant {
+        token: token.into(),
+        life: life.map_or(UNTOLD_LIFE, Duration::from_secs),
+    })
+}
+
+/// Reads any other answer. A server's failure says nothing about us, whatever its text mentions.
+pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
+    let code = code(&String::from_utf8_lossy(body));
+    match (status, code) {
+        (429 | 500.., _) => TokenError::Status(status),
+        (_, Some(code)) => TokenError::Refused(Refusal::from_code(code)),
+        (400 | 401, None) => TokenError::Refused(Refusal::Other(0)),
+        (_, None) => TokenError::Status(status),
+    }
+}
+
+/// When to refresh a token of this life: early enough for several tries, late enough that an Entra
+/// that grants very short lives is not asked without pause.
+pub(super) fn refresh_after(life: Duration) -> Duration {
+    (life.min(REFRESH_MAX).saturating_mul(7) / 10).clamp(REFRESH_MIN, REFRESH_MAX)
+}
+
+/// The number after the first `AADSTS`.
+fn code(text: &str) -> Option<u32> {
+    text.split("AADSTS").skip(1).find_map(|after| {
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        after.strip_suffix(rest)?.parse().ok()
+    })
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Option<String>,
+    expires_in: Option<Seconds>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+const UNTOLD_LIFE: Duration = Duration::from_secs(300);
+
+const REFRESH_MIN: Duration = Duration::from_secs(1);
+
+const REFRESH_MAX: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn lives_come_as_text_or_number() {
+        let life = |body: &str| grant(body.as_bytes()).map(|grant| grant.life.as_secs());
+        assert_eq!(
+            life(r#"{"access_token":"a","expires_in":"3599"}"#),
+            Some(3599)
+        );
+        assert_eq!(
+            life(r#"{"access_token":"a","expires_in":3599,"x":[]}"#),
+            Some(3599)
+        );
+        assert_eq!(life(r#"{"access_token":"a"}"#), Some(300));
+        assert_eq!(
+            life(r#"{"access_token":"a","expires_in":"soon"}"#),
+            Some(300)
+        );
+        assert_eq!(life(r#"{"access_token":""}"#), None);
+        assert_eq!(life(r#"{"expires_in":3599}"#), None);
+        assert_eq!(life("<html>"), None);
+        let grant = grant(br#"{"access_token":"abc"}"#).unwrap();
+        assert_eq!(grant.token.expose_secret(), "abc");
+    }
+
+    #[test]
+    fn refusals_are_named() {
+        let check = |status, text: &str, expected: Refusal| {
+            let body = format!(r#"{{"error":"invalid_client","error_description":"{text}"}}"#);
+            match refusal(status, body.as_bytes()) {
+                TokenError::Refused(refusal) => assert_eq!(refusal, expected, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        };
+        check(
+            401,
+            "AADSTS7000215: Invalid client secret provided.",
+            Refusal::WrongSecret,
+        );
+        check(
+            401,
+            "AADSTS7000222: The provided keys are expired.",
+            Refusal::ExpiredSecret,
+        );
+        check(
+            400,
+            "AADSTS700016: Application was not found",
+            Refusal::UnknownClient,
+        );
+        check(
+            400,
+            "AADSTS90002: Tenant not found.",
+            Refusal::UnknownTenant,
+        );
+        check(
+            400,
+            "AADSTS900023: Specified tenant is neither",
+            Refusal::UnknownTenant,
+        );
+        check(
+            400,
+            "AADSTS65001: has not consented",
+            Refusal::ConsentMissing,
+        );
+        check(401, "AADSTS700027: Client assertion", Refusal::BadAssertion);
+        check(400, "AADSTS50034: no user", Refusal::Other(50034));
+        check(401, "denied", Refusal::Other(0));
+    }
+
+    #[test]
+    fn servers_in_trouble_do_not_refuse_credentials() {
+        for status in [404, 429, 500, 503] {
+            assert!(matches!(refusal(status, b"oops"), TokenError::Status(s) if s == status));
+        }
+        assert!(matches!(
+            refusal(503, b"AADSTS7000215"),
+            TokenError::Status(503)
+        ));
+    }
+
+    #[test]
+    fn an_hour_is_refreshed_after_70_percent() {
+        assert_eq!(
+            refresh_after(Duration::from_secs(3600)),
+            Duration::from_secs(2520)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn refreshing_stays_within_bounds_and_life(seconds: u64) {
+            let life = Duration::from_secs(seconds);
+            let after = refresh_after(life);
+            prop_assert!((REFRESH_MIN..=REFRESH_MAX).contains(&after));
+            prop_assert!(after <= life.max(REFRESH_MIN));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What Microsoft lists, as numbers.
+
+use jiff::Timestamp;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+use super::Observation;
+use crate::content::Tenants;
+
+/// The gauges of subscriptions and their webhooks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(super) subscription_enabled: IntGaugeVec,
+    pub(super) webhook_enabled: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Creates the series of every wanted subscription at zero.
+    ///
+    /// # Errors
+    ///
+    /// When the registry already holds one of the names.
+    pub fn register(registry: &Registry, tenants: &Tenants) -> Result<Self, prometheus::Error> {
+        let labels = ["tenant", "content_type"];
+        let metrics = Self {
+            subscription_enabled: IntGaugeVec::new(
+                Opts::new(
+                    "m365_subscription_enabled",
+                    "Whether Microsoft lists the subscription as enabled.",
+                ),
+                &labels,
+            )?,
+            webhook_enabled: IntGaugeVec::new(
+                Opts::new(
+                    "m365_webhook_enabled",
+                    "Whether Microsoft lists an enabled webhook for the subscription.",
+                ),
+                &labels,
+            )?,
+        };
+        registry.register(Box::new(metrics.subscription_enabled.clone()))?;
+        registry.register(Box::new(metrics.webhook_enabled.clone()))?;
+        for tenant in tenants.iter() {
+            for content_type in &tenant.content_types {
+                let labels = [&*tenant.name, content_type.as_str()];
+                metrics.subscription_enabled.with_label_values(&labels);
+                metrics.webhook_enabled.with_label_values(&labels);
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// Shows what was listed for a tenant.
+    pub(super) fn observed(&self, tenant: &str, seen: &[Observation], now: Timestamp) {
+        for observation in seen {
+            let labels = [tenant, observation.content_type.as_str()];
+            self.subscription_enabled
+                .with_label_values(&labels)
+                .set(observation.is_enabled().into());
+            self.webhook_enabled
+                .with_label_values(&labels)
+                .set(observation.is_webhook_enabled(now).into());
+        }
+    }
+}

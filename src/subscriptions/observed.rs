@@ -1,0 +1,146 @@
+//! What was seen last of each tenant's subscriptions, for status pages and the command line.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use jiff::Timestamp;
+
+use super::{CheckError, Step, Wanted, plan::find};
+use crate::{
+    content::{ContentType, Tenant, TenantId, Tenants},
+    microsoft::client::{State, Subscription},
+    reason::Reason,
+};
+
+/// The newest observation of every tenant. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Observed(Arc<Mutex<BTreeMap<Arc<str>, Status>>>);
+
+impl Observed {
+    pub(super) fn new(tenants: &Tenants) -> Self {
+        let unseen = |tenant: &Tenant| Status {
+            tenant: tenant.id,
+            name: tenant.name.clone(),
+            checked: None,
+            problem: None,
+            subscriptions: Vec::new(),
+        };
+        let unseen = tenants
+            .iter()
+            .map(|tenant| (tenant.name.clone(), unseen(tenant)))
+            .collect();
+        Self(Arc::new(Mutex::new(unseen)))
+    }
+
+    /// One status for each tenant, by name.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a poisoned lock is a broken invariant"
+    )]
+    pub fn status(&self) -> Vec<Status> {
+        let seen = self.0.lock().expect("no holder of this lock panics");
+        seen.values().cloned().collect()
+    }
+
+    /// Notes the result of a look. A failed one keeps what was seen before.
+    pub(super) fn note(
+        &self,
+        tenant: &Tenant,
+        now: Timestamp,
+        result: Result<Vec<Observation>, CheckError>,
+    ) {
+        let mut seen = self.0.lock().expect("no holder of this lock panics");
+        let Some(status) = seen.get_mut(&tenant.name) else {
+            return;
+        };
+        match result {
+            Ok(subscriptions) => {
+                status.subscriptions = subscriptions;
+                status.checked = Some(now);
+                status.problem = None;
+            }
+            Err(error) => status.problem = Some(error.reason()),
+        }
+    }
+}
+
+/// What is known of one tenant's subscriptions.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its label.
+    pub name: Arc<str>,
+    /// When the subscriptions were last seen.
+    pub checked: Option<Timestamp>,
+    /// Why the last look failed, if it did.
+    pub problem: Option<Reason>,
+    /// One for each wanted content type; empty before the first look.
+    pub subscriptions: Vec<Observation>,
+}
+
+/// One wanted subscription beside what Microsoft lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The feed.
+    pub content_type: ContentType,
+    /// Whether it is on; none: it is not listed.
+    pub state: Option<State>,
+    /// Its webhook as listed.
+    pub webhook: Option<SeenWebhook>,
+    /// What is to be done about it.
+    pub step: Step,
+}
+
+impl Observation {
+    pub(super) fn new(wanted: &Wanted<'_>, listed: &[Subscription], step: Step) -> Self {
+        let listed = find(listed, step.content_type());
+        let ours = |address: &String| {
+            let wanted = wanted.webhook.as_ref();
+            wanted.is_some_and(|wanted| wanted.is_at(address))
+        };
+        Self {
+            content_type: step.content_type(),
+            state: listed.map(|listed| listed.state),
+            webhook: listed
+                .and_then(|listed| listed.webhook.as_ref())
+                .map(|webhook| SeenWebhook {
+                    state: webhook.state,
+                    is_ours: webhook.address.as_ref().map(ours),
+                    address: webhook.address.clone(),
+                    expiration: webhook.expiration,
+                }),
+            step,
+        }
+    }
+
+    /// Whether the subscription is listed and on.
+    pub fn is_enabled(&self) -> bool {
+        self.state.is_some_and(State::is_on)
+    }
+
+    /// Whether a webhook is listed, on, and not past its expiration.
+    pub fn is_webhook_enabled(&self, now: Timestamp) -> bool {
+        self.webhook.as_ref().is_some_and(|webhook| {
+            let ended = webhook
+                .expiration
+                .is_some_and(|expiration| expiration <= now);
+            webhook.state.is_on() && !ended
+        })
+    }
+}
+
+/// A listed webhook, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenWebhook {
+    /// Whether it is on.
+    pub state: State,
+    /// Where it is.
+    pub address: Option<String>,
+    /// Whether that is where ours is; none where the answer does not tell the address.
+    pub is_ours: Option<bool>,
+    /// When it ends.
+    pub expiration: Option<Timestamp>,
+}

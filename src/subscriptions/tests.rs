@@ -1,0 +1,280 @@
+use std::collections::BTreeMap;
+
+use prometheus::Registry;
+use tokio::time::timeout;
+
+use super::*;
+use crate::microsoft::world::{A, Asked, B, Reply, World, tenant, tenants};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Microsoft's memory of subscriptions: what a start asked for is what the next list says.
+#[derive(Clone, Default)]
+struct Feeds(Arc<Mutex<BTreeMap<(String, String), String>>>);
+
+impl Feeds {
+    fn answer(&self, asked: &Asked) -> Reply {
+        let mut feeds = self.0.lock().unwrap();
+        let tenant = asked.path.split('/').nth(3).unwrap().to_owned();
+        if asked.path.ends_with("/list") {
+            let listed: Vec<_> = feeds
+                .iter()
+                .filter(|((of, _), _)| *of == tenant)
+                .map(|((_, kind), webhook)| {
+                    format!(r#"{{"contentType":"{kind}","status":"enabled","webhook":{webhook}}}"#)
+                })
+                .collect();
+            return Reply::new(200, format!("[{}]", listed.join(",")));
+        }
+        let query = asked.query.strip_prefix("contentType=").unwrap();
+        let kind = query.split('&').next().unwrap().to_owned();
+        let webhook = asked.body.strip_prefix(r#"{"webhook":"#);
+        let webhook = webhook.map_or("null", |body| body.strip_suffix('}').unwrap());
+        feeds.insert((tenant, kind), webhook.to_owned());
+        Reply::new(200, "{}")
+    }
+}
+
+fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Clock, Metrics) {
+    let mut config = Config {
+        manage: true,
+        check_interval: Duration::from_secs(300),
+        restart_after: Duration::from_secs(900),
+        webhook_expiry: None,
+        webhook: Some(Webhook {
+            address: "https://x.example/w".parse().unwrap(),
+            auth_id: Secret::fixed("an auth id of ours"),
+        }),
+    };
+    change(&mut config);
+    let clock = Clock::system();
+    let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
+    let keeper = Subscriptions::new(
+        config,
+        world.client(),
+        tenants(),
+        clock.clone(),
+        metrics.clone(),
+    );
+    (keeper, clock, metrics)
+}
+
+/// The starts of a tenant so far.
+fn starts(world: &World, id: &str) -> usize {
+    let asked = world.asked();
+    let starts = asked.iter().filter(|asked| asked.path.ends_with("/start"));
+    starts.filter(|asked| asked.path.contains(id)).count()
+}
+
+fn gauges(metrics: &Metrics) -> (i64, i64) {
+    let labels = ["a", ContentType::General.as_str()];
+    (
+        metrics
+            .subscription_enabled
+            .with_label_values(&labels)
+            .get(),
+        metrics.webhook_enabled.with_label_values(&labels).get(),
+    )
+}
+
+#[tokio::test]
+async fn missing_subscriptions_are_started_once_and_listed_again() {
+    let feeds = Feeds::default();
+    let world = World::api(move |asked| feeds.answer(asked)).await;
+    let (keeper, _, metrics) = keeper(&world, |_| ());
+    assert_eq!(gauges(&metrics), (0, 0));
+    assert_eq!(keeper.check(tenant(A)).await, Duration::from_secs(300));
+    assert_eq!(starts(&world, A), 2);
+    assert_eq!(gauges(&metrics), (1, 1));
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 2);
+
+    let status = keeper.observed().status();
+    assert_eq!(
+        status
+            .iter()
+            .map(|status| &*status.name)
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert!(status[0].checked.is_some() && status[1].checked.is_none());
+    for seen in &status[0].subscriptions {
+        assert_eq!(seen.step.why(), None);
+        assert_eq!(seen.webhook.as_ref().unwrap().is_ours, Some(true));
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_taken_by_another_system_is_taken_back_when_the_rule_allows() {
+    let feeds = Feeds::default();
+    let microsoft = feeds.clone();
+    let world = World::api(move |asked| microsoft.answer(asked)).await;
+    let (keeper, clock, _) = keeper(&world, |_| ());
+    keeper.check(tenant(A)).await;
+    let other = r#"{"status":"enabled","address":"https://other.example/"}"#;
+    for webhook in feeds.0.lock().unwrap().values_mut() {
+        other.clone_into(webhook);
+    }
+    clock.advance(Duration::from_secs(800));
+    let next = keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 2, "one start in 15 minutes");
+    assert!(
+        next <= Duration::from_secs(100),
+        "looked at again as soon as allowed: {next:?}"
+    );
+    clock.advance(Duration::from_secs(101));
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 4);
+    let asked = world.asked();
+    assert!(
+        asked.iter().all(|asked| !asked.path.ends_with("/stop")),
+        "never stopped"
+    );
+}
+
+#[tokio::test]
+async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
+    let world = World::api(|asked| match asked.path.ends_with("/list") {
+        true => Reply::new(200, "[]"),
+        false if asked.query.contains("General") => Reply::new(
+            403,
+            r#"{"error":{"code":"429","message":"retry again after 8m 46s"}}"#,
+        ),
+        false => Reply::new(400, r#"{"error":{"code":"AF20021"}}"#),
+    })
+    .await;
+    let (keeper, clock, _) = keeper(&world, |_| ());
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 2);
+    clock.advance(Duration::from_secs(500));
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 2);
+    clock.advance(Duration::from_secs(30));
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 3, "the one that was told a time");
+    clock.advance(Duration::from_secs(900));
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 5, "the refused webhook follows the rule");
+}
+
+#[tokio::test]
+async fn an_expiry_is_registered_and_renewed() {
+    let feeds = Feeds::default();
+    let world = World::api(move |asked| feeds.answer(asked)).await;
+    let day = Duration::from_secs(24 * 3600);
+    let (keeper, clock, _) = keeper(&world, |config| config.webhook_expiry = Some(day));
+    keeper.check(tenant(A)).await;
+    assert!(world.asked()[1].body.contains(r#""expiration":"#));
+    clock.advance(day / 3);
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 2);
+    clock.advance(day / 3);
+    keeper.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 4);
+}
+
+#[tokio::test]
+async fn who_may_not_manage_only_observes() {
+    let feeds = Feeds::default();
+    let world = World::api(move |asked| feeds.answer(asked)).await;
+    let (observer, _, metrics) = keeper(&world, |config| config.manage = false);
+    observer.check(tenant(A)).await;
+    assert_eq!(starts(&world, A), 0);
+    let status = observer.observed().status();
+    assert!(
+        status[0]
+            .subscriptions
+            .iter()
+            .all(|seen| seen.step.why() == Some(Why::Missing)),
+        "says what would be done"
+    );
+    assert_eq!(gauges(&metrics), (0, 0));
+
+    let (manager, _, _) = keeper(&world, |config| config.webhook = None);
+    let surveys = manager.survey().await;
+    assert_eq!(
+        surveys
+            .iter()
+            .map(|survey| &*survey.name)
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert!(
+        surveys
+            .iter()
+            .all(|survey| survey.result.as_ref().unwrap().len() == 2)
+    );
+    assert_eq!(starts(&world, A), 0, "a survey starts nothing");
+    manager.check(tenant(A)).await;
+    let status = manager.observed().status();
+    assert!(
+        status[0]
+            .subscriptions
+            .iter()
+            .all(|seen| seen.step.why().is_none())
+    );
+    assert!(
+        status[0]
+            .subscriptions
+            .iter()
+            .all(|seen| seen.webhook.is_none())
+    );
+}
+
+#[tokio::test]
+async fn one_tenants_trouble_delays_no_other_and_is_kept_beside_the_last_sight() {
+    let feeds = Feeds::default();
+    let world = World::api(move |asked| {
+        // Tenant a's lists never answer within the deadline.
+        if asked.path.contains(A) && asked.path.ends_with("/list") {
+            return Reply::new(200, "[]").after(DEADLINE * 10);
+        }
+        feeds.answer(asked)
+    })
+    .await;
+    let (keeper, _, _) = keeper(&world, |_| ());
+    let shutdown = Shutdown::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keeper.clone().run(shutdown.clone()));
+    let settled = async {
+        loop {
+            let b = keeper.observed().status().pop().unwrap();
+            if b.checked.is_some() {
+                break assert!(b.subscriptions.iter().all(Observation::is_enabled));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, settled).await.expect("tenant b is kept");
+    assert_eq!(starts(&world, B), 2);
+    shutdown.request();
+    timeout(DEADLINE, tasks.join_next())
+        .await
+        .expect("run ends at once");
+}
+
+#[tokio::test]
+async fn a_failed_look_is_told_and_looked_at_again_when_the_pause_is_over() {
+    let world = World::api(|_| Reply::new(429, "").header("Retry-After", "7")).await;
+    let (keeper, _, _) = keeper(&world, |_| ());
+    let next = keeper.check(tenant(A)).await;
+    assert!(
+        next > Duration::from_secs(5) && next <= Duration::from_secs(7),
+        "{next:?}"
+    );
+    let status = keeper.observed().status();
+    assert_eq!(status[0].problem, Some(Reason::Throttled));
+    assert_eq!(status[0].checked, None);
+}
+
+#[tokio::test]
+async fn a_start_that_never_left_may_be_tried_at_the_next_look() {
+    let world = World::api(|_| Reply::new(200, "[]")).await;
+    let (keeper, _, _) = keeper(&world, |config| {
+        config.webhook.as_mut().unwrap().auth_id = Secret::file("/nonexistent/auth-id".into());
+    });
+    assert_eq!(keeper.check(tenant(A)).await, Duration::from_secs(300));
+    assert!(world.asked().is_empty());
+    let survey = keeper.survey().await;
+    assert!(matches!(survey[0].result, Err(CheckError::AuthId(_))));
+}
