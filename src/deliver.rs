@@ -243,5 +243,5 @@ fn unless_panicked<T>(ended: Result<T, tokio::task::JoinError>) -> Option<T> {
 /// about a mebibyte.
 const QUEUE: usize = 4;
 
-#[cfg(all(test, feature = "demo"))]
+#[cfg(test)]
 mod tests;

@@ -75,6 +75,9 @@ impl Connection {
     /// and waits for its confirmation.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         loop {
+            // Not left to the timer below: it is a millisecond coarse, and the queue may never be
+            // empty in that time.
+            self.confirm_if_due().await;
             let now = Instant::now();
             self.promote();
             self.dial_if_wanted(now);
@@ -110,8 +113,7 @@ impl Connection {
                 }
             }
             Event::Taken(item) => self.take(item).await,
-            Event::Woken => self.confirm_if_due().await,
-            Event::Dialled(None) => {}
+            Event::Dialled(None) | Event::Woken => {}
         }
     }
 
