@@ -1,0 +1,182 @@
+//! Opening a connection: resolve, connect, shake hands, and see that we are not shown out.
+
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+
+use rustls::{AlertDescription, CertificateError, pki_types::ServerName};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Config, Endpoint, OpenError, Transport,
+    wire::{Ending, Wire},
+};
+use crate::tls::{self, Identity};
+
+/// Knows how to open a connection to the receiver.
+pub(super) struct Dialer {
+    endpoint: Endpoint,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Dialer {
+    pub(super) fn new(config: &Config) -> Result<Self, OpenError> {
+        let endpoint = config.endpoint.clone();
+        if endpoint.transport == Transport::Tcp {
+            return Ok(Self {
+                endpoint,
+                tls: None,
+            });
+        }
+        let name = config.server_name.as_ref().unwrap_or(&endpoint.host);
+        let server_name = ServerName::try_from(name.clone())
+            .map_err(|_invalid| OpenError::ServerName { name: name.clone() })?;
+        let ca = config.ca.as_deref().map(tls::certificates).transpose()?;
+        let identity = config
+            .identity
+            .as_ref()
+            .map(|(cert, key)| Identity::load(cert, key))
+            .transpose()?;
+        let connector = TlsConnector::from(Arc::new(tls::client(ca, identity)?));
+        Ok(Self {
+            endpoint,
+            tls: Some((connector, server_name)),
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Opens a connection.
+    pub(super) async fn dial(&self) -> Result<Wire, DialError> {
+        timeout(DIAL, self.open())
+            .await
+            .unwrap_or(Err(DialError::Timeout))
+    }
+
+    async fn open(&self) -> Result<Wire, DialError> {
+        let Endpoint { host, port, .. } = &self.endpoint;
+        let addresses = lookup_host((host.as_str(), *port))
+            .await
+            .map_err(DialError::Lookup)?;
+        let socket = connect(addresses).await?;
+        tune(&socket).map_err(DialError::Connect)?;
+        let wire = match &self.tls {
+            None => Wire::plain(socket),
+            Some((connector, name)) => connector
+                .connect(name.clone(), socket)
+                .await
+                .map(Wire::tls)
+                .map_err(DialError::handshake)?,
+        };
+        welcome(wire).await
+    }
+}
+
+/// Why no connection could be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The connection was made and taken away again.
+    #[error("the receiver closed the connection at once")]
+    ClosedAtOnce,
+    /// No address took the connection.
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    /// TLS could not be agreed on.
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    /// The receiver does not accept who we are.
+    #[error("the receiver refused our certificate, or demands one")]
+    IdentityRefused(#[source] io::Error),
+    /// The name has no address.
+    #[error("cannot resolve the host name")]
+    Lookup(#[source] io::Error),
+    /// The certificate belongs to another name.
+    #[error("the receiver's certificate is for another name than the one expected")]
+    OtherName(#[source] io::Error),
+    /// It took too long.
+    #[error("no connection within {} s", DIAL.as_secs())]
+    Timeout,
+    /// The certificate comes from an authority we do not trust.
+    #[error("the receiver's certificate is not signed by a trusted authority")]
+    UntrustedIssuer(#[source] io::Error),
+}
+
+impl DialError {
+    /// Reads from a failure in the handshake, or right after it, what an operator has to do.
+    pub(super) fn handshake(error: io::Error) -> Self {
+        // rustls hands its error through I/O traits, so this is the only typed way to it.
+        let cause = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(rustls::Error::AlertReceived(
+                AlertDescription::AccessDenied
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate,
+            )) => Self::IdentityRefused(error),
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Self::OtherName(error),
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                Self::UntrustedIssuer(error)
+            }
+            _ => Self::Handshake(error),
+        }
+    }
+}
+
+/// Tries every address in turn, none of them for so long that the next has no chance.
+async fn connect(addresses: impl Iterator<Item = SocketAddr>) -> Result<TcpStream, DialError> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in addresses {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => failed = error,
+            Err(_elapsed) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(DialError::Connect(failed))
+}
+
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+/// Waits for a sign that the receiver keeps the connection. One that never gives a sign is
+/// believed after a while: a refusal that comes later still ends the wire.
+async fn welcome(mut wire: Wire) -> Result<Wire, DialError> {
+    let sign = poll_fn(|cx| match wire.poll_ended(cx) {
+        Poll::Ready(ending) => Poll::Ready(Some(ending)),
+        Poll::Pending if wire.is_welcome() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    match timeout(WELCOME, sign).await {
+        Ok(Some(Ending::Closed)) => Err(DialError::ClosedAtOnce),
+        Ok(Some(Ending::Failed(error))) => Err(DialError::handshake(error)),
+        Ok(None) | Err(_) => Ok(wire),
+    }
+}
+
+/// For everything: the lookup, all addresses, the handshake.
+const DIAL: Duration = Duration::from_secs(15);
+
+/// For one address: the kernel repeats a lost SYN after 1, 3 and 7 s.
+const CONNECT: Duration = Duration::from_secs(8);
+
+/// Some round trips to another continent.
+const WELCOME: Duration = Duration::from_millis(500);
+
+/// Below the 30 s after which balancers forget a silent connection.
+const PROBE: Duration = Duration::from_secs(15);
