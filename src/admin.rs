@@ -139,13 +139,13 @@ impl Shown {
         let now = clock.now();
         let writable = ledger.is_writable().await;
         let depth = ledger.depth(now).await.unwrap_or_default();
-        status::gather(status::Seen {
+        status::gather(&status::Seen {
             now,
             draining: draining.is_requested(),
             writable,
             depth: &depth,
             outlet: &outlet.state(),
-            observed: &observed.seen(),
+            observed: &observed.status(),
             tenants,
         })
     }

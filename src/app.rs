@@ -22,7 +22,7 @@ use crate::{
     deliver::{self, Outlet, Sessions},
     ledger::{self, Ledger, Writer},
     microsoft::{self, Client},
-    outcomes::Outcomes,
+    outcomes::{Announced, Outcomes},
     pipeline::{self, Pipeline},
     route::{self, Tables},
     shutdown::Shutdown,
@@ -62,7 +62,6 @@ pub struct Config {
 pub struct App {
     admin: Admin,
     drain_delay: Duration,
-    outlet: Outlet,
     pipeline: Pipeline,
     sessions: Sessions,
     subscriptions: Subscriptions,
@@ -103,7 +102,7 @@ impl App {
             management_root,
             ledger.clone(),
             clock.clone(),
-            webhook::Metrics::register(&registry, &tenants)?,
+            webhook::Metrics::register(&registry, Announced::register(&registry, &tenants)?)?,
             outcomes.clone(),
         )
         .await
@@ -133,7 +132,7 @@ impl App {
             admin::Parts {
                 registry,
                 ledger,
-                outlet: outlet.clone(),
+                outlet,
                 observed: subscriptions.observed(),
                 tenants,
                 clock,
@@ -145,7 +144,6 @@ impl App {
         Ok(Self {
             admin,
             drain_delay,
-            outlet,
             pipeline,
             sessions,
             subscriptions,
@@ -175,10 +173,8 @@ impl App {
         let (webhook_addr, admin_addr) = (self.webhook_addr(), self.admin_addr());
         // From below to above: the ledger accepts before anybody announces, and the webhook
         // answers validations before the first subscription is started.
-        let writer =
-            Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
-        let sessions =
-            Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
+        let writer = Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
+        let sessions = Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
         let admin = Activity::start("admin port", report.clone(), |stop| self.admin.run(stop));
         let webhook = Activity::start("webhook", report.clone(), |stop| self.webhook.run(stop));
         let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
@@ -196,17 +192,11 @@ impl App {
 
         self.draining.request();
         let grace_ends = Instant::now() + GRACE;
-        if failed.is_none() {
-            info!(
-                delay_seconds = self.drain_delay.as_secs_f64(),
-                "draining: not ready, still serving until the load balancer has noticed"
-            );
-            tokio::time::sleep(self.drain_delay.min(GRACE / 3)).await;
-        }
+        info!("draining: not ready, still serving until the load balancer has noticed");
+        // The webhook keeps serving through its drain delay, and the pipeline works meanwhile.
         subscriptions.request_stop();
-        pipeline.request_stop();
-        webhook.end(soon(grace_ends, REQUESTS)).await;
-        let unsettled = pipeline.end(soon(grace_ends, pipeline::STEP_GRACE * 2)).await;
+        webhook.end(soon(grace_ends, self.drain_delay + REQUESTS)).await;
+        let unsettled = pipeline.end(soon(grace_ends, STEPS)).await;
         sessions.request_stop();
         if let Some(unsettled) = unsettled {
             unsettled.settle(soon(grace_ends, CONFIRMATIONS)).await;
@@ -215,7 +205,6 @@ impl App {
         subscriptions.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
         admin.end(soon(grace_ends, CLOSING)).await;
-        drop(self.outlet);
         match failed {
             None => {
                 info!("drained");
@@ -270,6 +259,9 @@ const GRACE: Duration = Duration::from_secs(28);
 
 /// Requests are small; what takes longer than this will not end well.
 const REQUESTS: Duration = Duration::from_secs(3);
+
+/// The pipeline bounds its steps itself; this only catches it should it not.
+const STEPS: Duration = Duration::from_secs(12);
 
 /// The wait for the receiver's end of stream at the very end.
 const CONFIRMATIONS: Duration = Duration::from_secs(10);

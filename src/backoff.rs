@@ -14,11 +14,7 @@ impl Backoff {
     ///
     /// [`InvalidBackoff`] when `min` is zero or above `max`.
     pub fn try_new(min: Duration, max: Duration) -> Result<Self, InvalidBackoff> {
-        if min.is_zero() || min > max {
-            Err(InvalidBackoff)
-        } else {
-            Ok(Self { min, max })
-        }
+        if min.is_zero() || min > max { Err(InvalidBackoff) } else { Ok(Self { min, max }) }
     }
 
     /// The delay after the given number of failed attempts (1 = the first failure).
@@ -29,9 +25,7 @@ impl Backoff {
         let doublings = failures.saturating_sub(1).min(31);
         let step = self.min.saturating_mul(1 << doublings).min(self.max);
         let half = step / 2;
-        let spread = u64::try_from(half.as_nanos())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
+        let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
         step - Duration::from_nanos(random % spread)
     }
 }
@@ -44,9 +38,7 @@ pub struct InvalidBackoff;
 /// Randomness for jitter: the process's own hash seed, so no generator has to be carried around.
 pub fn jitter() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -26,15 +26,10 @@ impl Clock {
     }
 
     /// The present moment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the wall clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> Timestamp {
         let ahead = jiff::SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed));
-        Timestamp::now()
-            .saturating_add(ahead)
-            .unwrap_or(Timestamp::MAX)
+        Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
     /// Moves this clock, and every clone of it, forward against the system's.

@@ -56,10 +56,7 @@ impl FromStr for Via {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|via| via.as_str() == text)
-            .ok_or(Unknown)
+        Self::ALL.into_iter().find(|via| via.as_str() == text).ok_or(Unknown)
     }
 }
 
@@ -80,13 +77,8 @@ pub enum ContentType {
 
 impl ContentType {
     /// Every content type.
-    pub const ALL: [Self; 5] = [
-        Self::AzureActiveDirectory,
-        Self::Dlp,
-        Self::Exchange,
-        Self::General,
-        Self::SharePoint,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::AzureActiveDirectory, Self::Dlp, Self::Exchange, Self::General, Self::SharePoint];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -111,10 +103,7 @@ impl FromStr for ContentType {
 
     /// Compares without case, because Microsoft's own answers vary in it.
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str().eq_ignore_ascii_case(text))
-            .ok_or(Unknown)
+        Self::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text)).ok_or(Unknown)
     }
 }
 
@@ -224,11 +213,6 @@ impl Tenants {
 
 impl FromIterator<Tenant> for Tenants {
     fn from_iter<I: IntoIterator<Item = Tenant>>(tenants: I) -> Self {
-        Self(Arc::new(
-            tenants
-                .into_iter()
-                .map(|tenant| (tenant.id, tenant))
-                .collect(),
-        ))
+        Self(Arc::new(tenants.into_iter().map(|tenant| (tenant.id, tenant)).collect()))
     }
 }

@@ -77,12 +77,7 @@ impl Outlet {
                 (queue, connection)
             })
             .unzip();
-        let slots = Slots {
-            queues,
-            next: AtomicUsize::new(0),
-            board,
-            compression,
-        };
+        let slots = Slots { queues, next: AtomicUsize::new(0), board, compression };
         Ok((Self(Arc::new(slots)), Sessions { connections }))
     }
 
@@ -98,6 +93,11 @@ impl Outlet {
     /// How delivery stands, over all slots.
     pub fn state(&self) -> State {
         self.0.board.state()
+    }
+
+    /// Whether at least one slot can take batches now.
+    pub fn is_ready(&self) -> bool {
+        self.0.board.accepts()
     }
 
     /// Resolves when at least one slot can take batches, at once if one can. Cancel safe.

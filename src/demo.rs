@@ -172,13 +172,10 @@ impl Show {
         let last = self.progress.take(&self.simulator, &traffic.book, delivered);
         self.screen.clear();
         let verdict = match (&self.options.devo, delivered) {
-            (Some(receiver), records) => Verdict::Confirmed {
-                receiver: receiver.clone(),
-                records: records.unwrap_or(0),
-            },
-            (None, _) => {
-                Verdict::Counted(traffic.book.compare(&self.simulator.devo().arrivals()))
+            (Some(receiver), records) => {
+                Verdict::Confirmed { receiver: receiver.clone(), records: records.unwrap_or(0) }
             }
+            (None, _) => Verdict::Counted(traffic.book.compare(&self.simulator.devo().arrivals())),
         };
         self.simulator.shutdown().await;
         Ok(Summary { book: traffic.book, last, lags: self.progress.lags(), verdict })
@@ -222,9 +219,19 @@ fn introduce(screen: &Screen, simulator: &Simulator, app: &App, options: &Option
     for line in [
         "m365-collector demo: the way of Microsoft 365 audit records to Devo, on this machine",
         "",
-        &format!("   Microsoft 365   {}  simulated, {} tenants", simulator.management_url(), options.tenants),
-        &format!("   m365-collector  http://{}/webhook  status page: http://{}/", app.webhook_addr(), app.admin_addr()),
-        &format!("   Devo            {devo}  syslog over TLS, each session confirmed by its end of stream"),
+        &format!(
+            "   Microsoft 365   {}  simulated, {} tenants",
+            simulator.management_url(),
+            options.tenants
+        ),
+        &format!(
+            "   m365-collector  http://{}/webhook  status page: http://{}/",
+            app.webhook_addr(),
+            app.admin_addr()
+        ),
+        &format!(
+            "   Devo            {devo}  syslog over TLS, each session confirmed by its end of stream"
+        ),
         "",
     ] {
         screen.say(line);
@@ -232,7 +239,8 @@ fn introduce(screen: &Screen, simulator: &Simulator, app: &App, options: &Option
 }
 
 fn tenant(serial: usize) -> (String, SimulatedTenant) {
-    let name = NAMES.get(serial).map_or_else(|| format!("tenant-{serial}"), |&name| name.to_owned());
+    let name =
+        NAMES.get(serial).map_or_else(|| format!("tenant-{serial}"), |&name| name.to_owned());
     let tenant = SimulatedTenant {
         id: Uuid::new_v4().into(),
         client_id: Uuid::new_v4().into(),

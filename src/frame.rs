@@ -26,12 +26,8 @@ impl Framer {
     ///
     /// What RFC 3164 does not allow in a host's name becomes `-`.
     pub fn new(hostname: &str, prefix: &str) -> Self {
-        let mut framer = Self {
-            host: host(hostname),
-            prefix: prefix.to_owned(),
-            head: Vec::new(),
-            second: 0,
-        };
+        let mut framer =
+            Self { host: host(hostname), prefix: prefix.to_owned(), head: Vec::new(), second: 0 };
         framer.turn(Timestamp::UNIX_EPOCH);
         framer
     }
@@ -101,11 +97,7 @@ fn host(hostname: &str) -> String {
         .take(MAX_HOST)
         .map(|char| if char.is_ascii_graphic() { char } else { '-' })
         .collect();
-    if host.is_empty() {
-        "-".to_owned()
-    } else {
-        host
-    }
+    if host.is_empty() { "-".to_owned() } else { host }
 }
 
 fn date(now: Timestamp) -> String {

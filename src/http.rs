@@ -116,10 +116,7 @@ impl Listener {
         };
         if timeout(limits.drain_timeout, drained).await.is_err() {
             let count = connections.len();
-            tracing::warn!(
-                connections = count,
-                "connections cut that did not end in time"
-            );
+            tracing::warn!(connections = count, "connections cut that did not end in time");
         }
         connections.shutdown().await;
     }

@@ -92,7 +92,7 @@ impl Ledger {
     pub async fn open(config: &Config) -> Result<(Self, Writer), OpenError> {
         let Location::Sqlite(path) = &config.location;
         let (database, lock) = Database::create(path)?;
-        let connection = database.migrate().await?;
+        let connection = database.migrate_alone().await?;
         let reads = database.reads();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let shared = Arc::new(Shared {
@@ -114,11 +114,7 @@ impl Ledger {
             now: None,
             _lock: lock,
         };
-        let ledger = Self {
-            commands,
-            reads,
-            shared,
-        };
+        let ledger = Self { commands, reads, shared };
         Ok((ledger, writer))
     }
 
@@ -137,12 +133,7 @@ impl Ledger {
         if announcements.is_empty() {
             return Ok(Vec::new());
         }
-        self.ask(Announce {
-            via,
-            announcements,
-            now,
-        })
-        .await
+        self.ask(Announce { via, announcements, now }).await
     }
 
     /// Says which of the tenants have content to claim, in the order given. What it costs does not
@@ -177,13 +168,7 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let until = state::lease_end(now, self.shared.lease);
-        self.ask(Claim {
-            tenant,
-            limit,
-            now,
-            until,
-        })
-        .await
+        self.ask(Claim { tenant, limit, now, until }).await
     }
 
     /// Makes leases last a whole lease from now; returns those that are still ours.
@@ -214,12 +199,7 @@ impl Ledger {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, LedgerError> {
-        self.ask(Settle {
-            lease,
-            settlement,
-            now,
-        })
-        .await
+        self.ask(Settle { lease, settlement, now }).await
     }
 
     /// Watches for content that becomes claimable, from this call on.

@@ -96,21 +96,13 @@ pub fn judge(
     management_root: &Url,
     now: Timestamp,
 ) -> Result<Announcement, Refused> {
-    let malformed = Refused {
-        tenant: None,
-        reason: Reason::MalformedEntry,
-    };
+    let malformed = Refused { tenant: None, reason: Reason::MalformedEntry };
     let fields: Fields<'_> = serde_json::from_str(entry.0.get()).map_err(|_| malformed)?;
-    let id: TenantId = text(fields.tenant_id)
-        .and_then(|id| id.parse().ok())
-        .ok_or(malformed)?;
+    let id: TenantId = text(fields.tenant_id).and_then(|id| id.parse().ok()).ok_or(malformed)?;
     let tenant = tenants.find(id);
     fields
         .judge(tenant, management_root, now)
-        .map_err(|reason| Refused {
-            tenant: tenant.map(|tenant| tenant.id),
-            reason,
-        })
+        .map_err(|reason| Refused { tenant: tenant.map(|tenant| tenant.id), reason })
 }
 
 impl Fields<'_> {
@@ -187,9 +179,7 @@ fn is_object(element: &RawValue) -> bool {
 }
 
 fn text(field: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Text<'_>>(field?.get())
-        .ok()
-        .map(|text| text.0)
+    serde_json::from_str::<Text<'_>>(field?.get()).ok().map(|text| text.0)
 }
 
 /// Borrows where the text has no escapes; a bare `Cow` would always copy.
@@ -197,9 +187,7 @@ fn text(field: Option<&RawValue>) -> Option<Cow<'_, str>> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn created(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
-    time(field)
-        .filter(|created| later(now, CREATED_AHEAD) >= *created)
-        .unwrap_or(now)
+    time(field).filter(|created| later(now, CREATED_AHEAD) >= *created).unwrap_or(now)
 }
 
 fn expires(field: Option<&RawValue>, now: Timestamp) -> Timestamp {

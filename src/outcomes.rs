@@ -63,9 +63,7 @@ impl Outcomes {
         }
         for tenant in tenants.iter() {
             for content_type in &tenant.content_types {
-                outcomes
-                    .successful
-                    .with_label_values(&[&*tenant.name, content_type.as_str()]);
+                outcomes.successful.with_label_values(&[&*tenant.name, content_type.as_str()]);
             }
         }
         Ok(outcomes)
@@ -75,9 +73,7 @@ impl Outcomes {
     /// name, or empty where the tenant is not ours.
     pub fn given_up(&self, tenant: &str, reason: Reason, messages: u64) {
         let labels = [tenant, reason.stage().as_str(), reason.as_str()];
-        self.unsuccessful
-            .with_label_values(&labels)
-            .inc_by(messages);
+        self.unsuccessful.with_label_values(&labels).inc_by(messages);
     }
 
     /// Counts an attempt that will be made again.
@@ -88,8 +84,6 @@ impl Outcomes {
 
     /// Counts records confirmed by Devo.
     pub fn delivered(&self, tenant: &str, content_type: ContentType, records: u64) {
-        self.successful
-            .with_label_values(&[tenant, content_type.as_str()])
-            .inc_by(records);
+        self.successful.with_label_values(&[tenant, content_type.as_str()]).inc_by(records);
     }
 }

@@ -119,7 +119,7 @@ impl Pipeline {
         }
     }
 
-    /// Works until asked to stop, then finishes the running steps, up to [`STEP_GRACE`]. What is
+    /// Works until asked to stop, then finishes the running steps, up to a few seconds. What is
     /// then still unconfirmed is handed back to be waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
         let mut renewing = JoinSet::new();
@@ -175,7 +175,7 @@ impl Pipeline {
             .map(|tenant| Due {
                 tenant,
                 running: self.running.values().filter(|running| **running == tenant).count(),
-                room: self.work.step.client.room(tenant),
+                room: self.work.step.client.pacing().room(tenant),
             })
             .collect();
         let most = fairness::most(self.places, self.ids.len());
@@ -223,7 +223,8 @@ impl Pipeline {
 
     async fn finish_steps(&mut self) {
         let deadline = Instant::now() + STEP_GRACE;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.steps.join_next_with_id()).await
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(deadline, self.steps.join_next_with_id()).await
         {
             self.step_ended(ended);
         }

@@ -129,11 +129,7 @@ impl FromStr for Reason {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|reason| reason.as_str() == text)
-            .ok_or(Unknown)
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text).ok_or(Unknown)
     }
 }
 

@@ -29,6 +29,7 @@ pub use self::{
 /// The tables records are routed to.
 #[derive(Debug)]
 pub struct Tables {
+    prefix: Box<str>,
     fallback: Box<str>,
     /// Workload and table; so few that they are compared one by one.
     mapped: Vec<(String, String)>,
@@ -36,6 +37,11 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// What every tag begins with, without the dot before the table.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Checks the configuration and makes its tables known.
     ///
     /// # Errors
@@ -49,6 +55,7 @@ impl Tables {
         let known = config.workload.values().map(|name| Arc::from(&**name));
         let tables = Self {
             known: RwLock::new(known.collect()),
+            prefix: config.prefix.into(),
             fallback: config.fallback.into(),
             mapped: config.workload.into_iter().collect(),
         };
@@ -72,11 +79,7 @@ impl Tables {
 
     /// The metric label of a table: its name, or the fallback's for a table beyond the bound.
     pub fn label<'a>(&'a self, table: &'a Table) -> &'a str {
-        if table.known {
-            &table.name
-        } else {
-            &self.fallback
-        }
+        if table.known { &table.name } else { &self.fallback }
     }
 
     fn mapped(&self, workload: &[u8]) -> Option<&str> {
@@ -101,16 +104,10 @@ impl Tables {
         {
             let known = self.known.read().expect("no holder of this lock panics");
             if let Some(name) = known.get(name) {
-                return Table {
-                    name: Arc::clone(name),
-                    known: true,
-                };
+                return Table { name: Arc::clone(name), known: true };
             }
             if known.len() >= MAX_KNOWN {
-                return Table {
-                    name: name.into(),
-                    known: false,
-                };
+                return Table { name: name.into(), known: false };
             }
         }
         // Threads that passed the check above together may exceed the bound, by their number.
@@ -144,9 +141,7 @@ impl fmt::Display for Table {
 
 /// Makes a table's name of a workload: lower case, `[a-z0-9_]` only, of a sane length.
 fn fold<'a>(workload: &[u8], folded: &'a mut [u8; MAX_FOLDED]) -> &'a str {
-    let kept = workload
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
+    let kept = workload.iter().filter(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
     let mut length = 0;
     for (slot, byte) in folded.iter_mut().zip(kept) {
         *slot = byte.to_ascii_lowercase();

@@ -17,17 +17,12 @@ pub struct Secret(Arc<Source>);
 impl Secret {
     /// A value known at start: from the environment, or plain text in the file.
     pub fn fixed(value: impl Into<String>) -> Self {
-        Self(Arc::new(Source::Fixed(Arc::new(SecretString::from(
-            value.into(),
-        )))))
+        Self(Arc::new(Source::Fixed(Arc::new(SecretString::from(value.into())))))
     }
 
     /// A file that holds nothing but the secret; white space around it is not part of it.
     pub fn file(path: PathBuf) -> Self {
-        Self(Arc::new(Source::File {
-            path,
-            seen: Mutex::new(None),
-        }))
+        Self(Arc::new(Source::File { path, seen: Mutex::new(None) }))
     }
 
     /// The present value. A file is looked at again at most once a second, and read only when it
@@ -36,10 +31,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretError`] when the file was never readable, or is empty.
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "a poisoned lock is a broken invariant"
-    )]
+    #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
     pub fn current(&self) -> Result<Arc<SecretString>, SecretError> {
         let (path, seen) = match &*self.0 {
             Source::Fixed(value) => return Ok(value.clone()),
@@ -58,10 +50,7 @@ impl Secret {
                 last.looked = now;
                 Ok(last.value.clone())
             }
-            (Err(source), None) => Err(SecretError {
-                path: path.clone(),
-                source,
-            }),
+            (Err(source), None) => Err(SecretError { path: path.clone(), source }),
         }
     }
 }
@@ -85,10 +74,7 @@ pub struct SecretError {
 
 enum Source {
     Fixed(Arc<SecretString>),
-    File {
-        path: PathBuf,
-        seen: Mutex<Option<Seen>>,
-    },
+    File { path: PathBuf, seen: Mutex<Option<Seen>> },
 }
 
 #[derive(Clone)]
@@ -104,30 +90,17 @@ fn read(path: &PathBuf, last: Option<&Seen>, now: Instant) -> io::Result<Seen> {
     if let Some(last) = last
         && last.version == version
     {
-        return Ok(Seen {
-            looked: now,
-            ..last.clone()
-        });
+        return Ok(Seen { looked: now, ..last.clone() });
     }
     if metadata.len() > MAX_LENGTH {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "larger than any secret",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than any secret"));
     }
     let text = fs::read_to_string(path)?;
     let value = text.trim();
     if value.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the file is empty",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
     }
-    Ok(Seen {
-        value: Arc::new(SecretString::from(value)),
-        version,
-        looked: now,
-    })
+    Ok(Seen { value: Arc::new(SecretString::from(value)), version, looked: now })
 }
 
 /// Rotation by hand is slower than this, and a webhook under load must not stat per request.
@@ -152,11 +125,7 @@ mod tests {
         fs::write(&path, "first\n").unwrap();
         assert_eq!(secret.current().unwrap().expose_secret(), "first");
         fs::write(&path, "second one\n").unwrap();
-        assert_eq!(
-            secret.current().unwrap().expose_secret(),
-            "first",
-            "looked at a moment ago"
-        );
+        assert_eq!(secret.current().unwrap().expose_secret(), "first", "looked at a moment ago");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(secret.current().unwrap().expose_secret(), "second one");
 
@@ -167,9 +136,6 @@ mod tests {
 
     #[test]
     fn debug_shows_no_value() {
-        assert_eq!(
-            format!("{:?}", Secret::fixed("hunter2hunter2")),
-            "Secret(fixed)"
-        );
+        assert_eq!(format!("{:?}", Secret::fixed("hunter2hunter2")), "Secret(fixed)");
     }
 }

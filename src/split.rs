@@ -88,11 +88,7 @@ impl Splitter {
     /// all: an empty answer is not an empty array.
     pub fn finish(self) -> Result<u64, SplitError> {
         let complete = self.begun && self.place == Place::Top && !self.record.is_open();
-        if complete {
-            Ok(self.pieces)
-        } else {
-            Err(SplitError::Cut)
-        }
+        if complete { Ok(self.pieces) } else { Err(SplitError::Cut) }
     }
 
     /// Bytes of memory held for a record that spans chunks; never more than `max_record`.
@@ -131,9 +127,7 @@ impl Splitter {
                     return Ok(true);
                 }
                 _ => {
-                    return Err(SplitError::Undecodable {
-                        offset: self.offset,
-                    });
+                    return Err(SplitError::Undecodable { offset: self.offset });
                 }
             }
             self.offset += 1;

@@ -178,12 +178,10 @@ impl Subscriptions {
         if !self.0.config.manage {
             return Ok(seen);
         }
-        let starts = seen
-            .iter()
-            .filter_map(|observation| match observation.step {
-                Step::Start { content_type, why } => Some(self.apply(tenant, content_type, why)),
-                Step::Keep { .. } | Step::Wait { .. } => None,
-            });
+        let starts = seen.iter().filter_map(|observation| match observation.step {
+            Step::Start { content_type, why } => Some(self.apply(tenant, content_type, why)),
+            Step::Keep { .. } | Step::Wait { .. } => None,
+        });
         // A start stays pending while our webhook is validated; they need not wait for each other.
         if join_all(starts).await.is_empty() {
             return Ok(seen);
@@ -193,10 +191,8 @@ impl Subscriptions {
 
     async fn look(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
         let inner = &*self.0;
-        let wanted = Wanted {
-            content_types: &tenant.content_types,
-            webhook: self.wanted_webhook()?,
-        };
+        let wanted =
+            Wanted { content_types: &tenant.content_types, webhook: self.wanted_webhook()? };
         let listed = self.list(tenant.id).await?;
         let now = inner.clock.now();
         let starts = self.starts_of(tenant.id);
@@ -210,12 +206,7 @@ impl Subscriptions {
 
     async fn list(&self, tenant: TenantId) -> Result<Vec<Subscription>, ApiError> {
         // Bounded by the client's timeout and by the pace of this tenant, a minute at most.
-        let _place = self
-            .0
-            .lists
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let _place = self.0.lists.acquire().await.expect("the semaphore is never closed");
         self.0.client.list_subscriptions(tenant).await
     }
 
@@ -227,12 +218,7 @@ impl Subscriptions {
         let rule = inner.config.restart_after;
         let not_before = match self.start(tenant, content_type).await {
             Ok(()) => {
-                tracing::info!(
-                    tenant = name,
-                    content.r#type = kind,
-                    why,
-                    "subscription started"
-                );
+                tracing::info!(tenant = name, content.r#type = kind, why, "subscription started");
                 Some(rule)
             }
             Err(CheckError::Api(ApiError::Throttled { until })) => {
@@ -277,10 +263,7 @@ impl Subscriptions {
 
     fn remember(&self, tenant: TenantId, content_type: ContentType, until: Timestamp) {
         let mut starts = self.0.starts.lock().expect("no holder panics");
-        starts
-            .entry(tenant)
-            .or_default()
-            .not_before(content_type, until);
+        starts.entry(tenant).or_default().not_before(content_type, until);
     }
 
     fn starts_of(&self, tenant: TenantId) -> Starts {
@@ -302,14 +285,12 @@ impl Subscriptions {
     /// Sooner than the interval only where a start has been put off until then.
     fn next_look(&self, observations: &[Observation]) -> Duration {
         let now = self.0.clock.now();
-        let waits = observations
-            .iter()
-            .filter_map(|observation| match observation.step {
-                Step::Wait { until, .. } => {
-                    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
-                }
-                Step::Keep { .. } | Step::Start { .. } => None,
-            });
+        let waits = observations.iter().filter_map(|observation| match observation.step {
+            Step::Wait { until, .. } => {
+                Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+            }
+            Step::Keep { .. } | Step::Start { .. } => None,
+        });
         waits.min().unwrap_or(Duration::MAX)
     }
 
@@ -362,10 +343,7 @@ impl CheckError {
 
     /// Whether Microsoft may have counted the call as a start.
     const fn reached_microsoft(&self) -> bool {
-        !matches!(
-            self,
-            Self::AuthId(_) | Self::Api(ApiError::Connection(_) | ApiError::Token(_))
-        )
+        !matches!(self, Self::AuthId(_) | Self::Api(ApiError::Connection(_) | ApiError::Token(_)))
     }
 }
 

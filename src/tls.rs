@@ -27,10 +27,7 @@ impl Identity {
     ///
     /// [`TlsError`] naming the file that cannot be read or holds nothing of the kind.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
-        let unreadable = |source| TlsError::Pem {
-            path: key.to_owned(),
-            source,
-        };
+        let unreadable = |source| TlsError::Pem { path: key.to_owned(), source };
         Ok(Self {
             chain: certificates(cert)?,
             key: PrivateKeyDer::from_pem_file(key).map_err(unreadable)?,
@@ -82,17 +79,12 @@ pub fn provider() -> Arc<CryptoProvider> {
 ///
 /// [`TlsError`] when the file cannot be read or holds none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::Pem {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| TlsError::Pem { path: path.to_owned(), source };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(unreadable)?;
     if certificates.is_empty() {
-        return Err(TlsError::NoCertificate {
-            path: path.to_owned(),
-        });
+        return Err(TlsError::NoCertificate { path: path.to_owned() });
     }
     Ok(certificates)
 }

@@ -132,12 +132,7 @@ impl Webhook {
             outcomes,
             edge: Edge::default(),
         };
-        Ok(Self {
-            listener,
-            limits,
-            drain_delay: config.drain_delay,
-            receiver,
-        })
+        Ok(Self { listener, limits, drain_delay: config.drain_delay, receiver })
     }
 
     /// The address bound, with the port the system chose if none was asked for.
@@ -306,12 +301,7 @@ struct Seen<'a> {
 
 impl Drop for Seen<'_> {
     fn drop(&mut self) {
-        let Receiver {
-            metrics,
-            edge,
-            clock,
-            ..
-        } = self.receiver;
+        let Receiver { metrics, edge, clock, .. } = self.receiver;
         let validation = self.validation || self.outcome == Outcome::Validated;
         let first = edge.note(self.outcome, validation, clock.now());
         metrics.request(self.outcome);

@@ -7,8 +7,21 @@ use crate::{
     content::Tenants,
     deliver::State,
     ledger::Depth,
-    subscriptions::{Observation, Seen as Listed},
+    subscriptions::{self, Observation, Step},
 };
+
+/// The whole picture at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// When.
+    pub at: Timestamp,
+    /// Whether a balancer should send requests here.
+    pub readiness: Readiness,
+    /// Each part and how it is.
+    pub parts: Vec<Part>,
+    /// What waits, and how the subscriptions are.
+    pub tenants: Vec<TenantStatus>,
+}
 
 /// Whether a balancer should send requests here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,25 +36,204 @@ pub enum Readiness {
     Ready,
 }
 
-/// One part and how it is.
+/// One part of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// Its name.
     pub name: &'static str,
-    /// `ok`, `degraded` or `failed`.
+    /// How it is.
     pub state: PartState,
-    /// What it means and what to do, in words.
+    /// What that means and what to do, in words.
     pub detail: String,
 }
 
 /// How a part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartState {
-    /// It works.
-    Ok,
-    /// Something it needs is away; announcements are still accepted.
+    /// A remote side is away; announcements are still accepted.
     Degraded,
     /// It does not work.
     Failed,
+    /// It works.
+    Ok,
+}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantStatus {
+    /// Its label.
+    pub name: String,
+    /// Contents recorded and not yet delivered.
+    pub waiting: u64,
+    /// Age of the oldest of them, in seconds.
+    pub oldest_seconds: Option<i64>,
+    /// Time until the first of them expires at Microsoft, in seconds.
+    pub expiry_seconds: Option<i64>,
+    /// When the subscriptions were last looked at.
+    pub checked: Option<Timestamp>,
+    /// Why the last look failed.
+    pub problem: Option<String>,
+    /// The wanted subscriptions.
+    pub subscriptions: Vec<SubscriptionStatus>,
+}
+
+/// One wanted subscription.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubscriptionStatus {
+    /// The feed.
+    pub content_type: &'static str,
+    /// Whether it is as wanted.
+    pub ok: bool,
+    /// What is the matter, or what is about to happen.
+    pub detail: String,
+}
+
+/// What was asked of the parts.
+pub(super) struct Seen<'a> {
+    pub(super) now: Timestamp,
+    pub(super) draining: bool,
+    pub(super) writable: bool,
+    pub(super) depth: &'a [Depth],
+    pub(super) outlet: &'a State,
+    pub(super) observed: &'a [subscriptions::Status],
+    pub(super) tenants: &'a Tenants,
+}
+
+pub(super) fn gather(seen: &Seen<'_>) -> Status {
+    let parts = vec![webhook(seen), ledger(seen), devo(seen.outlet), microsoft(seen)];
+    let mut tenants: Vec<_> = seen.tenants.iter().collect();
+    tenants.sort_by(|a, b| a.name.cmp(&b.name));
+    Status {
+        at: seen.now,
+        readiness: readiness(&parts),
+        parts,
+        tenants: tenants.into_iter().map(|tenant| tenant_status(seen, tenant)).collect(),
+    }
+}
+
+impl Status {
+    /// What `/readyz` answers: readiness and the parts, without the tenants.
+    pub(super) fn health(&self) -> impl Serialize + use<> {
+        #[derive(Serialize)]
+        struct Health {
+            status: Readiness,
+            parts: Vec<Part>,
+        }
+        Health { status: self.readiness, parts: self.parts.clone() }
+    }
+}
+
+fn readiness(parts: &[Part]) -> Readiness {
+    let has = |state| parts.iter().any(|part| part.state == state);
+    if has(PartState::Failed) {
+        Readiness::NotReady
+    } else if has(PartState::Degraded) {
+        Readiness::Degraded
+    } else {
+        Readiness::Ready
+    }
+}
+
+fn webhook(seen: &Seen<'_>) -> Part {
+    let (state, detail) = if seen.draining {
+        (PartState::Failed, "draining: the process was asked to stop")
+    } else {
+        (PartState::Ok, "serving")
+    };
+    Part { name: "webhook", state, detail: detail.into() }
+}
+
+fn ledger(seen: &Seen<'_>) -> Part {
+    let (state, detail) = if seen.writable {
+        (PartState::Ok, "commits")
+    } else {
+        (PartState::Failed, "cannot commit: is its disk full or read-only? Notifications get 503")
+    };
+    Part { name: "ledger", state, detail: detail.into() }
+}
+
+fn devo(outlet: &State) -> Part {
+    let (state, detail) = match outlet {
+        State::Connected => (PartState::Ok, "connected".to_owned()),
+        State::Connecting => (PartState::Degraded, "connecting".to_owned()),
+        State::Unconfirmed { consecutive } => (
+            PartState::Degraded,
+            format!(
+                "takes records but never ends its stream ({consecutive} times in a row); if it never will, set devo.confirm = \"tcp\""
+            ),
+        ),
+        State::Unreachable { cause } => {
+            (PartState::Degraded, format!("unreachable: {cause}; content waits in the ledger"))
+        }
+    };
+    Part { name: "devo", state, detail }
+}
+
+fn microsoft(seen: &Seen<'_>) -> Part {
+    let failing: Vec<_> = seen
+        .observed
+        .iter()
+        .filter_map(|tenant| tenant.problem.map(|problem| format!("{}: {problem}", tenant.name)))
+        .collect();
+    let (state, detail) = if failing.is_empty() {
+        (PartState::Ok, "answers".to_owned())
+    } else {
+        (PartState::Degraded, failing.join(", "))
+    };
+    Part { name: "microsoft", state, detail }
+}
+
+fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStatus {
+    let depth = seen.depth.iter().find(|depth| depth.tenant == tenant.id);
+    let observed = seen.observed.iter().find(|status| status.tenant == tenant.id);
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs();
+    TenantStatus {
+        name: tenant.name.to_string(),
+        waiting: depth.map_or(0, |depth| depth.waiting),
+        oldest_seconds: depth.map(|depth| seconds(depth.oldest_created, seen.now).max(0)),
+        expiry_seconds: depth.map(|depth| seconds(seen.now, depth.first_expiry)),
+        checked: observed.and_then(|status| status.checked),
+        problem: observed.and_then(|status| status.problem).map(|reason| reason.to_string()),
+        subscriptions: observed
+            .map(|status| status.subscriptions.iter().map(subscription).collect())
+            .unwrap_or_default(),
+    }
+}
+
+fn subscription(observation: &Observation) -> SubscriptionStatus {
+    let (ok, detail) = match &observation.step {
+        Step::Keep { .. } => (true, "as wanted".to_owned()),
+        Step::Start { why, .. } => (false, format!("{why}: will be started")),
+        Step::Wait { why, until, .. } => (false, format!("{why}: may be started at {until:.0}")),
+    };
+    SubscriptionStatus { content_type: observation.content_type.as_str(), ok, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(draining: bool, writable: bool, outlet: &State) -> Readiness {
+        gather(&Seen {
+            now: Timestamp::UNIX_EPOCH,
+            draining,
+            writable,
+            depth: &[],
+            outlet,
+            observed: &[],
+            tenants: &Tenants::default(),
+        })
+        .readiness
+    }
+
+    #[test]
+    fn only_what_hurts_acceptance_makes_it_not_ready() {
+        assert_eq!(check(false, true, &State::Connected), Readiness::Ready);
+        assert_eq!(check(false, true, &State::Connecting), Readiness::Degraded);
+        let unconfirmed = State::Unconfirmed { consecutive: 3 };
+        assert_eq!(check(false, true, &unconfirmed), Readiness::Degraded);
+        assert_eq!(check(false, false, &State::Connected), Readiness::NotReady);
+        assert_eq!(check(true, true, &State::Connected), Readiness::NotReady);
+    }
 }

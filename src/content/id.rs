@@ -24,11 +24,7 @@ impl ContentId {
             && text != "."
             && text != ".."
             && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if sane {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidContentId)
-        }
+        if sane { Ok(Self(text.into())) } else { Err(InvalidContentId) }
     }
 
     /// The id as received.
@@ -98,35 +94,16 @@ mod tests {
     use super::*;
 
     fn check(id: &str, canonical: &str) {
-        assert_eq!(
-            ContentId::parse(id).unwrap().canonical().as_str(),
-            canonical,
-            "{id}"
-        );
+        assert_eq!(ContentId::parse(id).unwrap().canonical().as_str(), canonical, "{id}");
     }
 
     #[test]
     fn canonical_form_merges_only_what_captures_show() {
-        check(
-            "ts1$ts2$audit_x$Audit_X$na0017",
-            "ts1$ts2$audit_x$Audit_X$na0017",
-        );
-        check(
-            "ts1$ts2$audit_x$Audit_X$na0018$na0018",
-            "ts1$ts2$audit_x$Audit_X$na0018",
-        );
-        check(
-            "ts1$ts2$a$A$na0018$IsFromNotification",
-            "ts1$ts2$a$A$na0018",
-        );
-        check(
-            "ts1$ts2$a$A$na0018$IsFromNotification$6",
-            "ts1$ts2$a$A$na0018",
-        );
-        check(
-            "ts1$ts2$a$A$na0018$na0018$IsFromNotification$6",
-            "ts1$ts2$a$A$na0018",
-        );
+        check("ts1$ts2$audit_x$Audit_X$na0017", "ts1$ts2$audit_x$Audit_X$na0017");
+        check("ts1$ts2$audit_x$Audit_X$na0018$na0018", "ts1$ts2$audit_x$Audit_X$na0018");
+        check("ts1$ts2$a$A$na0018$IsFromNotification", "ts1$ts2$a$A$na0018");
+        check("ts1$ts2$a$A$na0018$IsFromNotification$6", "ts1$ts2$a$A$na0018");
+        check("ts1$ts2$a$A$na0018$na0018$IsFromNotification$6", "ts1$ts2$a$A$na0018");
         // Near misses stay apart: another case, another segment, a suffix of the segment before.
         check("ts1$ts2$a$A$na0018$NA0018", "ts1$ts2$a$A$na0018$NA0018");
         check("ts1$ts2$a$A$na0018$6", "ts1$ts2$a$A$na0018$6");
@@ -137,20 +114,9 @@ mod tests {
 
     #[test]
     fn ids_that_cannot_be_one_path_segment_are_refused() {
-        for text in [
-            "",
-            ".",
-            "..",
-            "a b",
-            "a\n",
-            "ä",
-            &"x".repeat(MAX_LENGTH + 1),
-        ] {
+        for text in ["", ".", "..", "a b", "a\n", "ä", &"x".repeat(MAX_LENGTH + 1)] {
             assert_eq!(ContentId::parse(text), Err(InvalidContentId), "{text:?}");
         }
-        assert!(
-            ContentId::parse("a/b?c#d%e").is_ok(),
-            "encoded later, not refused"
-        );
+        assert!(ContentId::parse("a/b?c#d%e").is_ok(), "encoded later, not refused");
     }
 }

@@ -36,10 +36,7 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(slots: NonZeroUsize, connected: IntGauge) -> Self {
         let (slots, _) = watch::channel(vec![Standing::default(); slots.get()]);
-        Self {
-            slots: Arc::new(slots),
-            connected,
-        }
+        Self { slots: Arc::new(slots), connected }
     }
 
     /// Replaces what a slot said before.
@@ -50,8 +47,7 @@ impl Board {
             }
             slots[slot] = standing;
             // Under the lock, or two slots could set the gauge in the wrong order.
-            self.connected
-                .set(slots.iter().any(|slot| slot.open).into());
+            self.connected.set(slots.iter().any(|slot| slot.open).into());
             true
         });
     }
@@ -64,6 +60,11 @@ impl Board {
             .map(|slot| slot % count)
             .find(|&slot| slots[slot].accepts)
             .unwrap_or(start)
+    }
+
+    /// Whether a slot takes batches now.
+    pub(super) fn accepts(&self) -> bool {
+        self.slots.borrow().iter().any(|slot| slot.accepts)
     }
 
     /// Resolves when a slot takes batches. Cancel safe.
@@ -117,9 +118,7 @@ impl PartialEq for Standing {
             (None, None) => true,
             (
                 Some(Trouble::Unconfirmed { consecutive }),
-                Some(Trouble::Unconfirmed {
-                    consecutive: others,
-                }),
+                Some(Trouble::Unconfirmed { consecutive: others }),
             ) => consecutive == others,
             (
                 Some(Trouble::Unreachable { cause }),

@@ -148,8 +148,7 @@ impl Connection {
     }
 
     fn has_given_up(&self, now: Instant) -> bool {
-        self.unable_since
-            .is_some_and(|since| now >= since + self.config.confirm_timeout)
+        self.unable_since.is_some_and(|since| now >= since + self.config.confirm_timeout)
     }
 
     /// The next moment at which something is to be done without anyone asking.
@@ -258,10 +257,7 @@ impl Connection {
 
     async fn confirm_if_due(&mut self) {
         let now = Instant::now();
-        let due = self
-            .current
-            .as_ref()
-            .and_then(|session| session.due(&self.config));
+        let due = self.current.as_ref().and_then(|session| session.due(&self.config));
         if due.is_some_and(|due| due <= now) && self.closing.len() < MOST_CLOSING {
             self.confirm().await;
         }
@@ -291,9 +287,7 @@ impl Connection {
 
     fn judge(&mut self, verdict: Verdict) {
         let changed = self.health.judged(verdict.outcome, Instant::now());
-        let Verdict {
-            lines, bytes, took, ..
-        } = verdict;
+        let Verdict { lines, bytes, took, .. } = verdict;
         let took_s = took.as_secs_f64();
         match verdict.outcome {
             Ok(()) => {
@@ -321,11 +315,7 @@ impl Connection {
             self.last_chance().await;
             self.take(item).await;
         }
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|session| !session.is_empty())
-        {
+        if self.current.as_ref().is_some_and(|session| !session.is_empty()) {
             self.confirm().await;
         }
         if let Some(session) = self.current.take() {

@@ -45,11 +45,7 @@ impl FromStr for Endpoint {
             return Err(InvalidEndpoint::Host);
         }
         match port.parse() {
-            Ok(port) if port != 0 => Ok(Self {
-                transport,
-                host: host.to_owned(),
-                port,
-            }),
+            Ok(port) if port != 0 => Ok(Self { transport, host: host.to_owned(), port }),
             _ => Err(InvalidEndpoint::Port),
         }
     }
@@ -92,11 +88,9 @@ mod tests {
 
     #[test]
     fn endpoints_print_as_they_were_read() {
-        for text in [
-            "tls://collector-eu.devo.io:443",
-            "tcp://127.0.0.1:13000",
-            "tls://[2001:db8::1]:443",
-        ] {
+        for text in
+            ["tls://collector-eu.devo.io:443", "tcp://127.0.0.1:13000", "tls://[2001:db8::1]:443"]
+        {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
     }

@@ -127,9 +127,7 @@ impl Health {
     /// What keeps the slot from delivering.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         if self.unconfirmed > 0 {
-            return Some(Trouble::Unconfirmed {
-                consecutive: self.unconfirmed,
-            });
+            return Some(Trouble::Unconfirmed { consecutive: self.unconfirmed });
         }
         let cause = self.refusal.clone()?;
         Some(Trouble::Unreachable { cause })
@@ -137,11 +135,7 @@ impl Health {
 
     /// The reason for batches that wait in vain.
     pub(super) fn reason(&self) -> Reason {
-        if self.unconfirmed > 0 {
-            Reason::Unconfirmed
-        } else {
-            Reason::Unreachable
-        }
+        if self.unconfirmed > 0 { Reason::Unconfirmed } else { Reason::Unreachable }
     }
 }
 
@@ -175,12 +169,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut health = Health::new(second);
         let mut now = Instant::now();
-        for (n, least) in [
-            (1, second / 2),
-            (2, second),
-            (3, second * 2),
-            (4, second * 4),
-        ] {
+        for (n, least) in [(1, second / 2), (2, second), (3, second * 2), (4, second * 4)] {
             assert_eq!(health.judged(Err(Reason::Unconfirmed), now), n == 1);
             // A session that was under way beside it changes nothing.
             assert!(!health.judged(Err(Reason::Unconfirmed), now));
@@ -227,10 +216,7 @@ mod tests {
         let now = Instant::now();
         assert!(health.refused(Arc::new(DialError::Timeout), now));
         assert!(!health.refused(Arc::new(DialError::Timeout), now));
-        assert!(matches!(
-            health.trouble(),
-            Some(Trouble::Unreachable { .. })
-        ));
+        assert!(matches!(health.trouble(), Some(Trouble::Unreachable { .. })));
         assert!(health.dialled());
         assert!(health.trouble().is_none());
     }

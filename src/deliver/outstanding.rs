@@ -12,10 +12,7 @@ use tokio::net::TcpStream;
 /// After a reset the number stays as it was: what was not acknowledged then never will be.
 pub(super) fn outstanding(socket: &TcpStream) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;
-    #[expect(
-        unsafe_code,
-        reason = "SIOCOUTQ has no safe wrapper in the crates we use"
-    )]
+    #[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper in the crates we use")]
     // SAFETY: the descriptor is open, for it is borrowed from a live socket; for this request
     // (SIOCOUTQ is another name of TIOCOUTQ) the kernel writes exactly one `int` through the
     // pointer, which is valid and exclusively ours during the call.
@@ -42,9 +39,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_are_outstanding_until_the_peer_takes_them() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut ours = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut theirs, _) = listener.accept().await.unwrap();
         assert_eq!(outstanding(&ours).unwrap(), 0);
 

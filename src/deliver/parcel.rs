@@ -25,12 +25,7 @@ pub struct Parcel {
 impl Parcel {
     pub(super) fn new(queue: mpsc::Sender<Item>, compression: Compression) -> Self {
         let (progress, seen) = watch::channel(Progress::default());
-        Self {
-            queue,
-            progress,
-            seen,
-            compression,
-        }
+        Self { queue, progress, seen, compression }
     }
 
     /// Queues a batch, waiting for room. Returns before the batch is written.
@@ -87,10 +82,8 @@ impl Receipt {
     ///
     /// The first reason for which a batch is not known to have arrived.
     pub async fn confirmed(mut self) -> Result<(), Reason> {
-        let settled = self
-            .seen
-            .wait_for(|progress| progress.open == 0 || progress.failed.is_some())
-            .await;
+        let settled =
+            self.seen.wait_for(|progress| progress.open == 0 || progress.failed.is_some()).await;
         match settled {
             Ok(progress) => progress.failed.map_or(Ok(()), Err),
             // Unreachable in practice: a ticket resolves before it lets go of the channel.
@@ -126,10 +119,7 @@ pub(super) struct Ticket {
 impl Ticket {
     fn new(progress: &watch::Sender<Progress>) -> Self {
         progress.send_modify(|progress| progress.open += 1);
-        Self {
-            progress: progress.clone(),
-            verdict: Err(Reason::ConnectionLost),
-        }
+        Self { progress: progress.clone(), verdict: Err(Reason::ConnectionLost) }
     }
 
     /// Says what became of the batch.
@@ -165,10 +155,7 @@ struct Progress {
 /// Resolves with the reason once a batch is lost. Cancel safe.
 async fn failure(seen: &mut watch::Receiver<Progress>) -> Reason {
     let failed = seen.wait_for(|progress| progress.failed.is_some()).await;
-    failed
-        .ok()
-        .and_then(|progress| progress.failed)
-        .unwrap_or(Reason::ConnectionLost)
+    failed.ok().and_then(|progress| progress.failed).unwrap_or(Reason::ConnectionLost)
 }
 
 /// One complete gzip member. Gives way to other tasks in between, for a whole batch takes longer

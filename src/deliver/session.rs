@@ -21,19 +21,12 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(wire: Wire) -> Self {
-        Self {
-            wire,
-            load: Load::default(),
-        }
+        Self { wire, load: Load::default() }
     }
 
     /// Writes a batch; from now on its ticket is the session's.
     pub(super) async fn write(&mut self, item: Item, patience: Duration) -> Result<(), Reason> {
-        let Item {
-            lines,
-            bytes,
-            ticket,
-        } = item;
+        let Item { lines, bytes, ticket } = item;
         self.load.tickets.push(ticket);
         self.load.lines += lines;
         self.load.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -117,12 +110,7 @@ impl Load {
         for ticket in self.tickets {
             ticket.settle(outcome);
         }
-        Verdict {
-            outcome,
-            lines: self.lines,
-            bytes: self.bytes,
-            took: started.elapsed(),
-        }
+        Verdict { outcome, lines: self.lines, bytes: self.bytes, took: started.elapsed() }
     }
 }
 

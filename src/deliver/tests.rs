@@ -37,9 +37,7 @@ async fn a_parcel_is_confirmed_after_the_idle_second() {
 #[tokio::test]
 async fn a_parcel_without_batches_is_confirmed_at_once() {
     let world = World::proper().await;
-    within(world.outlet.parcel().seal().confirmed())
-        .await
-        .unwrap();
+    within(world.outlet.parcel().seal().confirmed()).await.unwrap();
 }
 
 #[tokio::test]
@@ -102,9 +100,7 @@ async fn gzip_members_decode() {
     within(receipt.confirmed()).await.unwrap();
     let raw = world.received().await;
     let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(&raw[..])
-        .read_to_end(&mut plain)
-        .unwrap();
+    flate2::read::MultiGzDecoder::new(&raw[..]).read_to_end(&mut plain).unwrap();
     assert_eq!(plain, lines(0, 20));
     assert!(raw.len() < plain.len() / 2);
 }
@@ -174,14 +170,7 @@ impl World {
         let shutdown = Shutdown::new();
         let mut sessions = JoinSet::new();
         sessions.spawn(loops.run(shutdown.clone()));
-        Self {
-            receiver,
-            outlet,
-            metrics,
-            shutdown,
-            sessions,
-            _certificates: certificates,
-        }
+        Self { receiver, outlet, metrics, shutdown, sessions, _certificates: certificates }
     }
 
     /// Sends a parcel of numbered lines, one batch per line.
@@ -239,10 +228,7 @@ fn config(receiver: &Receiver, certificates: Option<&Certificates>) -> Config {
 
 /// A batch of that many numbered lines.
 fn batch(first: u64, count: u64) -> Batch {
-    Batch {
-        lines: count,
-        bytes: Bytes::from(lines(first, count)),
-    }
+    Batch { lines: count, bytes: Bytes::from(lines(first, count)) }
 }
 
 /// Lines of a thousand and some bytes.
@@ -253,7 +239,5 @@ fn lines(first: u64, count: u64) -> Vec<u8> {
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(20), future)
-        .await
-        .expect("done in time")
+    timeout(Duration::from_secs(20), future).await.expect("done in time")
 }

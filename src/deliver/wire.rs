@@ -42,11 +42,7 @@ impl Wire {
     }
 
     fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            opened: Instant::now(),
-            heard: 0,
-        }
+        Self { stream, opened: Instant::now(), heard: 0 }
     }
 
     /// Writes everything and hands it to the kernel.

@@ -39,7 +39,8 @@ impl Screen {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let bar = if colour { "{bar:30.green/dim}" } else { "{bar:30}" };
         let records = all.add(ProgressBar::new(0));
-        records.set_style(style(&format!("   records   {bar} {{pos}} of {{len}} arrived   {{msg}}")));
+        records
+            .set_style(style(&format!("   records   {bar} {{pos}} of {{len}} arrived   {{msg}}")));
         let flow = all.add(ProgressBar::new(0));
         flow.set_style(style("   {msg}"));
         Self::Live(Box::new(Live { all, records, flow, tables: Vec::new() }))

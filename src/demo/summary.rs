@@ -51,7 +51,11 @@ impl fmt::Display for Summary {
         let Self { book, last, lags: (median, greatest), verdict } = self;
         #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
         let megabytes = book.bytes as f64 / 1e6;
-        writeln!(f, "  published      {} records in {} blobs, {megabytes:.1} MB", book.records, book.blobs)?;
+        writeln!(
+            f,
+            "  published      {} records in {} blobs, {megabytes:.1} MB",
+            book.records, book.blobs
+        )?;
         writeln!(
             f,
             "  notifications  {} calls; {} blobs announced twice",
@@ -93,7 +97,10 @@ impl fmt::Display for Summary {
             Verdict::Confirmed { receiver, records } => {
                 writeln!(f, "  confirmed      {records} of {} by {receiver}", book.records)?;
                 if self.is_whole() {
-                    write!(f, "\nevery record was confirmed; what {receiver} stored is its to count")
+                    write!(
+                        f,
+                        "\nevery record was confirmed; what {receiver} stored is its to count"
+                    )
                 } else {
                     write!(
                         f,

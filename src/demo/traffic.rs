@@ -128,7 +128,8 @@ impl Book {
             comparison.missing += u64::from(published.saturating_sub(arrived));
             comparison.repeated += u64::from(arrived.saturating_sub(*published));
         }
-        let unknown = arrivals.iter().filter(|(record, _)| !self.fingerprints.contains_key(*record));
+        let unknown =
+            arrivals.iter().filter(|(record, _)| !self.fingerprints.contains_key(*record));
         comparison.unknown = unknown.map(|(_, times)| u64::from(*times)).sum();
         comparison
     }

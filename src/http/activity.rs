@@ -41,22 +41,13 @@ impl Activity {
             *state = State::Busy(others + 1);
         });
         let multiplexed = version == Version::HTTP_2;
-        Busy {
-            activity: self.clone(),
-            multiplexed,
-        }
+        Busy { activity: self.clone(), multiplexed }
     }
 
     /// Bytes arrived.
     pub(super) fn bytes(&self) {
         self.0.send_if_modified(|state| {
-            let begins = matches!(
-                state,
-                State::Idle {
-                    multiplexed: false,
-                    ..
-                }
-            );
+            let begins = matches!(state, State::Idle { multiplexed: false, .. });
             if begins {
                 *state = State::Reading(Instant::now());
             }
@@ -95,10 +86,7 @@ impl Drop for Busy {
         self.activity.0.send_modify(|state| {
             *state = match *state {
                 State::Busy(count) if count > 1 => State::Busy(count - 1),
-                _ => State::Idle {
-                    since: Instant::now(),
-                    multiplexed: self.multiplexed,
-                },
+                _ => State::Idle { since: Instant::now(), multiplexed: self.multiplexed },
             };
         });
     }

@@ -50,11 +50,7 @@ impl Server {
             .initial_connection_window_size(WINDOW)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self {
-            builder,
-            requests,
-            limits,
-        }
+        Self { builder, requests, limits }
     }
 
     /// Serves one stream until its peer, a deadline or the watcher ends it.
@@ -68,9 +64,7 @@ impl Server {
         S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
-        let Self {
-            builder, limits, ..
-        } = self.clone();
+        let Self { builder, limits, .. } = self.clone();
         let activity = Activity::new();
         let leaving = Leaving::default();
         async move {

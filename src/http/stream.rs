@@ -36,12 +36,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, activity: Activity, leaving: Leaving) -> Self {
-        Self {
-            tcp: TokioIo::new(tcp),
-            activity,
-            leaving,
-            lingering: None,
-        }
+        Self { tcp: TokioIo::new(tcp), activity, leaving, lingering: None }
     }
 }
 
@@ -86,22 +81,14 @@ impl Write for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self {
-            tcp,
-            leaving,
-            lingering,
-            ..
-        } = &mut *self;
+        let Self { tcp, leaving, lingering, .. } = &mut *self;
         if lingering.is_none() {
             ready!(Pin::new(&mut *tcp).poll_shutdown(cx))?;
             if !leaving.expects_more() {
                 return Poll::Ready(Ok(()));
             }
         }
-        lingering
-            .get_or_insert_with(Lingering::new)
-            .poll_discard(tcp, cx)
-            .map(Ok)
+        lingering.get_or_insert_with(Lingering::new).poll_discard(tcp, cx).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -125,10 +112,7 @@ struct Lingering {
 
 impl Lingering {
     fn new() -> Self {
-        Self {
-            until: Box::pin(sleep(LINGER)),
-            left: LINGER_BYTES,
-        }
+        Self { until: Box::pin(sleep(LINGER)), left: LINGER_BYTES }
     }
 
     /// Ready when the peer ended its side, or has had time or bytes enough.

@@ -14,12 +14,7 @@ use super::*;
 const SOON: Duration = Duration::from_secs(10);
 
 fn limits() -> Limits {
-    Limits {
-        max_connections: 8,
-        header_timeout: SOON,
-        idle_timeout: SOON,
-        drain_timeout: SOON,
-    }
+    Limits { max_connections: 8, header_timeout: SOON, idle_timeout: SOON, drain_timeout: SOON }
 }
 
 struct Server {
@@ -57,9 +52,7 @@ impl Server {
                     "/close" => {
                         let mut answer = empty(StatusCode::UNAUTHORIZED);
                         let close = hyper::header::HeaderValue::from_static("close");
-                        answer
-                            .headers_mut()
-                            .insert(hyper::header::CONNECTION, close);
+                        answer.headers_mut().insert(hyper::header::CONNECTION, close);
                         return answer;
                     }
                     "/empty" => return empty(StatusCode::OK),
@@ -69,13 +62,7 @@ impl Server {
             }
         };
         task.spawn(listener.serve(limits, service, shutdown));
-        Self {
-            address,
-            stop,
-            arrived,
-            release,
-            task,
-        }
+        Self { address, stop, arrived, release, task }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -139,11 +126,9 @@ fn request(method: Method, path: &str) -> Request<Full<Bytes>> {
 async fn every_answer_has_its_length_on_both_protocols_and_for_head() {
     let server = Server::start(limits()).await;
     let mut stream = server.connect().await;
-    for (method, path, length) in [
-        ("HEAD", "/empty", "0"),
-        ("HEAD", "/abc", "4"),
-        ("GET", "/empty", "0"),
-    ] {
+    for (method, path, length) in
+        [("HEAD", "/empty", "0"), ("HEAD", "/abc", "4"), ("GET", "/empty", "0")]
+    {
         let head_only = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n");
         stream.write_all(head_only.as_bytes()).await.unwrap();
         let answer = head(&mut stream).await.to_lowercase();
@@ -179,10 +164,7 @@ async fn what_is_no_request_is_refused_with_a_length() {
         let mut stream = server.connect().await;
         stream.write_all(sent.as_bytes()).await.unwrap();
         let answer = head(&mut stream).await.to_lowercase();
-        assert!(
-            answer.starts_with(&format!("http/1.1 {status}")),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{answer}");
         assert!(answer.contains("content-length: 0\r\n"), "{answer}");
     }
 }
@@ -190,11 +172,7 @@ async fn what_is_no_request_is_refused_with_a_length() {
 #[tokio::test]
 async fn a_head_must_end_in_time_from_the_first_byte_on() {
     let header_timeout = Duration::from_millis(200);
-    let server = Server::start(Limits {
-        header_timeout,
-        ..limits()
-    })
-    .await;
+    let server = Server::start(Limits { header_timeout, ..limits() }).await;
     // Nothing at all, half of the HTTP/2 preface, and half of a head.
     for begin in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost:"] {
         let mut stream = server.connect().await;
@@ -213,11 +191,8 @@ async fn a_head_must_end_in_time_from_the_first_byte_on() {
 
 #[tokio::test]
 async fn a_head_that_trickles_is_cut_as_well() {
-    let server = Server::start(Limits {
-        header_timeout: Duration::from_millis(200),
-        ..limits()
-    })
-    .await;
+    let server =
+        Server::start(Limits { header_timeout: Duration::from_millis(200), ..limits() }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     let trickled = in_time(async {
@@ -230,37 +205,25 @@ async fn a_head_that_trickles_is_cut_as_well() {
 
 #[tokio::test]
 async fn idle_connections_are_closed_after_their_time() {
-    let server = Server::start(Limits {
-        idle_timeout: Duration::from_millis(200),
-        ..limits()
-    })
-    .await;
+    let server =
+        Server::start(Limits { idle_timeout: Duration::from_millis(200), ..limits() }).await;
     let mut stream = server.connect().await;
     assert!(ask(&mut stream, "/empty").await.contains(" 200 "));
     assert!(closed(&mut stream).await.is_empty());
 
     let mut tasks = JoinSet::new();
     let mut sender = h2(&server, &mut tasks).await;
-    in_time(sender.send_request(request(Method::GET, "/empty")))
-        .await
-        .unwrap();
+    in_time(sender.send_request(request(Method::GET, "/empty"))).await.unwrap();
     in_time(tasks.join_next()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_request_is_not_cut_however_long_the_service_takes() {
     let short = Duration::from_millis(100);
-    let server = Server::start(Limits {
-        header_timeout: short,
-        idle_timeout: short,
-        ..limits()
-    })
-    .await;
+    let server =
+        Server::start(Limits { header_timeout: short, idle_timeout: short, ..limits() }).await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let early = timeout(short * 4, stream.read_u8()).await;
     assert!(early.is_err(), "cut or answered: {early:?}");
     server.release.add_permits(1);
@@ -269,11 +232,7 @@ async fn a_request_is_not_cut_however_long_the_service_takes() {
 
 #[tokio::test]
 async fn at_the_limit_the_newest_connection_is_closed_and_the_others_are_served() {
-    let server = Server::start(Limits {
-        max_connections: 2,
-        ..limits()
-    })
-    .await;
+    let server = Server::start(Limits { max_connections: 2, ..limits() }).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
     assert!(ask(&mut first, "/empty").await.contains(" 200 "));
@@ -325,9 +284,7 @@ async fn draining_closes_idle_connections_finishes_requests_and_refuses_new_ones
     let mut idle = server.connect().await;
     assert!(ask(&mut idle, "/empty").await.contains(" 200 "));
     let mut busy = server.connect().await;
-    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     in_time(server.arrived.notified()).await;
     let mut tasks = JoinSet::new();
     let mut sender = h2(&server, &mut tasks).await;
@@ -340,10 +297,7 @@ async fn draining_closes_idle_connections_finishes_requests_and_refuses_new_ones
     let begin = Instant::now();
     server.stop.request();
     assert!(closed(&mut idle).await.is_empty());
-    assert!(
-        begin.elapsed() < SOON / 2,
-        "idle connections do not wait for busy ones"
-    );
+    assert!(begin.elapsed() < SOON / 2, "idle connections do not wait for busy ones");
     assert!(TcpStream::connect(server.address).await.is_err());
     server.release.add_permits(2);
     assert!(head(&mut busy).await.contains(" 200 "));
@@ -355,16 +309,10 @@ async fn draining_closes_idle_connections_finishes_requests_and_refuses_new_ones
 
 #[tokio::test]
 async fn draining_is_bounded() {
-    let mut server = Server::start(Limits {
-        drain_timeout: Duration::from_millis(200),
-        ..limits()
-    })
-    .await;
+    let mut server =
+        Server::start(Limits { drain_timeout: Duration::from_millis(200), ..limits() }).await;
     let mut stuck = server.connect().await;
-    stuck
-        .write_all(b"GET /forever HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stuck.write_all(b"GET /forever HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     in_time(server.arrived.notified()).await;
     let mut tasks = JoinSet::new();
     let mut sender = h2(&server, &mut tasks).await;

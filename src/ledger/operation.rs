@@ -225,11 +225,7 @@ impl<O: Operation> Request<O> {
         operation: O,
         reply: oneshot::Sender<Result<O::Output, LedgerError>>,
     ) -> Self {
-        Self {
-            operation,
-            output: None,
-            reply,
-        }
+        Self { operation, output: None, reply }
     }
 }
 
@@ -253,9 +249,7 @@ impl<O: Operation> Command for Request<O> {
     }
 
     fn wakes(&self) -> bool {
-        self.output
-            .as_ref()
-            .is_some_and(|output| self.operation.wakes(output))
+        self.output.as_ref().is_some_and(|output| self.operation.wakes(output))
     }
 
     fn answer(self: Box<Self>, committed: Result<(), LedgerError>) {

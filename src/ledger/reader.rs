@@ -76,10 +76,7 @@ impl Reader {
         .bind(i64::from(limit))
         .fetch_all(&self.0)
         .await?;
-        Ok(rows
-            .iter()
-            .map(|row| pending_from(row, now))
-            .collect::<sqlx::Result<_>>()?)
+        Ok(rows.iter().map(|row| pending_from(row, now)).collect::<sqlx::Result<_>>()?)
     }
 }
 
@@ -153,10 +150,7 @@ pub struct Depth {
 
 /// The depth of every tenant that has undelivered content.
 pub(super) async fn depth(reads: &SqlitePool, now: Timestamp) -> sqlx::Result<Vec<Depth>> {
-    let rows = sqlx::query(DEPTH)
-        .bind(now.as_millisecond())
-        .fetch_all(reads)
-        .await?;
+    let rows = sqlx::query(DEPTH).bind(now.as_millisecond()).fetch_all(reads).await?;
     rows.iter()
         .map(|row| {
             Ok(Depth {

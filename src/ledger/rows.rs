@@ -67,9 +67,7 @@ pub(super) async fn due(
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("id")?, due_from(row))))
-        .collect()
+    rows.iter().map(|row| Ok((row.try_get("id")?, due_from(row)))).collect()
 }
 
 /// The progress of one content; none when it is not there (any more).
@@ -206,9 +204,7 @@ pub(super) async fn prune(
 
 /// Changes something that matters to nobody.
 pub(super) async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("UPDATE probe SET commits = commits + 1")
-        .execute(connection)
-        .await?;
+    sqlx::query("UPDATE probe SET commits = commits + 1").execute(connection).await?;
     Ok(())
 }
 
@@ -229,9 +225,7 @@ pub(super) fn parsed<T>(row: &SqliteRow, column: &'static str) -> sqlx::Result<T
 where
     T: FromStr<Err: Error + Send + Sync + 'static>,
 {
-    row.try_get::<&str, _>(column)?
-        .parse()
-        .map_err(|error| unreadable(column, error))
+    row.try_get::<&str, _>(column)?.parse().map_err(|error| unreadable(column, error))
 }
 
 /// Reads the last reason. One that only another version knows is as good as none: it explains, and
@@ -288,10 +282,7 @@ fn progress_from(row: &SqliteRow) -> sqlx::Result<Progress> {
 }
 
 fn unreadable(column: impl fmt::Display, error: impl Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_string(),
-        source: error.into(),
-    }
+    sqlx::Error::ColumnDecode { index: column.to_string(), source: error.into() }
 }
 
 fn count(number: u64) -> i64 {

@@ -34,10 +34,7 @@ impl Database {
     /// The file for this process alone, created if it is missing. The lock lasts as long as the
     /// returned file is open.
     pub(super) fn create(path: &Path) -> Result<(Self, File), OpenError> {
-        create(path).map_err(|source| OpenError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let database = Self::existing(path)?;
         let lock = lock(&database.path)?;
         Ok((database, lock))
@@ -48,13 +45,8 @@ impl Database {
         // One file has one name here, however it was spelled and whatever links lead to it. An
         // absolute name is also never mistaken for one of SQLite's special names.
         let path = path.canonicalize().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => OpenError::Missing {
-                path: path.to_owned(),
-            },
-            _ => OpenError::File {
-                path: path.to_owned(),
-                source,
-            },
+            io::ErrorKind::NotFound => OpenError::Missing { path: path.to_owned() },
+            _ => OpenError::File { path: path.to_owned(), source },
         })?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -83,10 +75,7 @@ impl Database {
                 MigrateError::VersionMissing(step)
                 | MigrateError::VersionMismatch(step)
                 | MigrateError::Dirty(step),
-            ) => Err(OpenError::Schema {
-                path: self.path.clone(),
-                step,
-            }),
+            ) => Err(OpenError::Schema { path: self.path.clone(), step }),
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
                 Err(self.refused(error))
             }
@@ -94,24 +83,28 @@ impl Database {
         }
     }
 
+    /// As [`Database::migrate`], for the one process that holds the lock: every lease in the file
+    /// is of a process that is gone, so none has to run out before its content moves again.
+    pub(super) async fn migrate_alone(&self) -> Result<SqliteConnection, OpenError> {
+        let mut connection = self.migrate().await?;
+        sqlx::query(
+            "UPDATE content SET due = announced WHERE state = 'waiting' AND lease IS NOT NULL",
+        )
+        .execute(&mut connection)
+        .await
+        .map_err(|error| self.refused(error))?;
+        Ok(connection)
+    }
+
     /// Checks, without writing, that the schema is the one this version reads.
     pub(super) async fn check_schema(&self) -> Result<(), OpenError> {
         let applied = self.applied().await?;
         let known = MIGRATIONS.iter().map(|migration| migration.version);
         if let Some(step) = known.clone().find(|step| !applied.contains(step)) {
-            return Err(OpenError::Outdated {
-                path: self.path.clone(),
-                step,
-            });
+            return Err(OpenError::Outdated { path: self.path.clone(), step });
         }
-        match applied
-            .iter()
-            .find(|step| !known.clone().any(|known| known == **step))
-        {
-            Some(step) => Err(OpenError::Schema {
-                path: self.path.clone(),
-                step: *step,
-            }),
+        match applied.iter().find(|step| !known.clone().any(|known| known == **step)) {
+            Some(step) => Err(OpenError::Schema { path: self.path.clone(), step: *step }),
             None => Ok(()),
         }
     }
@@ -132,10 +125,7 @@ impl Database {
     async fn applied(&self) -> Result<Vec<i64>, OpenError> {
         let read = async {
             let mut connection = self.read.connect().await?;
-            let applied = match connection
-                .list_applied_migrations(&MIGRATIONS.table_name)
-                .await
-            {
+            let applied = match connection.list_applied_migrations(&MIGRATIONS.table_name).await {
                 Err(MigrateError::Execute(error)) => return Err(error),
                 Err(error) => return Err(sqlx::Error::Migrate(Box::new(error))),
                 Ok(applied) => applied,
@@ -164,17 +154,13 @@ impl Database {
 
 /// Gives free pages back to the file system, a few at a time.
 pub(super) async fn vacuum(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("PRAGMA incremental_vacuum(500)")
-        .execute(connection)
-        .await?;
+    sqlx::query("PRAGMA incremental_vacuum(500)").execute(connection).await?;
     Ok(())
 }
 
 /// Moves everything from the log into the file itself.
 pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(connection)
-        .await?;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
     Ok(())
 }
 
@@ -255,12 +241,7 @@ pub enum OpenError {
 /// Creates an empty file, which `SQLite` takes for an empty database, so that it, and the files
 /// `SQLite` adds with the same mode, are readable by nobody else from the start.
 fn create(path: &Path) -> io::Result<()> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE)
-        .open(path)
-    {
+    match OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         outcome => outcome.map(drop),
     }
@@ -269,10 +250,7 @@ fn create(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let mut name = OsString::from(path);
     name.push(".lock");
-    let refused = |source| OpenError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -282,9 +260,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(refused(source)),
     }
 }

@@ -86,10 +86,7 @@ impl FromStr for State {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(Unknown)
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(Unknown)
     }
 }
 
@@ -135,11 +132,7 @@ impl Progress {
             lease: Some(claims),
             claims,
             attempts: self.attempts.saturating_add(u32::from(lost)),
-            last_reason: if lost {
-                Some(Reason::LeaseLost)
-            } else {
-                self.last_reason
-            },
+            last_reason: if lost { Some(Reason::LeaseLost) } else { self.last_reason },
             ..self
         })
     }
@@ -161,10 +154,7 @@ impl Progress {
         if !self.is_leased(token) {
             return None;
         }
-        let free = Self {
-            lease: None,
-            ..self
-        };
+        let free = Self { lease: None, ..self };
         let attempts = self.attempts.saturating_add(1);
         Some(match *settlement {
             Settlement::Dead(reason) => Self {
@@ -174,17 +164,9 @@ impl Progress {
                 settled: Some(now),
                 ..free
             },
-            Settlement::Delivered {
-                records,
-                duplicates,
-                dead: _,
-            } => Self {
-                state: State::Delivered,
-                settled: Some(now),
-                records,
-                duplicates,
-                ..free
-            },
+            Settlement::Delivered { records, duplicates, dead: _ } => {
+                Self { state: State::Delivered, settled: Some(now), records, duplicates, ..free }
+            }
             Settlement::Expired(reason) => Self {
                 state: State::Expired,
                 last_reason: Some(reason),
@@ -193,12 +175,9 @@ impl Progress {
             },
             Settlement::Postpone { until } => Self { due: until, ..free },
             Settlement::Release => Self { due: now, ..free },
-            Settlement::Retry { at, reason } => Self {
-                due: at,
-                attempts,
-                last_reason: Some(reason),
-                ..free
-            },
+            Settlement::Retry { at, reason } => {
+                Self { due: at, attempts, last_reason: Some(reason), ..free }
+            }
         })
     }
 

@@ -45,23 +45,13 @@ impl Running {
         let shutdown = Shutdown::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run(shutdown.clone()));
-        Self {
-            ledger,
-            shutdown,
-            writer: tasks,
-            config,
-            directory,
-        }
+        Self { ledger, shutdown, writer: tasks, config, directory }
     }
 
     /// Ends the writer in order.
     async fn stop(mut self) -> (TempDir, Config) {
         self.shutdown.request();
-        in_time(self.writer.join_next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        in_time(self.writer.join_next()).await.unwrap().unwrap().unwrap();
         (self.directory, self.config)
     }
 
@@ -73,24 +63,15 @@ impl Running {
 
     async fn announce(&self, ids: &[&str], seconds: i64) -> Vec<Recorded> {
         let announcements = ids.iter().map(|id| content(TENANT, id)).collect();
-        in_time(
-            self.ledger
-                .announce(Via::Webhook, announcements, at(seconds)),
-        )
-        .await
-        .unwrap()
+        in_time(self.ledger.announce(Via::Webhook, announcements, at(seconds))).await.unwrap()
     }
 
     async fn claim(&self, limit: u32, seconds: i64) -> Vec<Lease> {
-        in_time(self.ledger.claim(tenant(TENANT), limit, at(seconds)))
-            .await
-            .unwrap()
+        in_time(self.ledger.claim(tenant(TENANT), limit, at(seconds))).await.unwrap()
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement, seconds: i64) -> Settled {
-        in_time(self.ledger.settle(lease.key, settlement, at(seconds)))
-            .await
-            .unwrap()
+        in_time(self.ledger.settle(lease.key, settlement, at(seconds))).await.unwrap()
     }
 
     /// A connection of an operator's own tool.
@@ -114,11 +95,7 @@ fn config(directory: &Path) -> Config {
 
 async fn tool(config: &Config) -> SqliteConnection {
     let Location::Sqlite(path) = &config.location;
-    SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
-        .unwrap()
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) {
@@ -136,9 +113,7 @@ async fn queue(ledger: &Ledger, ids: &[&str]) -> JoinSet<(String, Result<(), Led
     for id in ids {
         let (ledger, id) = (ledger.clone(), (*id).to_owned());
         announcing.spawn(async move {
-            let outcome = ledger
-                .announce(Via::Sweep, vec![content(TENANT, &id)], at(0))
-                .await;
+            let outcome = ledger.announce(Via::Sweep, vec![content(TENANT, &id)], at(0)).await;
             (id, outcome.map(drop))
         });
     }
@@ -171,17 +146,11 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn delivered(records: u64) -> Settlement {
-    Settlement::Delivered {
-        records,
-        duplicates: 0,
-        dead: Vec::new(),
-    }
+    Settlement::Delivered { records, duplicates: 0, dead: Vec::new() }
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future)
-        .await
-        .expect("done in time")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("done in time")
 }
 
 const TENANT: u128 = 1;

@@ -133,11 +133,7 @@ impl Writer {
     async fn attempt(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self
-                .database
-                .connect()
-                .await
-                .map_err(Failure::transaction)?,
+            None => self.database.connect().await.map_err(Failure::transaction)?,
         };
         let outcome = apply(&mut connection, group).await;
         if !matches!(outcome, Err(Failure::Transaction(_))) {
@@ -157,10 +153,7 @@ impl Writer {
 
     /// Remembers whether commits succeed; says so when that changes.
     fn note(&self, failure: Option<&LedgerError>) {
-        let before = self
-            .shared
-            .writable
-            .swap(failure.is_none(), Ordering::Relaxed);
+        let before = self.shared.writable.swap(failure.is_none(), Ordering::Relaxed);
         match failure {
             Some(error) if before => {
                 let error: &dyn std::error::Error = error;
@@ -208,11 +201,7 @@ pub(super) struct Retention {
 
 impl Retention {
     fn cutoffs(&self, now: Timestamp) -> Cutoffs {
-        Cutoffs {
-            delivered: before(now, self.delivered),
-            dead: before(now, self.dead),
-            now,
-        }
+        Cutoffs { delivered: before(now, self.delivered), dead: before(now, self.dead), now }
     }
 }
 
@@ -240,10 +229,8 @@ async fn apply(
     connection: &mut SqliteConnection,
     group: &mut [Box<dyn Command>],
 ) -> Result<(), Failure> {
-    let mut transaction = connection
-        .begin_with(sqlite::BEGIN)
-        .await
-        .map_err(Failure::transaction)?;
+    let mut transaction =
+        connection.begin_with(sqlite::BEGIN).await.map_err(Failure::transaction)?;
     for command in group {
         if let Err(error) = command.apply(&mut transaction).await {
             // A full disk ends the transaction by itself, and then there is nothing to roll back;

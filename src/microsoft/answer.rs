@@ -111,8 +111,7 @@ fn says_429(text: &str) -> bool {
 
 fn says_no_tenant(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    text.split_once("tenant")
-        .is_some_and(|(_, after)| after.contains("does not exist"))
+    text.split_once("tenant").is_some_and(|(_, after)| after.contains("does not exist"))
 }
 
 /// Nobody is asked to wait longer in earnest; content expires meanwhile.

@@ -292,9 +292,7 @@ impl Client {
             .request(call.method.clone(), call.url.clone())
             .header(AUTHORIZATION, bearer.header.clone());
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         } else if call.method == Method::POST {
             request = request.header("content-length", "0");
         }
@@ -317,11 +315,7 @@ impl Client {
         let until = self.0.pacing.pause(tenant, wait);
         if !known {
             let pause_s = until.duration_since(Instant::now()).as_secs();
-            tracing::warn!(
-                tenant = name,
-                pause_s,
-                "Microsoft throttles the tenant, pausing it"
-            );
+            tracing::warn!(tenant = name, pause_s, "Microsoft throttles the tenant, pausing it");
         }
         ApiError::Throttled { until }
     }
@@ -366,13 +360,7 @@ struct Call {
 
 impl Call {
     const fn get(url: Url) -> Self {
-        Self {
-            method: Method::GET,
-            url,
-            body: None,
-            timeout: None,
-            restart_rule: false,
-        }
+        Self { method: Method::GET, url, body: None, timeout: None, restart_rule: false }
     }
 }
 

@@ -63,10 +63,7 @@ impl FromStr for Cloud {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|cloud| cloud.as_str() == text)
-            .ok_or(Unknown)
+        Self::ALL.into_iter().find(|cloud| cloud.as_str() == text).ok_or(Unknown)
     }
 }
 
@@ -79,10 +76,7 @@ mod tests {
         for cloud in Cloud::ALL {
             assert_eq!(cloud.to_string().parse(), Ok(cloud));
             for root in [cloud.management_root(), cloud.login_root()] {
-                assert!(
-                    root.starts_with("https://") && !root.ends_with('/'),
-                    "{root}"
-                );
+                assert!(root.starts_with("https://") && !root.ends_with('/'), "{root}");
             }
         }
         assert_eq!("Commercial".parse::<Cloud>(), Err(Unknown));

@@ -57,9 +57,7 @@ mod tests {
             content_types: vec![ContentType::General],
         }]);
         let metrics = Metrics::register(&registry, &tenants).unwrap();
-        let text = prometheus::TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .unwrap();
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         assert!(text.contains("m365_throttled_total{tenant=\"contoso\"} 0"));
         metrics.throttled("contoso");
         assert_eq!(metrics.throttled.with_label_values(&["contoso"]).get(), 1);

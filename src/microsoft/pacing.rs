@@ -160,10 +160,7 @@ impl Pacing {
     }
 
     fn lane(&self, tenant: TenantId) -> &Lane {
-        self.0
-            .lanes
-            .get(&tenant)
-            .expect("the client refuses tenants that are not configured")
+        self.0.lanes.get(&tenant).expect("the client refuses tenants that are not configured")
     }
 }
 

@@ -101,10 +101,7 @@ impl Tokens {
         }
         state.replaced = Some(now);
         state.current = None;
-        tracing::debug!(
-            tenant = self.0.tenants.name(tenant),
-            "access token refused, replacing it"
-        );
+        tracing::debug!(tenant = self.0.tenants.name(tenant), "access token refused, replacing it");
         true
     }
 
@@ -137,11 +134,7 @@ impl Tokens {
                     serving_old_token = alive.is_some(),
                     "no new access token from Entra"
                 );
-                state.failure = Some(Failure {
-                    error: error.clone(),
-                    times,
-                    until,
-                });
+                state.failure = Some(Failure { error: error.clone(), times, until });
                 alive.ok_or(error)
             }
         }
@@ -155,9 +148,7 @@ impl Tokens {
         ) else {
             return Err(TokenError::NotConfigured);
         };
-        let secret = secret
-            .current()
-            .map_err(|error| TokenError::Secret(Arc::new(error)))?;
+        let secret = secret.current().map_err(|error| TokenError::Secret(Arc::new(error)))?;
         let mut url = inner.login.clone();
         url.path_segments_mut()
             .expect("the client refuses roots that cannot be a base")
@@ -175,12 +166,10 @@ impl Tokens {
             let body = body::prefix(&mut answer, MAX_ANSWER).await?;
             Ok((status, body))
         };
-        let (status, body) = timeout(ANSWER_TIMEOUT, exchange)
-            .await
-            .map_err(|_| TokenError::Timeout)?
-            .map_err(|error: reqwest::Error| {
-                TokenError::Unreachable(Arc::new(error.without_url()))
-            })?;
+        let (status, body) =
+            timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| TokenError::Timeout)?.map_err(
+                |error: reqwest::Error| TokenError::Unreachable(Arc::new(error.without_url())),
+            )?;
         if !status.is_success() {
             return Err(entra::refusal(status.as_u16(), &body));
         }
@@ -201,9 +190,7 @@ impl Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens")
-            .field("tenants", &self.0.slots.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Tokens").field("tenants", &self.0.slots.len()).finish_non_exhaustive()
     }
 }
 
@@ -283,10 +270,7 @@ impl State {
     fn granted(&mut self, header: HeaderValue, life: Duration, now: Instant) -> Bearer {
         self.failure = None;
         self.generation += 1;
-        let bearer = Bearer {
-            header,
-            generation: self.generation,
-        };
+        let bearer = Bearer { header, generation: self.generation };
         let refresh_after = refresh_after(life);
         self.current = Some(Token {
             bearer: bearer.clone(),

@@ -67,11 +67,7 @@ impl World {
                 connections.spawn(serve(stream, script.clone(), log.clone()));
             }
         });
-        Self {
-            root: root.parse().unwrap(),
-            seen,
-            _tasks: tasks,
-        }
+        Self { root: root.parse().unwrap(), seen, _tasks: tasks }
     }
 
     /// A working Entra, which grants `t1`, `t2`, …, and an API that answers as `script` says.
@@ -117,19 +113,13 @@ impl World {
     /// What was asked so far, without token requests.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         let seen = self.seen.lock().unwrap();
-        seen.iter()
-            .filter(|asked| !asked.is_token())
-            .cloned()
-            .collect()
+        seen.iter().filter(|asked| !asked.is_token()).cloned().collect()
     }
 
     /// The token requests so far.
     pub(crate) fn tokens(&self) -> Vec<Asked> {
         let seen = self.seen.lock().unwrap();
-        seen.iter()
-            .filter(|asked| asked.is_token())
-            .cloned()
-            .collect()
+        seen.iter().filter(|asked| asked.is_token()).cloned().collect()
     }
 }
 
@@ -148,9 +138,7 @@ impl Asked {
     }
 
     pub(crate) fn bearer(&self) -> &str {
-        self.headers["authorization"]
-            .strip_prefix("Bearer ")
-            .unwrap()
+        self.headers["authorization"].strip_prefix("Bearer ").unwrap()
     }
 
     async fn read(stream: &mut TcpStream) -> Option<Self> {
@@ -168,9 +156,7 @@ impl Asked {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let length = headers
-            .get("content-length")
-            .map_or(0, |n| n.parse().unwrap());
+        let length = headers.get("content-length").map_or(0, |n| n.parse().unwrap());
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.ok()?;
         Some(Self {
@@ -194,13 +180,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-            delay: Duration::ZERO,
-            missing: 0,
-        }
+        Self { status, headers: Vec::new(), body: body.into(), delay: Duration::ZERO, missing: 0 }
     }
 
     /// A token that lives for an hour.

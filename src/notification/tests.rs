@@ -37,10 +37,7 @@ fn good() -> Vec<(&'static str, String)> {
         ("clientId", format!("\"{CLIENT}\"")),
         ("contentType", "\"Audit.Exchange\"".into()),
         ("contentId", format!("\"{ID}\"")),
-        (
-            "contentUri",
-            format!("\"{}\"", uri("https://manage.office.com")),
-        ),
+        ("contentUri", format!("\"{}\"", uri("https://manage.office.com"))),
         ("contentCreated", "\"2026-06-01T11:58:00.000Z\"".into()),
         ("contentExpiration", "\"2026-06-08T11:58:00.000Z\"".into()),
     ]
@@ -73,9 +70,7 @@ fn judge_one(entry: &str) -> Result<Announcement, Refused> {
 
 fn check(field: &str, value: Option<&str>, expected: Result<(), Reason>) {
     let entry = entry(field, value);
-    let judged = judge_one(&entry)
-        .map(drop)
-        .map_err(|refused| refused.reason);
+    let judged = judge_one(&entry).map(drop).map_err(|refused| refused.reason);
     assert_eq!(judged, expected, "{entry}");
 }
 
@@ -96,22 +91,12 @@ fn a_good_entry_becomes_an_announcement_with_its_own_times() {
 
 #[test]
 fn shapes_of_bodies() {
-    let validation: &[&str] = &[
-        r#"{"validationCode":"abc"}"#,
-        "\u{feff} {\"validationCode\":null,\"more\":[1]}\r\n",
-    ];
+    let validation: &[&str] =
+        &[r#"{"validationCode":"abc"}"#, "\u{feff} {\"validationCode\":null,\"more\":[1]}\r\n"];
     for body in validation {
-        assert!(
-            matches!(parse(body.as_bytes()), Ok(Body::Validation)),
-            "{body}"
-        );
+        assert!(matches!(parse(body.as_bytes()), Ok(Body::Validation)), "{body}");
     }
-    let notifications = [
-        ("[]", 0),
-        (" [ ]\n", 0),
-        ("\u{feff}[{}]", 1),
-        ("[{},{\"a\":1}]", 2),
-    ];
+    let notifications = [("[]", 0), (" [ ]\n", 0), ("\u{feff}[{}]", 1), ("[{},{\"a\":1}]", 2)];
     for (body, entries) in notifications {
         match parse(body.as_bytes()) {
             Ok(Body::Entries(parsed)) => assert_eq!(parsed.len(), entries, "{body}"),
@@ -156,13 +141,7 @@ fn nesting_however_deep_is_skipped_without_a_stack() {
 fn missing_and_wrong_fields_are_refused_one_by_one() {
     use Reason::{MalformedEntry, MalformedId, MalformedUri};
     for field in ["tenantId", "contentType", "contentId", "contentUri"] {
-        for value in [
-            None,
-            Some("null"),
-            Some("7"),
-            Some("{}"),
-            Some(r#""\ud800""#),
-        ] {
+        for value in [None, Some("null"), Some("7"), Some("{}"), Some(r#""\ud800""#)] {
             check(field, value, Err(MalformedEntry));
         }
     }
@@ -171,21 +150,13 @@ fn missing_and_wrong_fields_are_refused_one_by_one() {
     check("contentId", Some("\"a b\""), Err(MalformedId));
     check("contentId", Some("\"..\""), Err(MalformedId));
     check("contentUri", Some("\"\""), Err(MalformedUri));
-    check(
-        "contentType",
-        Some("7,\"contentType\":\"DLP.All\""),
-        Err(MalformedEntry),
-    );
+    check("contentType", Some("7,\"contentType\":\"DLP.All\""), Err(MalformedEntry));
 }
 
 #[test]
 fn what_is_not_ours_is_refused() {
     use Reason::{OtherClient, UnknownTenant, UnknownType};
-    check(
-        "tenantId",
-        Some(&format!("\"{OTHER}\"")),
-        Err(UnknownTenant),
-    );
+    check("tenantId", Some(&format!("\"{OTHER}\"")), Err(UnknownTenant));
     check("clientId", Some(&format!("\"{OTHER}\"")), Err(OtherClient));
     check("clientId", Some("\"\""), Err(OtherClient));
     check("clientId", Some("7"), Err(OtherClient));
@@ -197,23 +168,11 @@ fn what_is_not_ours_is_refused() {
 fn what_varies_in_captures_is_survived() {
     check("clientId", None, Ok(()));
     check("clientId", Some("null"), Ok(()));
-    check(
-        "clientId",
-        Some(&format!("\"{}\"", CLIENT.to_uppercase())),
-        Ok(()),
-    );
-    check(
-        "tenantId",
-        Some(&format!("\"{}\"", TENANT.to_uppercase())),
-        Ok(()),
-    );
+    check("clientId", Some(&format!("\"{}\"", CLIENT.to_uppercase())), Ok(()));
+    check("tenantId", Some(&format!("\"{}\"", TENANT.to_uppercase())), Ok(()));
     check("contentType", Some("\"audit.EXCHANGE\""), Ok(()));
     check("contentType", Some("\"dlp.all\""), Ok(()));
-    check(
-        "contentCreated",
-        Some("\"x\",\"new\":{\"a\":[\"\\ud800\"]}"),
-        Ok(()),
-    );
+    check("contentCreated", Some("\"x\",\"new\":{\"a\":[\"\\ud800\"]}"), Ok(()));
 }
 
 #[test]
@@ -235,42 +194,18 @@ fn times_are_taken_from_the_wire_when_they_make_sense() {
     let now = "2026-06-01T12:00:00Z";
     let week = "2026-06-08T12:00:00Z";
     let cases = [
-        (
-            "contentCreated",
-            Some("\"2026-06-01T10:00:00\""),
-            "2026-06-01T10:00:00Z",
-        ),
-        (
-            "contentCreated",
-            Some("\"2026-06-01T10:00:00.1234567\""),
-            "2026-06-01T10:00:00.1234567Z",
-        ),
-        (
-            "contentCreated",
-            Some("\"2026-06-01T10:00:00+02:00\""),
-            "2026-06-01T08:00:00Z",
-        ),
-        (
-            "contentCreated",
-            Some("\"2026-06-02T11:00:00Z\""),
-            "2026-06-02T11:00:00Z",
-        ),
+        ("contentCreated", Some("\"2026-06-01T10:00:00\""), "2026-06-01T10:00:00Z"),
+        ("contentCreated", Some("\"2026-06-01T10:00:00.1234567\""), "2026-06-01T10:00:00.1234567Z"),
+        ("contentCreated", Some("\"2026-06-01T10:00:00+02:00\""), "2026-06-01T08:00:00Z"),
+        ("contentCreated", Some("\"2026-06-02T11:00:00Z\""), "2026-06-02T11:00:00Z"),
         ("contentCreated", None, now),
         ("contentCreated", Some("null"), now),
         ("contentCreated", Some("\"\""), now),
         ("contentCreated", Some("1748779200"), now),
         ("contentCreated", Some("\"0001-01-01T00:00:00\""), now),
         ("contentCreated", Some("\"9999-12-31T23:59:59Z\""), now),
-        (
-            "contentExpiration",
-            Some("\"2026-06-21T12:00:00\""),
-            "2026-06-21T12:00:00Z",
-        ),
-        (
-            "contentExpiration",
-            Some("\"2026-05-31T12:00:00Z\""),
-            "2026-05-31T12:00:00Z",
-        ),
+        ("contentExpiration", Some("\"2026-06-21T12:00:00\""), "2026-06-21T12:00:00Z"),
+        ("contentExpiration", Some("\"2026-05-31T12:00:00Z\""), "2026-05-31T12:00:00Z"),
         ("contentExpiration", None, week),
         ("contentExpiration", Some("\"soon\""), week),
         ("contentExpiration", Some("\"0001-01-01T00:00:00Z\""), week),

@@ -42,27 +42,17 @@ pub(super) fn check(uri: &str, root: &Url, tenant: TenantId, id: &ContentId) -> 
     if named != tenant {
         return Err(Reason::ForeignUri);
     }
-    if names(last, id) {
-        Ok(())
-    } else {
-        Err(Reason::MalformedUri)
-    }
+    if names(last, id) { Ok(()) } else { Err(Reason::MalformedUri) }
 }
 
 /// A web address without tricks: the URL standard forgives tabs, backslashes, missing slashes and
 /// an empty user name, all of which only a forger would use.
 fn plain(uri: &str) -> Option<Url> {
-    let graphic = uri
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let graphic = uri.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let (scheme, rest) = uri.split_once("://")?;
     let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
     let authority = rest.split(['/', '?', '#']).next()?;
-    if graphic && web && !authority.contains('@') {
-        Url::parse(uri).ok()
-    } else {
-        None
-    }
+    if graphic && web && !authority.contains('@') { Url::parse(uri).ok() } else { None }
 }
 
 /// The default port of either scheme is as good as none, because `http` is survived.
@@ -74,10 +64,7 @@ fn same_host(url: &Url, root: &Url) -> bool {
 
 fn equal_without_case(left: &[&str], right: &[&str]) -> bool {
     left.len() == right.len()
-        && left
-            .iter()
-            .zip(right)
-            .all(|(left, right)| left.eq_ignore_ascii_case(right))
+        && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
 }
 
 fn names(segment: &str, id: &ContentId) -> bool {

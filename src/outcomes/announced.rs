@@ -38,8 +38,6 @@ impl Announced {
 
     /// Counts content the ledger did not know before. `tenant` is the configured name.
     pub fn count(&self, tenant: &str, content_type: ContentType, via: Via, contents: u64) {
-        self.0
-            .with_label_values(&[tenant, content_type.as_str(), via.as_str()])
-            .inc_by(contents);
+        self.0.with_label_values(&[tenant, content_type.as_str(), via.as_str()]).inc_by(contents);
     }
 }

@@ -1,9 +1,7 @@
 //! What the pipeline counts. One method is one event: its series and its log line.
 
 use jiff::Timestamp;
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
-};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tracing::{debug, info, warn};
 
 use super::tally::Tally;
@@ -177,5 +175,4 @@ const LAG_BUCKETS: [f64; 12] = [
 
 /// A confirmation is due one second after the last byte when idle, and within the confirm interval
 /// under load; what is beyond a minute waited for a retry.
-const CONFIRM_BUCKETS: [f64; 11] =
-    [0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 600.0, 3600.0];
+const CONFIRM_BUCKETS: [f64; 11] = [0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 600.0, 3600.0];

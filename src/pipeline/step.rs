@@ -13,7 +13,6 @@ use crate::{
     identity::{Identities, Verdict},
     ledger::Lease,
     microsoft::{ApiError, Client, Disposition},
-    reason::Reason,
     route::{Head, Tables},
     split::{Piece, SplitError, Splitter},
 };
@@ -98,7 +97,7 @@ impl Load {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.batch);
-        let batch = Batch { lines: std::mem::take(&mut self.lines), bytes };
+        let batch = Batch { lines: std::mem::take(&mut self.lines), bytes: bytes.into() };
         self.parcel.send(batch).await.map_err(Failure::Retry)
     }
 }

@@ -79,8 +79,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn check(failure: Failure, attempts: u32, expires_in: i64) -> Settlement {
-        let backoff =
-            Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
+        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
         let expires = NOW.checked_add(SignedDuration::from_secs(expires_in)).unwrap();
         settlement(failure, attempts, NOW, expires, backoff, 0)
     }

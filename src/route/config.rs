@@ -19,11 +19,7 @@ impl Config {
     pub fn problems(&self) -> Vec<InvalidTable> {
         let mut problems = Vec::new();
         let mut report = |key: &str, found: &str, expected| {
-            problems.push(InvalidTable {
-                key: key.to_owned(),
-                found: found.to_owned(),
-                expected,
-            });
+            problems.push(InvalidTable { key: key.to_owned(), found: found.to_owned(), expected });
         };
 
         let levels = self.prefix.split('.');
@@ -46,10 +42,8 @@ impl Config {
             }
         }
 
-        let mapped = self
-            .workload
-            .iter()
-            .map(|(workload, table)| (format!("workload.{workload}"), table));
+        let mapped =
+            self.workload.iter().map(|(workload, table)| (format!("workload.{workload}"), table));
         for (key, table) in mapped.chain([("fallback".to_owned(), &self.fallback)]) {
             if !is_level(table) {
                 report(&key, table, "a table of [a-z0-9_]");
@@ -92,10 +86,7 @@ pub struct InvalidTable {
 }
 
 fn is_level(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Devo's limit for a whole tag.

@@ -168,9 +168,9 @@ fn escape(text: &[u8]) -> Option<(u32, &[u8])> {
 /// The UTF-16 code unit of the `\uXXXX` at the front, and what follows it.
 fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, after) = text.strip_prefix(b"\\u")?.split_first_chunk::<4>()?;
-    let unit = digits.iter().try_fold(0, |unit, &digit| {
-        Some(unit << 4 | char::from(digit).to_digit(16)?)
-    })?;
+    let unit = digits
+        .iter()
+        .try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))?;
     Some((unit, after))
 }
 
@@ -180,11 +180,7 @@ fn push(text: &mut Vec<u8>, code_point: u32) {
         Some(char) => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         None => {
             let continuation = |bits: u32| 0x80 | (bits & 0x3F) as u8;
-            text.extend([
-                0xED,
-                continuation(code_point >> 6),
-                continuation(code_point),
-            ]);
+            text.extend([0xED, continuation(code_point >> 6), continuation(code_point)]);
         }
     }
 }
@@ -205,10 +201,7 @@ mod tests {
             r#"{"x":[1,{"Id":"no"},"]}"],"Workload":"W","y":{"z":{}},"Id":"i","n":-1.5,"t":true,"CreationTime":"c"}"#,
             ["i", "c", "W"],
         );
-        check(
-            "{ \"Id\" : \"i\" ,\n\t\"n\" : 1 , \"Workload\" :\"W\" }",
-            ["i", "-", "W"],
-        );
+        check("{ \"Id\" : \"i\" ,\n\t\"n\" : 1 , \"Workload\" :\"W\" }", ["i", "-", "W"]);
     }
 
     #[test]
@@ -218,14 +211,8 @@ mod tests {
             ["-", "-", "-"],
         );
         check(r#"{"a":"x\\","Id":"i"}"#, ["i", "-", "-"]);
-        check(
-            r#"{"Id\"":"no","XId":"no","id":"no","Id ":"no"}"#,
-            ["-", "-", "-"],
-        );
-        check(
-            r#"{"a":"Id","Workload":"CreationTime","b":"no"}"#,
-            ["-", "-", "CreationTime"],
-        );
+        check(r#"{"Id\"":"no","XId":"no","id":"no","Id ":"no"}"#, ["-", "-", "-"]);
+        check(r#"{"a":"Id","Workload":"CreationTime","b":"no"}"#, ["-", "-", "CreationTime"]);
         check(r#"{"\u0049d":"not looked for"}"#, ["-", "-", "-"]);
     }
 
@@ -233,25 +220,14 @@ mod tests {
     fn the_first_text_of_a_repeated_key_counts() {
         check(r#"{"Id":"first","Id":"second"}"#, ["first", "-", "-"]);
         check(r#"{"Id":"","Id":"second"}"#, ["", "-", "-"]);
-        check(
-            r#"{"Id":null,"Id":5,"Id":["x"],"Id":"text"}"#,
-            ["text", "-", "-"],
-        );
+        check(r#"{"Id":null,"Id":5,"Id":["x"],"Id":"text"}"#, ["text", "-", "-"]);
     }
 
     #[test]
     fn what_is_no_object_has_no_head() {
-        for record in [
-            "",
-            "null",
-            "1",
-            r#""Id""#,
-            r#"["Id","x"]"#,
-            "{",
-            "{}",
-            "{]",
-            r#"[{"Id":"x"}]"#,
-        ] {
+        for record in
+            ["", "null", "1", r#""Id""#, r#"["Id","x"]"#, "{", "{}", "{]", r#"[{"Id":"x"}]"#]
+        {
             check(record, ["-", "-", "-"]);
         }
     }
@@ -285,13 +261,8 @@ mod tests {
             ["a/\"\\b\u{8}\u{c}\n\r\t", "-", "Wé𝄞"],
         );
         check(r#"{"Id":"\q\u12\u123g\u"}"#, [r"\q\u12\u123g\u", "-", "-"]);
-        let lone = Head::read(br#"{"Id":"\ud834x\udd1e\ud834\ud834\udd1e"}"#)
-            .id
-            .unwrap();
-        assert_eq!(
-            &*lone,
-            b"\xed\xa0\xb4x\xed\xb4\x9e\xed\xa0\xb4\xf0\x9d\x84\x9e"
-        );
+        let lone = Head::read(br#"{"Id":"\ud834x\udd1e\ud834\ud834\udd1e"}"#).id.unwrap();
+        assert_eq!(&*lone, b"\xed\xa0\xb4x\xed\xb4\x9e\xed\xa0\xb4\xf0\x9d\x84\x9e");
     }
 
     #[test]
@@ -332,10 +303,7 @@ mod tests {
     fn check(record: &str, expected: [&str; 3]) {
         let head = Head::read(record.as_bytes());
         let found = [head.id, head.creation_time, head.workload].map(|field| {
-            field.map_or_else(
-                || "-".to_owned(),
-                |text| String::from_utf8_lossy(&text).into_owned(),
-            )
+            field.map_or_else(|| "-".to_owned(), |text| String::from_utf8_lossy(&text).into_owned())
         });
         assert_eq!(found, expected, "{record}");
     }

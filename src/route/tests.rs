@@ -41,15 +41,10 @@ fn without_a_workload_the_content_type_decides() {
 
 #[test]
 fn a_mapping_holds_for_what_the_content_type_implies_as_well() {
-    let tables = Tables::try_new(config(&[
-        ("exchange", "mail"),
-        ("Threat Intelligence", "ti"),
-    ]))
-    .unwrap();
+    let tables =
+        Tables::try_new(config(&[("exchange", "mail"), ("Threat Intelligence", "ti")])).unwrap();
     let table = |workload: Option<&str>| {
-        tables
-            .table(ContentType::Exchange, workload.map(str::as_bytes))
-            .to_string()
+        tables.table(ContentType::Exchange, workload.map(str::as_bytes)).to_string()
     };
     assert_eq!(table(Some("Exchange")), "mail");
     assert_eq!(table(None), "mail");
@@ -66,10 +61,7 @@ fn labels_are_bounded_and_routing_is_not() {
         let workload = format!("Workload{number}");
         let table = tables.table(ContentType::Dlp, Some(workload.as_bytes()));
         assert_eq!(table.as_str(), workload.to_lowercase());
-        assert_eq!(
-            table,
-            tables.table(ContentType::Dlp, Some(workload.as_bytes()))
-        );
+        assert_eq!(table, tables.table(ContentType::Dlp, Some(workload.as_bytes())));
         labels.insert(tables.label(&table).to_owned());
     }
     assert!(labels.len() <= MAX_KNOWN, "{}", labels.len());
@@ -88,14 +80,8 @@ fn labels_are_bounded_and_routing_is_not() {
 #[test]
 fn names_that_cannot_be_part_of_a_tag_are_refused() {
     let default = Config::default;
-    let prefix = |prefix: &str| Config {
-        prefix: prefix.to_owned(),
-        ..default()
-    };
-    let fallback = |fallback: &str| Config {
-        fallback: fallback.to_owned(),
-        ..default()
-    };
+    let prefix = |prefix: &str| Config { prefix: prefix.to_owned(), ..default() };
+    let fallback = |fallback: &str| Config { fallback: fallback.to_owned(), ..default() };
     let long = "x".repeat(1024);
     for (config, keys) in [
         (prefix(""), &["prefix"][..]),
@@ -153,8 +139,5 @@ proptest! {
 
 fn config(workload: &[(&str, &str)]) -> Config {
     let owned = |(workload, table): &(&str, &str)| ((*workload).to_owned(), (*table).to_owned());
-    Config {
-        workload: workload.iter().map(owned).collect::<BTreeMap<_, _>>(),
-        ..Config::default()
-    }
+    Config { workload: workload.iter().map(owned).collect::<BTreeMap<_, _>>(), ..Config::default() }
 }

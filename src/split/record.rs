@@ -159,10 +159,7 @@ struct Scanned {
 
 impl Scanned {
     const fn ended(rest: usize, end: usize) -> Self {
-        Self {
-            rest,
-            end: Some(end),
-        }
+        Self { rest, end: Some(end) }
     }
 }
 
@@ -183,9 +180,7 @@ impl Within {
     /// How many bytes pass before one that matters here.
     fn plain(self, bytes: &[u8]) -> Option<usize> {
         let mask = self.mask();
-        bytes
-            .iter()
-            .position(|&byte| MATTERS[usize::from(byte)] & mask != 0)
+        bytes.iter().position(|&byte| MATTERS[usize::from(byte)] & mask != 0)
     }
 
     const fn mask(self) -> u8 {
@@ -202,10 +197,7 @@ struct Carry {
 
 impl Carry {
     const fn new(max: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            max,
-        }
+        Self { bytes: Vec::new(), max }
     }
 
     fn push(&mut self, run: &[u8]) -> Result<(), Full> {
@@ -237,10 +229,7 @@ const fn is_blank(byte: u8) -> bool {
 
 /// The length of the white space at the front.
 fn blanks(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| !is_blank(byte))
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|&byte| !is_blank(byte)).unwrap_or(bytes.len())
 }
 
 /// RFC 8259 section 7: a control character as it may stand in a string.

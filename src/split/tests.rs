@@ -134,10 +134,7 @@ fn a_body_of_something_else_is_undecodable() {
     check("[}]", "undecodable at 1");
     check("{}\u{feff}{}", "{} undecodable at 2");
     check(" \u{feff}{}", "undecodable at 1");
-    let utf16: Vec<u8> = "\u{feff}[]"
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let utf16: Vec<u8> = "\u{feff}[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let undecodable = SplitError::Undecodable { offset: 0 };
     assert_eq!(split(&[&utf16], 100).1, Err(undecodable));
     assert_eq!(undecodable.reason(), Reason::Undecodable);
@@ -168,10 +165,7 @@ fn memory_after_a_large_record_shrinks() {
     assert_eq!(splitter.next(&mut large), Ok(None));
     assert!(splitter.carried() >= 8 << 20);
     let mut rest: &[u8] = b"\",1]";
-    assert!(matches!(
-        splitter.next(&mut rest),
-        Ok(Some(Piece::Record { index: 0, .. }))
-    ));
+    assert!(matches!(splitter.next(&mut rest), Ok(Some(Piece::Record { index: 0, .. }))));
     assert!(splitter.next(&mut rest).is_ok());
     assert!(splitter.carried() <= 64 * 1024, "{}", splitter.carried());
 }
@@ -328,11 +322,7 @@ fn near_json() -> impl Strategy<Value = Vec<u8>> {
     ]);
     (any::<bool>(), vec(token, 0..40)).prop_map(|(array, tokens)| {
         let body = tokens.concat();
-        if array {
-            [b"[", &body[..]].concat()
-        } else {
-            body
-        }
+        if array { [b"[", &body[..]].concat() } else { body }
     })
 }
 

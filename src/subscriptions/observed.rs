@@ -27,18 +27,12 @@ impl Observed {
             problem: None,
             subscriptions: Vec::new(),
         };
-        let unseen = tenants
-            .iter()
-            .map(|tenant| (tenant.name.clone(), unseen(tenant)))
-            .collect();
+        let unseen = tenants.iter().map(|tenant| (tenant.name.clone(), unseen(tenant))).collect();
         Self(Arc::new(Mutex::new(unseen)))
     }
 
     /// One status for each tenant, by name.
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "a poisoned lock is a broken invariant"
-    )]
+    #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
     pub fn status(&self) -> Vec<Status> {
         let seen = self.0.lock().expect("no holder of this lock panics");
         seen.values().cloned().collect()
@@ -104,14 +98,12 @@ impl Observation {
         Self {
             content_type: step.content_type(),
             state: listed.map(|listed| listed.state),
-            webhook: listed
-                .and_then(|listed| listed.webhook.as_ref())
-                .map(|webhook| SeenWebhook {
-                    state: webhook.state,
-                    is_ours: webhook.address.as_ref().map(ours),
-                    address: webhook.address.clone(),
-                    expiration: webhook.expiration,
-                }),
+            webhook: listed.and_then(|listed| listed.webhook.as_ref()).map(|webhook| SeenWebhook {
+                state: webhook.state,
+                is_ours: webhook.address.as_ref().map(ours),
+                address: webhook.address.clone(),
+                expiration: webhook.expiration,
+            }),
             step,
         }
     }
@@ -124,9 +116,7 @@ impl Observation {
     /// Whether a webhook is listed, on, and not past its expiration.
     pub fn is_webhook_enabled(&self, now: Timestamp) -> bool {
         self.webhook.as_ref().is_some_and(|webhook| {
-            let ended = webhook
-                .expiration
-                .is_some_and(|expiration| expiration <= now);
+            let ended = webhook.expiration.is_some_and(|expiration| expiration <= now);
             webhook.state.is_on() && !ended
         })
     }

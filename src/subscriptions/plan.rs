@@ -26,11 +26,7 @@ pub fn plan(
             return Step::Keep { content_type };
         };
         match starts.0.get(&content_type) {
-            Some(&until) if until > now => Step::Wait {
-                content_type,
-                why,
-                until,
-            },
+            Some(&until) if until > now => Step::Wait { content_type, why, until },
             _ => Step::Start { content_type, why },
         }
     };
@@ -87,18 +83,13 @@ impl WantedWebhook {
 
     fn fault(&self, listed: &ListedWebhook, now: Timestamp) -> Option<Why> {
         // What an answer leaves out cannot be compared, and a start would not make it appear.
-        let other_address = listed
-            .address
-            .as_ref()
-            .is_some_and(|listed| !self.is_at(listed));
+        let other_address = listed.address.as_ref().is_some_and(|listed| !self.is_at(listed));
         let other_auth_id = listed.auth_id.as_ref().is_some_and(|listed| {
             let listed = listed.expose_secret();
             !is_masked(listed) && listed != self.auth_id.expose_secret()
         });
         let left = |expiration: Timestamp| Duration::try_from(expiration.duration_since(now)).ok();
-        let left = listed
-            .expiration
-            .map(|expiration| left(expiration).unwrap_or_default());
+        let left = listed.expiration.map(|expiration| left(expiration).unwrap_or_default());
         match (listed.state, left) {
             _ if other_address => Some(Why::OtherAddress),
             _ if other_auth_id => Some(Why::OtherAuthId),
@@ -217,9 +208,7 @@ impl fmt::Display for Why {
 
 /// The listed subscription of a content type.
 pub(super) fn find(listed: &[Subscription], content_type: ContentType) -> Option<&Subscription> {
-    listed
-        .iter()
-        .find(|subscription| subscription.content_type == content_type)
+    listed.iter().find(|subscription| subscription.content_type == content_type)
 }
 
 /// Whether a listed secret is blanked out instead of told.

@@ -49,13 +49,8 @@ fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Cl
     change(&mut config);
     let clock = Clock::system();
     let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
-    let keeper = Subscriptions::new(
-        config,
-        world.client(),
-        tenants(),
-        clock.clone(),
-        metrics.clone(),
-    );
+    let keeper =
+        Subscriptions::new(config, world.client(), tenants(), clock.clone(), metrics.clone());
     (keeper, clock, metrics)
 }
 
@@ -69,10 +64,7 @@ fn starts(world: &World, id: &str) -> usize {
 fn gauges(metrics: &Metrics) -> (i64, i64) {
     let labels = ["a", ContentType::General.as_str()];
     (
-        metrics
-            .subscription_enabled
-            .with_label_values(&labels)
-            .get(),
+        metrics.subscription_enabled.with_label_values(&labels).get(),
         metrics.webhook_enabled.with_label_values(&labels).get(),
     )
 }
@@ -90,13 +82,7 @@ async fn missing_subscriptions_are_started_once_and_listed_again() {
     assert_eq!(starts(&world, A), 2);
 
     let status = keeper.observed().status();
-    assert_eq!(
-        status
-            .iter()
-            .map(|status| &*status.name)
-            .collect::<Vec<_>>(),
-        ["a", "b"]
-    );
+    assert_eq!(status.iter().map(|status| &*status.name).collect::<Vec<_>>(), ["a", "b"]);
     assert!(status[0].checked.is_some() && status[1].checked.is_none());
     for seen in &status[0].subscriptions {
         assert_eq!(seen.step.why(), None);
@@ -118,28 +104,21 @@ async fn a_webhook_taken_by_another_system_is_taken_back_when_the_rule_allows() 
     clock.advance(Duration::from_secs(800));
     let next = keeper.check(tenant(A)).await;
     assert_eq!(starts(&world, A), 2, "one start in 15 minutes");
-    assert!(
-        next <= Duration::from_secs(100),
-        "looked at again as soon as allowed: {next:?}"
-    );
+    assert!(next <= Duration::from_secs(100), "looked at again as soon as allowed: {next:?}");
     clock.advance(Duration::from_secs(101));
     keeper.check(tenant(A)).await;
     assert_eq!(starts(&world, A), 4);
     let asked = world.asked();
-    assert!(
-        asked.iter().all(|asked| !asked.path.ends_with("/stop")),
-        "never stopped"
-    );
+    assert!(asked.iter().all(|asked| !asked.path.ends_with("/stop")), "never stopped");
 }
 
 #[tokio::test]
 async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
     let world = World::api(|asked| match asked.path.ends_with("/list") {
         true => Reply::new(200, "[]"),
-        false if asked.query.contains("General") => Reply::new(
-            403,
-            r#"{"error":{"code":"429","message":"retry again after 8m 46s"}}"#,
-        ),
+        false if asked.query.contains("General") => {
+            Reply::new(403, r#"{"error":{"code":"429","message":"retry again after 8m 46s"}}"#)
+        }
         false => Reply::new(400, r#"{"error":{"code":"AF20021"}}"#),
     })
     .await;
@@ -182,43 +161,20 @@ async fn who_may_not_manage_only_observes() {
     assert_eq!(starts(&world, A), 0);
     let status = observer.observed().status();
     assert!(
-        status[0]
-            .subscriptions
-            .iter()
-            .all(|seen| seen.step.why() == Some(Why::Missing)),
+        status[0].subscriptions.iter().all(|seen| seen.step.why() == Some(Why::Missing)),
         "says what would be done"
     );
     assert_eq!(gauges(&metrics), (0, 0));
 
     let (manager, _, _) = keeper(&world, |config| config.webhook = None);
     let surveys = manager.survey().await;
-    assert_eq!(
-        surveys
-            .iter()
-            .map(|survey| &*survey.name)
-            .collect::<Vec<_>>(),
-        ["a", "b"]
-    );
-    assert!(
-        surveys
-            .iter()
-            .all(|survey| survey.result.as_ref().unwrap().len() == 2)
-    );
+    assert_eq!(surveys.iter().map(|survey| &*survey.name).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(surveys.iter().all(|survey| survey.result.as_ref().unwrap().len() == 2));
     assert_eq!(starts(&world, A), 0, "a survey starts nothing");
     manager.check(tenant(A)).await;
     let status = manager.observed().status();
-    assert!(
-        status[0]
-            .subscriptions
-            .iter()
-            .all(|seen| seen.step.why().is_none())
-    );
-    assert!(
-        status[0]
-            .subscriptions
-            .iter()
-            .all(|seen| seen.webhook.is_none())
-    );
+    assert!(status[0].subscriptions.iter().all(|seen| seen.step.why().is_none()));
+    assert!(status[0].subscriptions.iter().all(|seen| seen.webhook.is_none()));
 }
 
 #[tokio::test]
@@ -248,9 +204,7 @@ async fn one_tenants_trouble_delays_no_other_and_is_kept_beside_the_last_sight()
     timeout(DEADLINE, settled).await.expect("tenant b is kept");
     assert_eq!(starts(&world, B), 2);
     shutdown.request();
-    timeout(DEADLINE, tasks.join_next())
-        .await
-        .expect("run ends at once");
+    timeout(DEADLINE, tasks.join_next()).await.expect("run ends at once");
 }
 
 #[tokio::test]
@@ -258,10 +212,7 @@ async fn a_failed_look_is_told_and_looked_at_again_when_the_pause_is_over() {
     let world = World::api(|_| Reply::new(429, "").header("Retry-After", "7")).await;
     let (keeper, _, _) = keeper(&world, |_| ());
     let next = keeper.check(tenant(A)).await;
-    assert!(
-        next > Duration::from_secs(5) && next <= Duration::from_secs(7),
-        "{next:?}"
-    );
+    assert!(next > Duration::from_secs(5) && next <= Duration::from_secs(7), "{next:?}");
     let status = keeper.observed().status();
     assert_eq!(status[0].problem, Some(Reason::Throttled));
     assert_eq!(status[0].checked, None);

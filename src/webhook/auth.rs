@@ -22,11 +22,7 @@ pub(super) struct AuthIds {
 
 impl AuthIds {
     pub(super) fn new(current: Secret, previous: Option<Secret>) -> Self {
-        Self {
-            current,
-            previous,
-            unreadable: AtomicBool::new(false),
-        }
+        Self { current, previous, unreadable: AtomicBool::new(false) }
     }
 
     /// Compares with what the secrets are now, so that a rotation needs no restart.
@@ -40,10 +36,7 @@ impl AuthIds {
         };
         let mut right = Choice::from(0);
         let mut unreadable = None;
-        for secret in [Some(&self.current), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        for secret in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
             match secret.current() {
                 Ok(secret) => right |= equal(sent.as_bytes(), secret.expose_secret().as_bytes()),
                 Err(error) => unreadable = Some(error),
@@ -60,9 +53,7 @@ impl AuthIds {
 
     /// Says it when it begins and when it ends; in between strangers decide how often we look.
     fn note(&self, unreadable: Option<&SecretError>) {
-        let was = self
-            .unreadable
-            .swap(unreadable.is_some(), Ordering::Relaxed);
+        let was = self.unreadable.swap(unreadable.is_some(), Ordering::Relaxed);
         match unreadable {
             Some(error) if !was => {
                 let cause = error.source();
@@ -77,9 +68,7 @@ impl AuthIds {
 /// Compares as if both had the greatest length, so that the time tells nothing about the secret's.
 fn equal(sent: &[u8], secret: &[u8]) -> Choice {
     let lengths = sent.len().ct_eq(&secret.len());
-    let fit = Choice::from(u8::from(
-        sent.len() <= MAX_AUTH_ID && secret.len() <= MAX_AUTH_ID,
-    ));
+    let fit = Choice::from(u8::from(sent.len() <= MAX_AUTH_ID && secret.len() <= MAX_AUTH_ID));
     lengths & fit & padded(sent).ct_eq(&padded(secret))
 }
 

@@ -15,10 +15,7 @@ pub struct Edge(Arc<Mutex<Events>>);
 
 impl Edge {
     /// Everything seen so far.
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "a poisoned lock is a broken invariant"
-    )]
+    #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
     pub fn seen(&self) -> Events {
         *self.0.lock().expect("no holder of this lock panics")
     }

@@ -34,10 +34,7 @@ impl Metrics {
         for outcome in Outcome::ALL {
             requests.with_label_values(&[outcome.as_str()]);
         }
-        Ok(Self {
-            requests,
-            announced,
-        })
+        Ok(Self { requests, announced })
     }
 
     pub(super) fn request(&self, outcome: Outcome) {

@@ -14,18 +14,13 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn new(allowed: Vec<IpNet>, trusted_proxies: Vec<IpNet>) -> Self {
-        Self {
-            allowed,
-            trusted_proxies,
-        }
+        Self { allowed, trusted_proxies }
     }
 
     /// Whether the request may come in. No list means that everything may.
     pub(super) fn allow(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         self.allowed.is_empty()
-            || self
-                .source(peer, headers)
-                .is_some_and(|source| contains(&self.allowed, source))
+            || self.source(peer, headers).is_some_and(|source| contains(&self.allowed, source))
     }
 
     /// The last hop that is not one of our proxies; none when a proxy names something that is no
@@ -37,10 +32,7 @@ impl Sources {
         let mut source = peer.to_canonical();
         let values = headers.get_all(X_FORWARDED_FOR);
         let lines: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-        let hops = lines
-            .iter()
-            .rev()
-            .flat_map(|line| line.rsplit(|byte| *byte == b','));
+        let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
         for hop in hops {
             if !contains(&self.trusted_proxies, source) {
                 break;
@@ -58,14 +50,8 @@ fn contains(networks: &[IpNet], address: IpAddr) -> bool {
 /// An address, which some proxies write with a port.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
-    let bare = hop
-        .strip_prefix('[')
-        .and_then(|hop| hop.strip_suffix(']'))
-        .unwrap_or(hop);
-    let address = bare
-        .parse()
-        .ok()
-        .or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))?;
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))?;
     Some(address.to_canonical())
 }
 
@@ -97,16 +83,8 @@ mod tests {
         check("10.0.0.1", &["198.51.100.1"], Some("198.51.100.1"));
         check("::ffff:10.0.0.1", &["198.51.100.1"], Some("198.51.100.1"));
         // What the last untrusted hop claims about itself is not believed either.
-        check(
-            "10.0.0.1",
-            &["192.0.2.1, 198.51.100.1"],
-            Some("198.51.100.1"),
-        );
-        check(
-            "10.0.0.1",
-            &["192.0.2.1", "198.51.100.1, 10.2.3.4"],
-            Some("198.51.100.1"),
-        );
+        check("10.0.0.1", &["192.0.2.1, 198.51.100.1"], Some("198.51.100.1"));
+        check("10.0.0.1", &["192.0.2.1", "198.51.100.1, 10.2.3.4"], Some("198.51.100.1"));
         check("10.0.0.1", &["x, 198.51.100.1"], Some("198.51.100.1"));
         // All ours: the first of them asked.
         check("10.0.0.1", &["10.9.9.9, 10.2.3.4"], Some("10.9.9.9"));

@@ -99,14 +99,7 @@ impl Port {
         let stop = Shutdown::new();
         let mut task = JoinSet::new();
         task.spawn(webhook.run(stop.clone()));
-        Self {
-            address,
-            ledger,
-            registry,
-            edge,
-            stop,
-            task,
-        }
+        Self { address, ledger, registry, edge, stop, task }
     }
 
     /// How often requests had the outcome.
@@ -115,20 +108,12 @@ impl Port {
     }
 
     fn announced(&self, content_type: &str) -> f64 {
-        let labels = [
-            ("tenant", "contoso"),
-            ("content_type", content_type),
-            ("via", "webhook"),
-        ];
+        let labels = [("tenant", "contoso"), ("content_type", content_type), ("via", "webhook")];
         self.value("m365_content_announced_total", &labels)
     }
 
     fn refused(&self, tenant: &str, reason: Reason) -> f64 {
-        let labels = [
-            ("tenant", tenant),
-            ("stage", "notification"),
-            ("reason", reason.as_str()),
-        ];
+        let labels = [("tenant", tenant), ("stage", "notification"), ("reason", reason.as_str())];
         self.value("m365_messages_unsuccessfully_processed_total", &labels)
     }
 
@@ -159,14 +144,8 @@ struct Answer {
 
 /// A connection that can ask several times.
 enum Client {
-    Http1(
-        conn::http1::SendRequest<BoxBody<Bytes, Infallible>>,
-        JoinSet<()>,
-    ),
-    Http2(
-        conn::http2::SendRequest<BoxBody<Bytes, Infallible>>,
-        JoinSet<()>,
-    ),
+    Http1(conn::http1::SendRequest<BoxBody<Bytes, Infallible>>, JoinSet<()>),
+    Http2(conn::http2::SendRequest<BoxBody<Bytes, Infallible>>, JoinSet<()>),
 }
 
 impl Client {
@@ -199,11 +178,7 @@ impl Client {
             while let Some(frame) = body.frame().await {
                 read.extend_from_slice(&frame.unwrap().into_data().unwrap());
             }
-            Answer {
-                status: head.status,
-                headers: head.headers,
-                body: read.into(),
-            }
+            Answer { status: head.status, headers: head.headers, body: read.into() }
         };
         in_time(answer).await
     }
@@ -237,10 +212,7 @@ async fn ask(port: &Port, protocol: Protocol, request: Sent) -> Answer {
 /// Asks, and checks what holds for every answer.
 async fn status(port: &Port, protocol: Protocol, request: Sent) -> u16 {
     let answer = ask(port, protocol, request).await;
-    assert_eq!(
-        answer.headers[CONTENT_LENGTH], "0",
-        "{protocol:?} {answer:?}"
-    );
+    assert_eq!(answer.headers[CONTENT_LENGTH], "0", "{protocol:?} {answer:?}");
     assert!(answer.body.is_empty(), "{protocol:?} {answer:?}");
     answer.status.as_u16()
 }
@@ -255,10 +227,7 @@ fn post_chunks(chunks: impl IntoIterator<Item = Bytes> + Send + 'static) -> Sent
 where
     <Vec<Bytes> as IntoIterator>::IntoIter: Send,
 {
-    let chunks: Vec<_> = chunks
-        .into_iter()
-        .map(|chunk| Ok(Frame::data(chunk)))
-        .collect();
+    let chunks: Vec<_> = chunks.into_iter().map(|chunk| Ok(Frame::data(chunk))).collect();
     with_body(StreamBody::new(stream::iter(chunks)).boxed())
 }
 

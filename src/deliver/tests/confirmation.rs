@@ -70,9 +70,7 @@ async fn a_close_with_bytes_unread_confirms_nothing() {
 async fn an_end_of_stream_before_ours_confirms_nothing() {
     for tls in [true, false] {
         let certificates = tls.then(|| Certificates::new("127.0.0.1"));
-        let server = certificates
-            .as_ref()
-            .map(|certificates| certificates.server(false));
+        let server = certificates.as_ref().map(|certificates| certificates.server(false));
         // It gets everything, and says goodbye before it was asked to.
         let all = lines(0, 3).len();
         let receiver = Receiver::start(server, move |_| Behaviour::HalfClosing(all)).await;
@@ -100,15 +98,10 @@ async fn an_end_of_stream_that_crosses_our_last_bytes_confirms_nothing() {
     assert!(timeout(Duration::from_millis(300), full).await.is_err());
 
     let mut wire = wire::Wire::plain(socket);
-    let mut closing = Box::pin(closing::by_end_of_stream(
-        &mut wire,
-        Duration::from_secs(10),
-    ));
+    let mut closing = Box::pin(closing::by_end_of_stream(&mut wire, Duration::from_secs(10)));
     let not_yet = timeout(Duration::from_millis(50), &mut closing).await;
     assert!(not_yet.is_err(), "closed, and waiting for the receiver");
-    tokio::io::AsyncWriteExt::shutdown(&mut theirs)
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::shutdown(&mut theirs).await.unwrap();
     assert_eq!(within(closing).await, Err(Reason::ConnectionLost));
 }
 
@@ -157,9 +150,7 @@ async fn a_receiver_that_closes_after_all_ends_the_doubt() {
     assert_eq!(within(receipt.confirmed()).await, unconfirmed);
     let again = world.parcel(0, 1).await;
     within(again.confirmed()).await.unwrap();
-    world
-        .state_becomes(|state| matches!(state, State::Connected))
-        .await;
+    world.state_becomes(|state| matches!(state, State::Connected)).await;
 }
 
 #[tokio::test]
@@ -178,10 +169,7 @@ async fn a_receiver_that_stops_reading_stalls() {
         }
     };
     assert_eq!(within(failed).await, Reason::Stalled);
-    assert_eq!(
-        within(parcel.seal().confirmed()).await,
-        Err(Reason::Stalled)
-    );
+    assert_eq!(within(parcel.seal().confirmed()).await, Err(Reason::Stalled));
 }
 
 #[tokio::test]
@@ -222,9 +210,7 @@ async fn a_slow_receiver_gets_everything_and_confirms() {
         }
         parcel.seal().confirmed().await
     });
-    world
-        .state_becomes(|state| matches!(state, State::Connected))
-        .await;
+    world.state_becomes(|state| matches!(state, State::Connected)).await;
     world.receiver.go();
     within(sending.join_next()).await.unwrap().unwrap().unwrap();
     assert!(world.received().await == lines(0, FLOOD));
@@ -244,20 +230,17 @@ async fn tcp_mode_needs_no_end_of_stream_and_keeps_its_connection() {
         let receipt = world.parcel(number, 1).await;
         within(receipt.confirmed()).await.unwrap();
     }
-    let received = world
-        .receiver
-        .until(|received| received.concat().len() >= lines(0, 3).len())
-        .await;
+    let received =
+        world.receiver.until(|received| received.concat().len() >= lines(0, 3).len()).await;
     assert_eq!(received, [lines(0, 3)]);
     world.stop().await;
 }
 
 #[tokio::test]
 async fn tcp_mode_still_notices_a_receiver_that_takes_nothing_or_resets() {
-    for (behaviour, reason) in [
-        (Behaviour::Deaf, Reason::Stalled),
-        (Behaviour::Resetting(5000), Reason::ConnectionLost),
-    ] {
+    for (behaviour, reason) in
+        [(Behaviour::Deaf, Reason::Stalled), (Behaviour::Resetting(5000), Reason::ConnectionLost)]
+    {
         let world = World::facing(
             move |_| behaviour,
             |config| {

@@ -6,16 +6,9 @@ use super::*;
 async fn a_receiver_that_demands_a_certificate_gets_ours() {
     for tls13 in [true, false] {
         let certificates = Certificates::new("127.0.0.1");
-        let server = if tls13 {
-            certificates.server(true)
-        } else {
-            certificates.server_1_2(true)
-        };
+        let server = if tls13 { certificates.server(true) } else { certificates.server_1_2(true) };
         let receiver = Receiver::start(Some(server), |_| Behaviour::Proper).await;
-        let identity = (
-            certificates.path("client.pem"),
-            certificates.path("client.key"),
-        );
+        let identity = (certificates.path("client.pem"), certificates.path("client.key"));
         let world = World::new(receiver, Some(certificates), |config| {
             config.identity = Some(identity);
         })
@@ -29,19 +22,11 @@ async fn a_receiver_that_demands_a_certificate_gets_ours() {
 async fn without_a_certificate_such_a_receiver_is_unreachable() {
     for tls13 in [true, false] {
         let certificates = Certificates::new("127.0.0.1");
-        let server = if tls13 {
-            certificates.server(true)
-        } else {
-            certificates.server_1_2(true)
-        };
+        let server = if tls13 { certificates.server(true) } else { certificates.server_1_2(true) };
         let receiver = Receiver::start(Some(server), |_| Behaviour::Proper).await;
         let world = World::new(receiver, Some(certificates), |_| {}).await;
-        let state = world
-            .state_becomes(|state| matches!(state, State::Unreachable { .. }))
-            .await;
-        let State::Unreachable { cause } = state else {
-            unreachable!("just matched")
-        };
+        let state = world.state_becomes(|state| matches!(state, State::Unreachable { .. })).await;
+        let State::Unreachable { cause } = state else { unreachable!("just matched") };
         // TLS 1.2 has no alert of its own for a missing certificate.
         let expected = match &*cause {
             DialError::IdentityRefused(_) => true,
@@ -59,12 +44,8 @@ async fn the_certificate_must_carry_the_expected_name() {
     let server = certificates.server(false);
     let receiver = Receiver::start(Some(server), |_| Behaviour::Proper).await;
     let world = World::new(receiver, Some(certificates), |_| {}).await;
-    let state = world
-        .state_becomes(|state| matches!(state, State::Unreachable { .. }))
-        .await;
-    let State::Unreachable { cause } = state else {
-        unreachable!("just matched")
-    };
+    let state = world.state_becomes(|state| matches!(state, State::Unreachable { .. })).await;
+    let State::Unreachable { cause } = state else { unreachable!("just matched") };
     assert!(matches!(*cause, DialError::OtherName(_)), "{cause:?}");
 
     let certificates = Certificates::new("devo.example.com");
@@ -85,16 +66,9 @@ async fn a_foreign_authority_is_not_trusted() {
     let receiver = Receiver::start(Some(server), |_| Behaviour::Proper).await;
     let other = Certificates::new("127.0.0.1");
     let world = World::new(receiver, Some(other), |_| {}).await;
-    let state = world
-        .state_becomes(|state| matches!(state, State::Unreachable { .. }))
-        .await;
-    let State::Unreachable { cause } = state else {
-        unreachable!("just matched")
-    };
-    let untrusted = matches!(
-        *cause,
-        DialError::UntrustedIssuer(_) | DialError::Handshake(_)
-    );
+    let state = world.state_becomes(|state| matches!(state, State::Unreachable { .. })).await;
+    let State::Unreachable { cause } = state else { unreachable!("just matched") };
+    let untrusted = matches!(*cause, DialError::UntrustedIssuer(_) | DialError::Handshake(_));
     assert!(untrusted, "{cause:?}");
 }
 
@@ -111,10 +85,7 @@ async fn a_receiver_without_tickets_is_welcome_too() {
 #[tokio::test]
 async fn an_absent_receiver_makes_nobody_ready_and_fails_what_waits() {
     let receiver = Receiver::start(None, |_| Behaviour::Proper).await;
-    let config = Config {
-        confirm_timeout: Duration::from_millis(300),
-        ..config(&receiver, None)
-    };
+    let config = Config { confirm_timeout: Duration::from_millis(300), ..config(&receiver, None) };
     let address = receiver.address;
     receiver.stop().await;
 
@@ -144,22 +115,13 @@ async fn files_that_cannot_be_used_are_named_at_the_start() {
         let metrics = Metrics::register(&Registry::new()).unwrap();
         Outlet::open(config, metrics).map(|_| ()).unwrap_err()
     };
-    let missing = Config {
-        ca: Some(certificates.path("missing.pem")),
-        ..config.clone()
-    };
+    let missing = Config { ca: Some(certificates.path("missing.pem")), ..config.clone() };
     assert!(matches!(open(missing), OpenError::Tls(_)));
     let mismatched = Config {
-        identity: Some((
-            certificates.path("client.pem"),
-            certificates.path("server.key"),
-        )),
+        identity: Some((certificates.path("client.pem"), certificates.path("server.key"))),
         ..config.clone()
     };
     assert!(matches!(open(mismatched), OpenError::Tls(_)));
-    let nameless = Config {
-        server_name: Some("not a name".to_owned()),
-        ..config
-    };
+    let nameless = Config { server_name: Some("not a name".to_owned()), ..config };
     assert!(matches!(open(nameless), OpenError::ServerName { .. }));
 }

@@ -90,12 +90,7 @@ impl Receiver {
                 });
             }
         });
-        Self {
-            address,
-            received,
-            go,
-            tasks,
-        }
+        Self { address, received, go, tasks }
     }
 
     /// Lets sluggish connections read.
@@ -155,9 +150,7 @@ impl Intake {
             }
             Behaviour::Resetting(bytes) => {
                 self.read(&mut stream, bytes).await;
-                SockRef::from(stream.tcp())
-                    .set_linger(Some(Duration::ZERO))
-                    .unwrap();
+                SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
             }
             Behaviour::Sluggish => {
                 self.go.acquire().await.unwrap().forget();
@@ -216,9 +209,7 @@ impl Certificates {
         let dir = tempfile::tempdir().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority
-            .distinguished_name
-            .push(DnType::CommonName, "test authority");
+        authority.distinguished_name.push(DnType::CommonName, "test authority");
         let authority_key = KeyPair::generate().unwrap();
         let root = authority.self_signed(&authority_key).unwrap();
         std::fs::write(dir.path().join("ca.pem"), root.pem()).unwrap();

@@ -23,21 +23,13 @@ async fn known_content_is_a_no_op() {
     );
     // The listing and a notification spell one blob differently.
     assert_eq!(
-        running
-            .announce(&["a$x$IsFromNotification$6", "c"], 5)
-            .await,
+        running.announce(&["a$x$IsFromNotification$6", "c"], 5).await,
         [Recorded::Known, Recorded::New]
     );
     let lease = running.claim(1, 10).await.remove(0);
     assert_eq!(lease.announcement.id.as_str(), "a$x");
-    assert_eq!(
-        (lease.via, lease.announced, lease.attempts),
-        (Via::Webhook, at(0), 0)
-    );
-    assert_eq!(
-        running.settle(&lease, delivered(3), 11).await,
-        Settled::Applied
-    );
+    assert_eq!((lease.via, lease.announced, lease.attempts), (Via::Webhook, at(0), 0));
+    assert_eq!(running.settle(&lease, delivered(3), 11).await, Settled::Applied);
     assert_eq!(running.announce(&["a$x"], 12).await, [Recorded::Known]);
     assert_eq!(running.claim(10, 12).await.len(), 2);
 }
@@ -45,16 +37,9 @@ async fn known_content_is_a_no_op() {
 #[tokio::test]
 async fn the_same_id_of_another_tenant_or_type_is_other_content() {
     let running = Running::start().await;
-    let other_type = Announcement {
-        content_type: ContentType::General,
-        ..content(1, "a")
-    };
+    let other_type = Announcement { content_type: ContentType::General, ..content(1, "a") };
     let announcements = vec![content(1, "a"), content(2, "a"), other_type.clone()];
-    let recorded = running
-        .ledger
-        .announce(Via::Backfill, announcements, at(0))
-        .await
-        .unwrap();
+    let recorded = running.ledger.announce(Via::Backfill, announcements, at(0)).await.unwrap();
     assert_eq!(recorded, [Recorded::New; 3]);
     let leases = running.claim(10, 0).await;
     assert_eq!(leases.len(), 2);
@@ -88,14 +73,9 @@ async fn what_is_queued_at_shutdown_is_recorded_and_what_comes_later_refused() {
     while let Some(outcome) = in_time(announcing.join_next()).await {
         assert!(outcome.unwrap().1.is_ok());
     }
-    let late = ledger
-        .announce(Via::Sweep, vec![content(TENANT, "c")], at(0))
-        .await;
+    let late = ledger.announce(Via::Sweep, vec![content(TENANT, "c")], at(0)).await;
     assert!(matches!(late, Err(LedgerError::Closed)), "{late:?}");
-    assert!(matches!(
-        ledger.depth(at(0)).await,
-        Err(LedgerError::Closed)
-    ));
+    assert!(matches!(ledger.depth(at(0)).await, Err(LedgerError::Closed)));
     assert!(!ledger.is_writable().await);
 
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
@@ -118,9 +98,7 @@ async fn only_news_wakes() {
     running.announce(&["a"], 2).await;
     let lease = running.claim(1, 2).await.remove(0);
     let until = at(100);
-    running
-        .settle(&lease, Settlement::Postpone { until }, 3)
-        .await;
+    running.settle(&lease, Settlement::Postpone { until }, 3).await;
     // Answers come before wake-ups; one more operation makes sure that those had their turn.
     running.claim(1, 3).await;
     assert!(!changes.0.has_changed().unwrap());

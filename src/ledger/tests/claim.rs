@@ -15,11 +15,7 @@ async fn due_longest_comes_first_and_tenants_are_apart() {
     let running = Running::start().await;
     running.announce(&["late"], 20).await;
     running.announce(&["early", "early2"], 10).await;
-    running
-        .ledger
-        .announce(Via::Sweep, vec![content(2, "other")], at(0))
-        .await
-        .unwrap();
+    running.ledger.announce(Via::Sweep, vec![content(2, "other")], at(0)).await.unwrap();
 
     assert_eq!(ids(&running.claim(2, 30).await), ["early", "early2"]);
     assert_eq!(ids(&running.claim(2, 30).await), ["late"]);
@@ -33,19 +29,10 @@ async fn nothing_is_due_before_its_time() {
     running.announce(&["a"], 10).await;
     let tenants = [tenant(3), tenant(TENANT), tenant(2)];
     assert!(running.claim(1, 9).await.is_empty());
-    assert_eq!(
-        running.ledger.tenants_due(&tenants, at(9)).await.unwrap(),
-        []
-    );
-    assert_eq!(
-        running.ledger.tenants_due(&tenants, at(10)).await.unwrap(),
-        [tenant(TENANT)]
-    );
+    assert_eq!(running.ledger.tenants_due(&tenants, at(9)).await.unwrap(), []);
+    assert_eq!(running.ledger.tenants_due(&tenants, at(10)).await.unwrap(), [tenant(TENANT)]);
     running.claim(1, 10).await;
-    assert_eq!(
-        running.ledger.tenants_due(&tenants, at(10)).await.unwrap(),
-        []
-    );
+    assert_eq!(running.ledger.tenants_due(&tenants, at(10)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -59,11 +46,7 @@ async fn no_content_is_leased_twice_at_once() {
         let ledger = running.ledger.clone();
         claiming.spawn(async move { ledger.claim(tenant(TENANT), 9, at(1)).await.unwrap() });
     }
-    let leases: Vec<Lease> = in_time(claiming.join_all())
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
+    let leases: Vec<Lease> = in_time(claiming.join_all()).await.into_iter().flatten().collect();
     let distinct: HashSet<String> = ids(&leases).into_iter().collect();
     assert_eq!((leases.len(), distinct.len()), (100, 100));
 }
@@ -76,26 +59,14 @@ async fn a_lost_lease_is_claimed_again_and_its_old_holder_is_stale() {
     assert!(running.claim(1, LEASE - 1).await.is_empty());
     let new = running.claim(1, LEASE).await.remove(0);
     assert_ne!(old.key, new.key);
-    assert_eq!(
-        (new.attempts, new.last_reason),
-        (1, Some(Reason::LeaseLost))
-    );
+    assert_eq!((new.attempts, new.last_reason), (1, Some(Reason::LeaseLost)));
 
     let now = at(LEASE + 1);
     let ours = running.ledger.renew(vec![old.key, new.key], now).await;
     assert_eq!(ours.unwrap(), [new.key]);
-    assert_eq!(
-        running.settle(&old, delivered(1), LEASE + 1).await,
-        Settled::Stale
-    );
-    assert_eq!(
-        running.settle(&new, delivered(2), LEASE + 2).await,
-        Settled::Applied
-    );
-    assert_eq!(
-        running.settle(&new, delivered(2), LEASE + 3).await,
-        Settled::Stale
-    );
+    assert_eq!(running.settle(&old, delivered(1), LEASE + 1).await, Settled::Stale);
+    assert_eq!(running.settle(&new, delivered(2), LEASE + 2).await, Settled::Applied);
+    assert_eq!(running.settle(&new, delivered(2), LEASE + 3).await, Settled::Stale);
     let status = running.reader().await.status(now).await.unwrap();
     assert_eq!((status[0].delivered, status[0].records), (1, 2));
 }
@@ -109,10 +80,7 @@ async fn a_renewed_lease_lasts_a_whole_lease_from_then() {
     assert_eq!(ours.unwrap(), [lease.key]);
     assert!(running.claim(1, 200 + LEASE - 1).await.is_empty());
     // Nobody else did the work, so even a late settlement counts.
-    assert_eq!(
-        running.settle(&lease, delivered(1), 200 + LEASE).await,
-        Settled::Applied
-    );
+    assert_eq!(running.settle(&lease, delivered(1), 200 + LEASE).await, Settled::Applied);
 }
 
 #[tokio::test]
@@ -132,17 +100,10 @@ async fn settlements_that_do_not_end_content_say_when_it_is_due() {
     for (settlement, due, attempts, last_reason) in steps {
         now += 1;
         let settling = format!("{settlement:?}");
-        assert_eq!(
-            running.settle(&lease, settlement, now).await,
-            Settled::Applied
-        );
+        assert_eq!(running.settle(&lease, settlement, now).await, Settled::Applied);
         assert!(running.claim(1, due - 1).await.is_empty(), "{settling}");
         lease = running.claim(1, due).await.remove(0);
-        assert_eq!(
-            (lease.attempts, lease.last_reason),
-            (attempts, last_reason),
-            "{settling}"
-        );
+        assert_eq!((lease.attempts, lease.last_reason), (attempts, last_reason), "{settling}");
         now = due;
     }
 }
@@ -153,23 +114,13 @@ async fn what_is_given_up_on_is_kept_with_its_reason() {
     running.announce(&["a", "b", "c"], 0).await;
     let leases = running.claim(3, 0).await;
     let dead = vec![
-        DeadRecord {
-            index: 4,
-            reason: Reason::RecordTooLarge,
-        },
-        DeadRecord {
-            index: 9,
-            reason: Reason::MalformedRecord,
-        },
+        DeadRecord { index: 4, reason: Reason::RecordTooLarge },
+        DeadRecord { index: 9, reason: Reason::MalformedRecord },
     ];
     let settlements = [
         Settlement::Dead(Reason::ContentGone),
         Settlement::Expired(Reason::PastExpiration),
-        Settlement::Delivered {
-            records: 8,
-            duplicates: 1,
-            dead,
-        },
+        Settlement::Delivered { records: 8, duplicates: 1, dead },
     ];
     for (lease, settlement) in leases.iter().zip(settlements) {
         assert_eq!(running.settle(lease, settlement, 7).await, Settled::Applied);
@@ -206,14 +157,7 @@ async fn a_row_of_another_version_does_not_starve_its_tenant() {
     .await;
     assert_eq!(ids(&running.claim(2, 1).await), ["b"]);
     assert_eq!(ids(&running.claim(2, 2).await), ["c"]);
-    assert_eq!(
-        number(
-            &mut tool,
-            "SELECT COUNT(*) FROM content WHERE state = 'waiting'"
-        )
-        .await,
-        3
-    );
+    assert_eq!(number(&mut tool, "SELECT COUNT(*) FROM content WHERE state = 'waiting'").await, 3);
 }
 
 #[tokio::test]
@@ -234,8 +178,5 @@ async fn what_runs_all_the_time_is_served_by_an_index() {
 }
 
 fn ids(leases: &[Lease]) -> Vec<String> {
-    leases
-        .iter()
-        .map(|lease| lease.announcement.id.to_string())
-        .collect()
+    leases.iter().map(|lease| lease.announcement.id.to_string()).collect()
 }

@@ -37,10 +37,7 @@ async fn a_failed_commit_fails_everyone_in_the_group_and_applies_nothing() {
     let announcing = queue(&ledger, &ids).await;
     let running = Running::with(directory, config, ledger, writer);
     for (id, outcome) in in_time(announcing.join_all()).await {
-        assert!(
-            matches!(outcome, Err(LedgerError::Unavailable(_))),
-            "{id}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Err(LedgerError::Unavailable(_))), "{id}: {outcome:?}");
     }
     assert_eq!(number(&mut tool, "SELECT COUNT(*) FROM content").await, 0);
     assert_eq!(running.announce(&["a"], 0).await, [Recorded::New]);
@@ -55,11 +52,7 @@ async fn a_full_disk_makes_it_unavailable_until_there_is_room() {
     let mut recorded = 0;
     let error = loop {
         let batch = (recorded..recorded + 50).map(|n| content(TENANT, &format!("c{n}")));
-        match running
-            .ledger
-            .announce(Via::Sweep, batch.collect(), at(0))
-            .await
-        {
+        match running.ledger.announce(Via::Sweep, batch.collect(), at(0)).await {
             Ok(_) => recorded += 50,
             Err(error) => break error,
         }
@@ -78,24 +71,15 @@ async fn a_full_disk_makes_it_unavailable_until_there_is_room() {
 #[tokio::test]
 async fn it_knows_whether_it_can_commit() {
     let (directory, config, ledger, mut writer) = opened().await;
-    writer.database.write = writer
-        .database
-        .write
-        .busy_timeout(Duration::from_millis(20));
+    writer.database.write = writer.database.write.busy_timeout(Duration::from_millis(20));
     writer.connection = None;
     let running = Running::with(directory, config, ledger, writer);
     assert!(running.ledger.is_writable().await);
 
     let mut tool = running.tool().await;
     run(&mut tool, "BEGIN IMMEDIATE").await;
-    let refused = running
-        .ledger
-        .announce(Via::Sweep, vec![content(TENANT, "a")], at(0))
-        .await;
-    assert!(
-        matches!(refused, Err(LedgerError::Unavailable(_))),
-        "{refused:?}"
-    );
+    let refused = running.ledger.announce(Via::Sweep, vec![content(TENANT, "a")], at(0)).await;
+    assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
     assert!(!running.ledger.is_writable().await);
 
     run(&mut tool, "ROLLBACK").await;

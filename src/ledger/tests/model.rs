@@ -29,22 +29,13 @@ impl Model {
             return Recorded::Known;
         }
         let due = Some(now);
-        self.rows.push((
-            id.to_owned(),
-            Row {
-                due,
-                ..Row::default()
-            },
-        ));
+        self.rows.push((id.to_owned(), Row { due, ..Row::default() }));
         Recorded::New
     }
 
     fn claim(&mut self, limit: usize, now: i64) -> Vec<(String, u32, Option<Reason>)> {
-        let mut due: Vec<_> = self
-            .rows
-            .iter_mut()
-            .filter(|(_, row)| row.due <= Some(now))
-            .collect();
+        let mut due: Vec<_> =
+            self.rows.iter_mut().filter(|(_, row)| row.due <= Some(now)).collect();
         due.retain(|(_, row)| row.due.is_some());
         due.sort_by_key(|(_, row)| row.due);
         due.truncate(limit);
@@ -114,14 +105,9 @@ impl Settling {
             Self::Dead => Settlement::Dead(REASON),
             Self::Delivered => delivered(1),
             Self::Expired => Settlement::Expired(REASON),
-            Self::Postpone(wait) => Settlement::Postpone {
-                until: at(now + wait),
-            },
+            Self::Postpone(wait) => Settlement::Postpone { until: at(now + wait) },
             Self::Release => Settlement::Release,
-            Self::Retry(wait) => Settlement::Retry {
-                at: at(now + wait),
-                reason: REASON,
-            },
+            Self::Retry(wait) => Settlement::Retry { at: at(now + wait), reason: REASON },
         }
     }
 }
@@ -169,10 +155,7 @@ async fn check(steps: Vec<Step>) {
                     .collect();
                 assert_eq!(said, model.claim(limit as usize, now));
                 for lease in &claimed {
-                    assert!(
-                        seen.insert(lease.key, ()).is_none(),
-                        "a key is never used twice"
-                    );
+                    assert!(seen.insert(lease.key, ()).is_none(), "a key is never used twice");
                 }
                 leases.extend(claimed);
             }
@@ -195,16 +178,9 @@ async fn check(steps: Vec<Step>) {
             Step::Renew(_) | Step::Settle(..) => {}
         }
     }
-    let waiting = model
-        .rows
-        .iter()
-        .filter(|(_, row)| row.due.is_some())
-        .count();
+    let waiting = model.rows.iter().filter(|(_, row)| row.due.is_some()).count();
     let depth = running.ledger.depth(at(now)).await.unwrap();
-    assert_eq!(
-        depth.first().map_or(0, |depth| depth.waiting),
-        waiting as u64
-    );
+    assert_eq!(depth.first().map_or(0, |depth| depth.waiting), waiting as u64);
 }
 
 proptest! {

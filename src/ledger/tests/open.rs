@@ -10,10 +10,7 @@ async fn an_empty_file_gets_the_schema_once() {
     let (directory, config) = Running::start().await.stop().await;
     let schema = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('content', 'dead_letter')";
     assert_eq!(number(&mut tool(&config).await, schema).await, 2);
-    assert_eq!(
-        number(&mut tool(&config).await, "PRAGMA auto_vacuum").await,
-        2
-    );
+    assert_eq!(number(&mut tool(&config).await, "PRAGMA auto_vacuum").await, 2);
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     let running = Running::with(directory, config, ledger, writer);
     assert_eq!(running.announce(&["a"], 0).await, [Recorded::New]);
@@ -24,10 +21,8 @@ async fn commits_reach_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let (_, mut writer) = Ledger::open(&config(directory.path())).await.unwrap();
     let connection = writer.connection.as_mut().unwrap();
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
+    let mode: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
     assert_eq!(mode, "wal");
     assert_eq!(number(connection, "PRAGMA synchronous").await, 2, "FULL");
     assert_eq!(number(connection, "PRAGMA foreign_keys").await, 1);
@@ -60,10 +55,7 @@ async fn a_second_process_is_refused_until_the_first_ends() {
     let link = running.directory.path().join("link.db");
     let Location::Sqlite(path) = &running.config.location;
     std::os::unix::fs::symlink(path, &link).unwrap();
-    let by_link = Config {
-        location: Location::Sqlite(link),
-        ..running.config.clone()
-    };
+    let by_link = Config { location: Location::Sqlite(link), ..running.config.clone() };
     let refused = Ledger::open(&by_link).await.err().unwrap();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
 
@@ -105,18 +97,11 @@ async fn everything_acknowledged_survives_an_end_without_notice() {
 async fn survived(directory: TempDir, config: Config, lease: Lease) {
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     let running = Running::with(directory, config, ledger, writer);
-    assert_eq!(
-        running.claim(10, 1).await.len(),
-        2,
-        "all but the leased one"
-    );
+    assert_eq!(running.claim(10, 1).await.len(), 2, "all but the leased one");
     let again = running.claim(10, LEASE).await;
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].announcement, lease.announcement);
-    assert_eq!(
-        running.settle(&lease, delivered(1), LEASE).await,
-        Settled::Stale
-    );
+    assert_eq!(running.settle(&lease, delivered(1), LEASE).await, Settled::Stale);
 }
 
 #[tokio::test]
@@ -124,15 +109,10 @@ async fn what_is_no_ledger_is_refused_by_name_and_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
     let Location::Sqlite(path) = &config.location;
-    fs::write(
-        path,
-        "certainly not a database, and long enough ".repeat(100),
-    )
-    .unwrap();
-    for refused in [
-        Ledger::open(&config).await.err().unwrap(),
-        Reader::open(&config).await.err().unwrap(),
-    ] {
+    fs::write(path, "certainly not a database, and long enough ".repeat(100)).unwrap();
+    for refused in
+        [Ledger::open(&config).await.err().unwrap(), Reader::open(&config).await.err().unwrap()]
+    {
         assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
         let text = refused.to_string();
         assert!(text.contains("ledger.db") && text.contains("move it away"));
@@ -148,14 +128,10 @@ async fn a_file_of_a_newer_version_is_refused() {
          execution_time FROM _sqlx_migrations LIMIT 1",
     )
     .await;
-    for refused in [
-        Ledger::open(&config).await.err().unwrap(),
-        Reader::open(&config).await.err().unwrap(),
-    ] {
-        assert!(
-            matches!(refused, OpenError::Schema { step: 9000, .. }),
-            "{refused:?}"
-        );
+    for refused in
+        [Ledger::open(&config).await.err().unwrap(), Reader::open(&config).await.err().unwrap()]
+    {
+        assert!(matches!(refused, OpenError::Schema { step: 9000, .. }), "{refused:?}");
         assert!(refused.to_string().contains("newer"), "{refused}");
     }
 }
@@ -165,10 +141,7 @@ async fn a_reader_does_not_bring_a_file_up_to_date() {
     let (_directory, config) = Running::start().await.stop().await;
     run(&mut tool(&config).await, "DELETE FROM _sqlx_migrations").await;
     let refused = Reader::open(&config).await.err().unwrap();
-    assert!(
-        matches!(refused, OpenError::Outdated { step: 1, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, OpenError::Outdated { step: 1, .. }), "{refused:?}");
 }
 
 #[tokio::test]

@@ -8,29 +8,16 @@ use crate::{
 
 /// Settles one content in every way, all at second 0 and expiring after `expires` seconds.
 async fn one_of_each(ledger: &Ledger, expires: i64) {
-    let ids = [
-        "delivered",
-        "with-dead-record",
-        "dead",
-        "expired",
-        "waiting",
-    ];
-    let announcements = ids.iter().map(|id| Announcement {
-        expires: at(expires),
-        ..content(TENANT, id)
-    });
+    let ids = ["delivered", "with-dead-record", "dead", "expired", "waiting"];
+    let announcements =
+        ids.iter().map(|id| Announcement { expires: at(expires), ..content(TENANT, id) });
     let announced = ledger.announce(Via::Sweep, announcements.collect(), at(0));
     in_time(announced).await.unwrap();
-    let leases = in_time(ledger.claim(tenant(TENANT), 4, at(0)))
-        .await
-        .unwrap();
+    let leases = in_time(ledger.claim(tenant(TENANT), 4, at(0))).await.unwrap();
     let with_dead_record = Settlement::Delivered {
         records: 1,
         duplicates: 0,
-        dead: vec![DeadRecord {
-            index: 0,
-            reason: Reason::RecordTooLarge,
-        }],
+        dead: vec![DeadRecord { index: 0, reason: Reason::RecordTooLarge }],
     };
     let settlements = [
         delivered(2),
@@ -66,23 +53,11 @@ async fn settled(expires: i64) -> (TempDir, Config, Writer) {
 #[tokio::test]
 async fn each_state_is_kept_for_its_own_time() {
     let (_directory, config, mut writer) = settled(7 * DAY).await;
-    let all = [
-        "delivered",
-        "with-dead-record",
-        "dead",
-        "expired",
-        "waiting",
-    ];
+    let all = ["delivered", "with-dead-record", "dead", "expired", "waiting"];
     assert_eq!(left_after(&mut writer, &config, 14 * DAY - 1).await, all);
     assert_eq!(left_after(&mut writer, &config, 14 * DAY).await, all[1..]);
-    assert_eq!(
-        left_after(&mut writer, &config, 30 * DAY - 1).await,
-        all[1..]
-    );
-    assert_eq!(
-        left_after(&mut writer, &config, 30 * DAY).await,
-        ["waiting"]
-    );
+    assert_eq!(left_after(&mut writer, &config, 30 * DAY - 1).await, all[1..]);
+    assert_eq!(left_after(&mut writer, &config, 30 * DAY).await, ["waiting"]);
     let letters = "SELECT COUNT(*) FROM dead_letter";
     assert_eq!(number(&mut tool(&config).await, letters).await, 0);
 }
@@ -90,14 +65,8 @@ async fn each_state_is_kept_for_its_own_time() {
 #[tokio::test]
 async fn what_microsoft_still_has_is_never_pruned() {
     let (_directory, config, mut writer) = settled(40 * DAY).await;
-    assert_eq!(
-        left_after(&mut writer, &config, 40 * DAY - 1).await.len(),
-        5
-    );
-    assert_eq!(
-        left_after(&mut writer, &config, 40 * DAY).await,
-        ["waiting"]
-    );
+    assert_eq!(left_after(&mut writer, &config, 40 * DAY - 1).await.len(), 5);
+    assert_eq!(left_after(&mut writer, &config, 40 * DAY).await, ["waiting"]);
 }
 
 #[tokio::test]
@@ -122,10 +91,7 @@ async fn the_writer_prunes_by_itself_and_the_file_shrinks() {
     .await;
     let full = number(&mut tool, "PRAGMA page_count").await;
     let (ledger, mut writer) = Ledger::open(&config).await.unwrap();
-    writer.retention = Retention {
-        interval: Duration::from_millis(10),
-        ..writer.retention
-    };
+    writer.retention = Retention { interval: Duration::from_millis(10), ..writer.retention };
     let running = Running::with(directory, config, ledger, writer);
     running.claim(1, 0).await;
     in_time(async {

@@ -13,12 +13,8 @@ async fn it_counts_beside_a_running_service() {
     let leases = running.claim(5, 0).await;
     running.settle(&leases[0], delivered(5), 1).await;
     running.settle(&leases[1], delivered(6), 1).await;
-    running
-        .settle(&leases[2], Settlement::Dead(Reason::ContentGone), 1)
-        .await;
-    running
-        .settle(&leases[3], Settlement::Expired(Reason::PastExpiration), 1)
-        .await;
+    running.settle(&leases[2], Settlement::Dead(Reason::ContentGone), 1).await;
+    running.settle(&leases[3], Settlement::Expired(Reason::PastExpiration), 1).await;
 
     let reader = running.reader().await;
     let expected = Status {
@@ -33,16 +29,9 @@ async fn it_counts_beside_a_running_service() {
         first_expiry: Some(at(7 * DAY)),
         records: 11,
     };
-    assert_eq!(
-        reader.status(at(2)).await.unwrap(),
-        std::slice::from_ref(&expected)
-    );
+    assert_eq!(reader.status(at(2)).await.unwrap(), std::slice::from_ref(&expected));
     // A lease that ran out is nobody's work.
-    let lost = Status {
-        waiting: 2,
-        leased: 0,
-        ..expected
-    };
+    let lost = Status { waiting: 2, leased: 0, ..expected };
     assert_eq!(reader.status(at(LEASE)).await.unwrap(), [lost]);
 
     // What is written meanwhile is seen next time.
@@ -61,16 +50,10 @@ async fn it_lists_what_is_pending() {
         ..content(TENANT, "general")
     };
     running.announce(&["a", "b"], 0).await;
-    running
-        .ledger
-        .announce(Via::Sweep, vec![general, content(2, "other")], at(1))
-        .await
-        .unwrap();
+    running.ledger.announce(Via::Sweep, vec![general, content(2, "other")], at(1)).await.unwrap();
     let lease = running.claim(1, 1).await.remove(0);
     let reason = Reason::Timeout;
-    running
-        .settle(&lease, Settlement::Retry { at: at(60), reason }, 2)
-        .await;
+    running.settle(&lease, Settlement::Retry { at: at(60), reason }, 2).await;
     running.claim(1, 3).await;
 
     let reader = running.reader().await;
@@ -94,19 +77,10 @@ async fn it_lists_what_is_pending() {
     assert_eq!((all[1].due, all[1].announced), (at(60), at(0)));
     assert_eq!(all[2].due, at(3 + LEASE));
 
-    let of_two = Filter {
-        tenant: Some(tenant(2)),
-        ..Filter::default()
-    };
+    let of_two = Filter { tenant: Some(tenant(2)), ..Filter::default() };
     assert_eq!(reader.pending(of_two, 10, at(4)).await.unwrap(), all[3..]);
-    let of_general = Filter {
-        content_type: Some(ContentType::General),
-        ..Filter::default()
-    };
-    assert_eq!(
-        reader.pending(of_general, 10, at(4)).await.unwrap(),
-        all[..1]
-    );
+    let of_general = Filter { content_type: Some(ContentType::General), ..Filter::default() };
+    assert_eq!(reader.pending(of_general, 10, at(4)).await.unwrap(), all[..1]);
     let two = reader.pending(Filter::default(), 2, at(4)).await.unwrap();
     assert_eq!(two, all[..2]);
 }
@@ -115,16 +89,8 @@ async fn it_lists_what_is_pending() {
 async fn depth_is_of_everything_undelivered() {
     let running = Running::start().await;
     assert_eq!(running.ledger.depth(at(0)).await.unwrap(), []);
-    let young = Announcement {
-        created: at(10),
-        expires: at(5),
-        ..content(2, "young")
-    };
-    running
-        .ledger
-        .announce(Via::Sweep, vec![young, content(2, "old")], at(1))
-        .await
-        .unwrap();
+    let young = Announcement { created: at(10), expires: at(5), ..content(2, "young") };
+    running.ledger.announce(Via::Sweep, vec![young, content(2, "old")], at(1)).await.unwrap();
     running.announce(&["a", "b"], 1).await;
     let leases = running.claim(2, 1).await;
     running.settle(&leases[0], delivered(1), 2).await;
@@ -135,12 +101,7 @@ async fn depth_is_of_everything_undelivered() {
         oldest_created: at(0),
         first_expiry: at(7 * DAY),
     };
-    let two = Depth {
-        tenant: tenant(2),
-        waiting: 2,
-        due: 2,
-        oldest_created: at(0),
-        first_expiry: at(5),
-    };
+    let two =
+        Depth { tenant: tenant(2), waiting: 2, due: 2, oldest_created: at(0), first_expiry: at(5) };
     assert_eq!(running.ledger.depth(at(2)).await.unwrap(), [one, two]);
 }

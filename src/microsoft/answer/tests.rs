@@ -7,17 +7,11 @@ fn now() -> Timestamp {
 }
 
 fn check(status: u16, body: &str, action: Action) {
-    assert_eq!(
-        read(status, None, now(), body.as_bytes()),
-        action,
-        "{status} {body}"
-    );
+    assert_eq!(read(status, None, now(), body.as_bytes()), action, "{status} {body}");
 }
 
 fn throttled(seconds: u64) -> Action {
-    Action::Throttled {
-        wait: Some(Duration::from_secs(seconds)),
-    }
+    Action::Throttled { wait: Some(Duration::from_secs(seconds)) }
 }
 
 const UNTOLD: Action = Action::Throttled { wait: None };
@@ -31,27 +25,11 @@ fn throttling_comes_with_three_faces() {
         r#"{"error":{"code":"AF429","message":"Too many requests. Method=GetBlob"}}"#,
         UNTOLD,
     );
-    check(
-        403,
-        "{'error':{'code':'AF429 Too many requests','message':''}}",
-        UNTOLD,
-    );
-    check(
-        403,
-        r#"{ "error" : { "code" : "429", "message": "later" } }"#,
-        UNTOLD,
-    );
+    check(403, "{'error':{'code':'AF429 Too many requests','message':''}}", UNTOLD);
+    check(403, r#"{ "error" : { "code" : "429", "message": "later" } }"#, UNTOLD);
     check(403, r#"{"error":{"code":429}}"#, UNTOLD);
-    check(
-        403,
-        r#"{"error":{"code":"4290"}}"#,
-        Action::Retry(Reason::BadAnswer),
-    );
-    check(
-        403,
-        r#"{"error":{"code":"AF4290"}}"#,
-        Action::Retry(Reason::BadAnswer),
-    );
+    check(403, r#"{"error":{"code":"4290"}}"#, Action::Retry(Reason::BadAnswer));
+    check(403, r#"{"error":{"code":"AF4290"}}"#, Action::Retry(Reason::BadAnswer));
     check(
         403,
         r#"{"error":{"code":"429","message":"Subscription was started. Please retry again after 8m 46s."}}"#,
@@ -62,41 +40,18 @@ fn throttling_comes_with_three_faces() {
 #[test]
 fn waits_are_read_from_header_and_text() {
     let wait = |header: Option<&str>, body: &str| read(429, header, now(), body.as_bytes());
-    assert_eq!(
-        wait(Some("17"), "retry again after 30s"),
-        throttled(17),
-        "the header wins"
-    );
-    assert_eq!(
-        wait(Some("Fri, 02 Jan 2026 03:05:05 GMT"), ""),
-        throttled(60)
-    );
-    assert_eq!(
-        wait(Some("Fri, 02 Jan 2026 03:00:00 GMT"), ""),
-        throttled(0)
-    );
+    assert_eq!(wait(Some("17"), "retry again after 30s"), throttled(17), "the header wins");
+    assert_eq!(wait(Some("Fri, 02 Jan 2026 03:05:05 GMT"), ""), throttled(60));
+    assert_eq!(wait(Some("Fri, 02 Jan 2026 03:00:00 GMT"), ""), throttled(0));
     assert_eq!(wait(Some("soon"), "retry after 30 seconds"), throttled(30));
     assert_eq!(wait(Some("999999999"), ""), throttled(3600), "capped");
-    assert_eq!(
-        wait(None, "Please retry again after 1h 2m 3s"),
-        throttled(3600),
-        "capped"
-    );
-    assert_eq!(
-        wait(None, "Try again in 2 minutes, 5 seconds."),
-        throttled(125)
-    );
+    assert_eq!(wait(None, "Please retry again after 1h 2m 3s"), throttled(3600), "capped");
+    assert_eq!(wait(None, "Try again in 2 minutes, 5 seconds."), throttled(125));
     assert_eq!(wait(None, "RETRY AGAIN AFTER 30s"), throttled(30));
-    assert_eq!(
-        wait(None, "2000 requests per 1m exceeded, retry later"),
-        UNTOLD
-    );
+    assert_eq!(wait(None, "2000 requests per 1m exceeded, retry later"), UNTOLD);
     assert_eq!(wait(None, "retry after 20 apples"), UNTOLD);
     assert_eq!(wait(None, "retry after 99999999999999999999 s"), UNTOLD);
-    assert_eq!(
-        wait(None, "retry after 9999999999999999999 h"),
-        throttled(3600)
-    );
+    assert_eq!(wait(None, "retry after 9999999999999999999 h"), throttled(3600));
 }
 
 #[test]
@@ -120,18 +75,10 @@ fn every_other_row_of_the_error_table() {
         Action::AuditingOff,
     );
     for code in ["AF20022", "AF20023"] {
-        check(
-            400,
-            &format!(r#"{{"error":{{"code":"{code}"}}}}"#),
-            Action::NotSubscribed,
-        );
+        check(400, &format!(r#"{{"error":{{"code":"{code}"}}}}"#), Action::NotSubscribed);
     }
     check(400, "{'error':{'code':'AF20024'}}", Action::AlreadyEnabled);
-    check(
-        400,
-        r#"{"error":{"code":"AF20021: webhook"}}"#,
-        Action::WebhookRefused,
-    );
+    check(400, r#"{"error":{"code":"AF20021: webhook"}}"#, Action::WebhookRefused);
     check(400, "AF20030", Action::WindowRefused);
     check(400, "AF20055", Action::WindowRefused);
     check(400, "AF20031", Action::StalePage);
@@ -143,22 +90,14 @@ fn every_other_row_of_the_error_table() {
         check(400, code, Action::Retry(Reason::ServerError));
     }
     for status in [408, 500, 502, 503, 504, 599] {
-        check(
-            status,
-            "<html>AF20050</html>",
-            Action::Retry(Reason::ServerError),
-        );
+        check(status, "<html>AF20050</html>", Action::Retry(Reason::ServerError));
     }
 }
 
 #[test]
 fn what_the_table_does_not_know_is_tried_again() {
     for status in [301, 302, 400, 403, 404, 405, 410] {
-        check(
-            status,
-            "<html>nothing to see</html>",
-            Action::Retry(Reason::BadAnswer),
-        );
+        check(status, "<html>nothing to see</html>", Action::Retry(Reason::BadAnswer));
     }
     check(404, "AF99999", Action::Retry(Reason::BadAnswer));
 }

@@ -19,9 +19,7 @@ impl Addresses {
     pub(super) fn new(mut root: Url, publisher: Option<Uuid>) -> Result<Self, ClientError> {
         root.set_query(None);
         root.set_fragment(None);
-        root.path_segments_mut()
-            .map_err(|()| ClientError::Root)?
-            .pop_if_empty();
+        root.path_segments_mut().map_err(|()| ClientError::Root)?.pop_if_empty();
         Ok(Self { root, publisher })
     }
 
@@ -86,12 +84,9 @@ impl Addresses {
         let mut url = self.root.clone();
         url.set_path(named.path());
         url.set_query(named.query());
-        let complete = url
-            .query_pairs()
-            .any(|(key, _)| key.eq_ignore_ascii_case(PUBLISHER));
+        let complete = url.query_pairs().any(|(key, _)| key.eq_ignore_ascii_case(PUBLISHER));
         if !complete {
-            url.query_pairs_mut()
-                .append_pair(PUBLISHER, &self.publisher(tenant));
+            url.query_pairs_mut().append_pair(PUBLISHER, &self.publisher(tenant));
         }
         Ok(Some(NextPage(url)))
     }
@@ -105,9 +100,7 @@ impl Addresses {
         let mut segments = path.split('/');
         segments.next() == Some("")
             && segments.next() == Some("api")
-            && segments
-                .next()
-                .is_some_and(|version| version.starts_with('v'))
+            && segments.next().is_some_and(|version| version.starts_with('v'))
             && segments.next().and_then(|id| id.parse().ok()) == Some(tenant)
             && segments.next() == Some("activity")
             && segments.next() == Some("feed")
@@ -120,17 +113,12 @@ impl Addresses {
             .pop_if_empty()
             .extend(["api", "v1.0", &tenant.to_string(), "activity", "feed"])
             .extend(path);
-        url.query_pairs_mut()
-            .extend_pairs(query)
-            .append_pair(PUBLISHER, &self.publisher(tenant));
+        url.query_pairs_mut().extend_pairs(query).append_pair(PUBLISHER, &self.publisher(tenant));
         url
     }
 
     fn publisher(&self, tenant: TenantId) -> String {
-        self.publisher
-            .unwrap_or(tenant.as_uuid())
-            .hyphenated()
-            .to_string()
+        self.publisher.unwrap_or(tenant.as_uuid()).hyphenated().to_string()
     }
 }
 
@@ -145,9 +133,7 @@ impl NextPage {
 }
 
 fn wire_time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%S")
-        .to_string()
+    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 const PUBLISHER: &str = "PublisherIdentifier";
@@ -190,10 +176,7 @@ mod tests {
             );
         }
         assert_eq!(
-            blob(
-                "https://m.example/proxied/",
-                "../a?b#c%2F d".replace(' ', "+").as_str()
-            ),
+            blob("https://m.example/proxied/", "../a?b#c%2F d".replace(' ', "+").as_str()),
             format!(
                 "https://m.example/proxied/api/v1.0/{TENANT}/activity/feed/audit/..%2Fa%3Fb%23c%252F+d?PublisherIdentifier={TENANT}"
             ),
@@ -203,11 +186,9 @@ mod tests {
     #[test]
     fn a_publisher_of_its_own_is_used_everywhere() {
         let publisher = "99999999-2222-3333-4444-555555555555";
-        let addresses = Addresses::new(
-            "https://m.example".parse().unwrap(),
-            Some(publisher.parse().unwrap()),
-        )
-        .unwrap();
+        let addresses =
+            Addresses::new("https://m.example".parse().unwrap(), Some(publisher.parse().unwrap()))
+                .unwrap();
         let (tenant, kind) = (TENANT.parse().unwrap(), ContentType::Dlp);
         let window = Window {
             start: "2026-01-02T03:04:05.678Z".parse().unwrap(),
@@ -220,29 +201,17 @@ mod tests {
             addresses.content(tenant, kind, window),
             addresses.blob(tenant, &ContentId::parse("x").unwrap()),
         ] {
-            assert!(
-                url.as_str()
-                    .ends_with(&format!("PublisherIdentifier={publisher}")),
-                "{url}"
-            );
+            assert!(url.as_str().ends_with(&format!("PublisherIdentifier={publisher}")), "{url}");
         }
         assert_eq!(
-            addresses
-                .content(tenant, kind, window)
-                .query_pairs()
-                .nth(1)
-                .unwrap()
-                .1,
+            addresses.content(tenant, kind, window).query_pairs().nth(1).unwrap().1,
             "2026-01-02T03:04:05"
         );
     }
 
     #[test]
     fn the_resource_has_no_trailing_slash() {
-        assert_eq!(
-            addresses("https://m.example/").resource(),
-            "https://m.example"
-        );
+        assert_eq!(addresses("https://m.example/").resource(), "https://m.example");
     }
 
     #[test]
@@ -250,13 +219,8 @@ mod tests {
         let root = "https://m.example";
         let path = format!("/api/v1/{TENANT}/activity/feed/subscriptions/content");
         assert_eq!(
-            next(
-                root,
-                &format!("https://M.example:443{path}?contenttype=x&nextpage=y")
-            ),
-            Ok(Some(format!(
-                "{root}{path}?contenttype=x&nextpage=y&PublisherIdentifier={TENANT}"
-            ))),
+            next(root, &format!("https://M.example:443{path}?contenttype=x&nextpage=y")),
+            Ok(Some(format!("{root}{path}?contenttype=x&nextpage=y&PublisherIdentifier={TENANT}"))),
         );
         assert_eq!(
             next(root, &format!("{root}{path}?publisheridentifier=z")),

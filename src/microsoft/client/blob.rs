@@ -18,12 +18,7 @@ pub struct Blob {
 
 impl Blob {
     pub(super) const fn new(client: Client, tenant: TenantId, answer: Response) -> Self {
-        Self {
-            client,
-            tenant,
-            answer,
-            pages: 1,
-        }
+        Self { client, tenant, answer, pages: 1 }
     }
 
     /// The next bytes of the body, none at its end.
@@ -47,10 +42,7 @@ impl Blob {
             if let Some(chunk) = chunk {
                 return Ok(Some(chunk));
             }
-            let Some(next) = inner
-                .addresses
-                .next_page(self.tenant, self.answer.headers())?
-            else {
+            let Some(next) = inner.addresses.next_page(self.tenant, self.answer.headers())? else {
                 return Ok(None);
             };
             // A cycle ends here too.

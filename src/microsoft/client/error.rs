@@ -54,10 +54,7 @@ impl ApiError {
     /// What to do with the work the call was made for.
     pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::Answered {
-                action: Action::Final(reason),
-                ..
-            } => Disposition::Final(*reason),
+            Self::Answered { action: Action::Final(reason), .. } => Disposition::Final(*reason),
             Self::Throttled { until } => Disposition::Throttled { until: *until },
             _ => Disposition::Retry(self.reason()),
         }

@@ -57,11 +57,7 @@ pub(super) fn read(
             })
         })
         .collect();
-    Some(Page {
-        malformed: listed - items.len(),
-        items,
-        next,
-    })
+    Some(Page { malformed: listed - items.len(), items, next })
 }
 
 /// The shortest time content has been seen to be kept.

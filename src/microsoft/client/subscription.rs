@@ -118,12 +118,7 @@ pub(super) fn read(body: &[u8]) -> Option<Vec<Subscription>> {
         })
     };
     let entries = entries(body)?.into_iter();
-    Some(
-        entries
-            .filter_map(Fields::read)
-            .filter_map(subscription)
-            .collect(),
-    )
+    Some(entries.filter_map(Fields::read).filter_map(subscription).collect())
 }
 
 #[derive(Serialize)]
@@ -156,10 +151,7 @@ mod tests {
         .unwrap();
         assert_eq!(listed.len(), 3);
         let webhook = listed[0].webhook.as_ref().unwrap();
-        assert_eq!(
-            (listed[0].state, webhook.state),
-            (State::Enabled, State::Expired)
-        );
+        assert_eq!((listed[0].state, webhook.state), (State::Enabled, State::Expired));
         assert_eq!(webhook.address.as_deref(), Some("https://x.example/w"));
         assert_eq!(webhook.expiration, None);
         assert!(!format!("{webhook:?}").contains("secret"), "I9");
@@ -178,10 +170,7 @@ mod tests {
             expiration: None,
         };
         let json = |spec: &WebhookSpec| String::from_utf8(spec.to_json()).unwrap();
-        assert_eq!(
-            json(&spec),
-            r#"{"webhook":{"address":"https://x.example/w","authId":"auth"}}"#
-        );
+        assert_eq!(json(&spec), r#"{"webhook":{"address":"https://x.example/w","authId":"auth"}}"#);
         spec.expiration = Some("2026-01-02T03:04:05.2Z".parse().unwrap());
         assert!(json(&spec).ends_with(r#""authId":"auth","expiration":"2026-01-02T03:04:05Z"}}"#));
     }

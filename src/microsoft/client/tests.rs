@@ -47,26 +47,13 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
     client.stop(tenant, kind).await.unwrap();
     let page = client.list_content(tenant, kind, day()).await.unwrap();
     let next = page.next.unwrap();
-    assert!(
-        client
-            .next_page(tenant, kind, next)
-            .await
-            .unwrap()
-            .next
-            .is_none()
-    );
+    assert!(client.next_page(tenant, kind, next).await.unwrap().next.is_none());
     let mut blob = client.blob(tenant, &id("b$1")).await.unwrap();
-    assert_eq!(
-        read(&mut blob).await.unwrap(),
-        b"[1][]",
-        "the next page follows"
-    );
+    assert_eq!(read(&mut blob).await.unwrap(), b"[1][]", "the next page follows");
 
     let asked = world.asked();
-    let lines: Vec<_> = asked
-        .iter()
-        .map(|asked| format!("{} {}", asked.method, asked.path))
-        .collect();
+    let lines: Vec<_> =
+        asked.iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
     let next = format!("GET /api/v1/{A}/activity/feed/next");
     assert_eq!(
         lines,
@@ -82,19 +69,12 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
         ]
     );
     for asked in &asked {
-        assert!(
-            asked.query.contains(&format!("PublisherIdentifier={A}")),
-            "{asked:?}"
-        );
+        assert!(asked.query.contains(&format!("PublisherIdentifier={A}")), "{asked:?}");
         assert_eq!(asked.bearer(), "t1");
     }
     assert!(asked[1].body.contains(r#""authId":"auth""#));
     assert_eq!(asked[2].body, "");
-    assert!(
-        asked[4]
-            .query
-            .contains("startTime=2026-01-02T00%3A00%3A00&endTime=")
-    );
+    assert!(asked[4].query.contains("startTime=2026-01-02T00%3A00%3A00&endTime="));
     assert!(asked[6].headers["accept-encoding"].contains("gzip"));
 }
 
@@ -116,17 +96,10 @@ async fn a_token_refused_twice_is_reported() {
     let world = World::api(|_| Reply::new(401, "")).await;
     let client = world.client();
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
-    assert_eq!(
-        error.disposition(),
-        Disposition::Retry(Reason::Unauthorized)
-    );
+    assert_eq!(error.disposition(), Disposition::Retry(Reason::Unauthorized));
     assert_eq!(world.asked().len(), 2);
     client.list_subscriptions(tenant(A)).await.unwrap_err();
-    assert_eq!(
-        world.tokens().len(),
-        2,
-        "Entra is not asked by every refused call"
-    );
+    assert_eq!(world.tokens().len(), 2, "Entra is not asked by every refused call");
 }
 
 #[tokio::test]
@@ -155,18 +128,12 @@ async fn throttling_pauses_its_tenant_only_and_costs_no_further_request() {
 #[tokio::test]
 async fn a_start_too_soon_after_the_last_pauses_nobody() {
     let world = World::api(|_| {
-        Reply::new(
-            403,
-            r#"{"error":{"code":"429","message":"Please retry again after 8m 46s"}}"#,
-        )
+        Reply::new(403, r#"{"error":{"code":"429","message":"Please retry again after 8m 46s"}}"#)
     })
     .await;
     let client = world.client();
     let before = Instant::now();
-    let error = client
-        .start(tenant(A), ContentType::General, None)
-        .await
-        .unwrap_err();
+    let error = client.start(tenant(A), ContentType::General, None).await.unwrap_err();
     let Disposition::Throttled { until } = error.disposition() else {
         panic!("{error}");
     };
@@ -178,50 +145,20 @@ async fn a_start_too_soon_after_the_last_pauses_nobody() {
 async fn a_subscription_that_is_already_enabled_is_started() {
     let world = World::api(|_| Reply::new(400, r#"{"error":{"code":"AF20024"}}"#)).await;
     let client = world.client();
-    client
-        .start(tenant(A), ContentType::General, None)
-        .await
-        .unwrap();
-    let error = client
-        .stop(tenant(A), ContentType::General)
-        .await
-        .unwrap_err();
+    client.start(tenant(A), ContentType::General, None).await.unwrap();
+    let error = client.stop(tenant(A), ContentType::General).await.unwrap_err();
     assert_eq!(error.action(), Some(Action::AlreadyEnabled));
 }
 
 #[tokio::test]
 async fn failures_say_what_to_do_and_nothing_of_the_body() {
     for (status, body, expected) in [
-        (
-            400,
-            "AF20050 canary",
-            Disposition::Final(Reason::ContentGone),
-        ),
-        (
-            400,
-            "AF20051 canary",
-            Disposition::Final(Reason::ContentExpired),
-        ),
-        (
-            400,
-            "AF20052 canary",
-            Disposition::Final(Reason::ContentIdInvalid),
-        ),
-        (
-            400,
-            "AF20022 canary",
-            Disposition::Retry(Reason::NotSubscribed),
-        ),
-        (
-            400,
-            "Tenant canary does not exist",
-            Disposition::Retry(Reason::AuditingOff),
-        ),
-        (
-            403,
-            "AF10001 canary",
-            Disposition::Retry(Reason::RoleMissing),
-        ),
+        (400, "AF20050 canary", Disposition::Final(Reason::ContentGone)),
+        (400, "AF20051 canary", Disposition::Final(Reason::ContentExpired)),
+        (400, "AF20052 canary", Disposition::Final(Reason::ContentIdInvalid)),
+        (400, "AF20022 canary", Disposition::Retry(Reason::NotSubscribed)),
+        (400, "Tenant canary does not exist", Disposition::Retry(Reason::AuditingOff)),
+        (403, "AF10001 canary", Disposition::Retry(Reason::RoleMissing)),
         (500, "canary", Disposition::Retry(Reason::ServerError)),
         (302, "canary", Disposition::Retry(Reason::BadAnswer)),
     ] {
@@ -252,10 +189,7 @@ async fn a_next_page_on_a_foreign_host_is_refused() {
     let world =
         World::api(move |_| Reply::new(200, "[]").header("NextPageUri", page.as_str())).await;
     let client = world.client();
-    let error = client
-        .list_content(tenant(A), ContentType::General, day())
-        .await
-        .unwrap_err();
+    let error = client.list_content(tenant(A), ContentType::General, day()).await.unwrap_err();
     assert!(matches!(error, ApiError::ForeignPage), "{error}");
     let mut blob = client.blob(tenant(A), &id("x")).await.unwrap();
     assert!(matches!(read(&mut blob).await, Err(ApiError::ForeignPage)));
@@ -272,16 +206,11 @@ async fn silence_ends_in_a_timeout() {
 
 #[tokio::test]
 async fn listings_are_capped_and_must_be_listings() {
-    for (body, reason) in [
-        (vec![b' '; MAX_LISTING + 1], "too large"),
-        (b"<html>".to_vec(), "expected shape"),
-    ] {
+    for (body, reason) in
+        [(vec![b' '; MAX_LISTING + 1], "too large"), (b"<html>".to_vec(), "expected shape")]
+    {
         let world = World::api(move |_| Reply::new(200, body.clone())).await;
-        let error = world
-            .client()
-            .list_subscriptions(tenant(A))
-            .await
-            .unwrap_err();
+        let error = world.client().list_subscriptions(tenant(A)).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(error.disposition(), Disposition::Retry(Reason::BadAnswer));
     }
@@ -304,16 +233,10 @@ async fn refused_credentials_and_unknown_tenants_spend_no_budget() {
     let world = World::new(|_| Reply::new(401, "AADSTS7000215")).await;
     let client = world.client();
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
-    assert_eq!(
-        error.disposition(),
-        Disposition::Retry(Reason::CredentialsRefused)
-    );
+    assert_eq!(error.disposition(), Disposition::Retry(Reason::CredentialsRefused));
     let stranger = tenant("cccccccc-0000-4000-8000-000000000003");
     let error = client.list_subscriptions(stranger).await.unwrap_err();
-    assert_eq!(
-        error.disposition(),
-        Disposition::Retry(Reason::TokenUnavailable)
-    );
+    assert_eq!(error.disposition(), Disposition::Retry(Reason::TokenUnavailable));
     assert_eq!(client.pacing().room(tenant(A)), 1000);
     assert_eq!(client.pacing().room(stranger), 0);
 }

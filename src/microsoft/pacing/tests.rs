@@ -19,10 +19,7 @@ fn pacing(requests_per_minute: u32) -> Pacing {
         name: Arc::from(id),
         content_types: vec![ContentType::General],
     });
-    Pacing::new(
-        NonZeroU32::new(requests_per_minute).unwrap(),
-        &Tenants::from_iter(tenants),
-    )
+    Pacing::new(NonZeroU32::new(requests_per_minute).unwrap(), &Tenants::from_iter(tenants))
 }
 
 #[tokio::test(start_paused = true)]

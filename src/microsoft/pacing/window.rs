@@ -19,11 +19,7 @@ impl Window {
 
     /// An empty window.
     pub const fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            in_flight: 0,
-            answered: VecDeque::new(),
-        }
+        Self { limit, in_flight: 0, answered: VecDeque::new() }
     }
 
     /// Changes the limit; what was admitted stays admitted.
@@ -65,8 +61,7 @@ impl Window {
         {
             self.answered.pop_front();
         }
-        self.limit
-            .saturating_sub(self.in_flight + self.answered.len())
+        self.limit.saturating_sub(self.in_flight + self.answered.len())
     }
 }
 
@@ -85,10 +80,7 @@ mod tests {
         assert_eq!(window.admit(at(0)), Ok(()));
         assert_eq!(window.admit(at(1)), Err(None), "both are in flight");
         window.answered(at(10));
-        assert_eq!(
-            window.admit(at(20)),
-            Err(Some(Window::SPAN - Duration::from_secs(10)))
-        );
+        assert_eq!(window.admit(at(20)), Err(Some(Window::SPAN - Duration::from_secs(10))));
         assert_eq!(window.admit(at(70)), Err(Some(Duration::from_millis(100))));
         assert_eq!(window.admit(at(71)), Ok(()));
     }

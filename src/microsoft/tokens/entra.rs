@@ -72,10 +72,7 @@ pub(super) fn grant(body: &[u8]) -> Option<Grant> {
         None => None,
     };
     let token = answer.access_token.filter(|token| !token.is_empty())?;
-    Some(Grant {
-        token: token.into(),
-        life: life.map_or(UNTOLD_LIFE, Duration::from_secs),
-    })
+    Some(Grant { token: token.into(), life: life.map_or(UNTOLD_LIFE, Duration::from_secs) })
 }
 
 /// Reads any other answer. A server's failure says nothing about us, whatever its text mentions.
@@ -132,19 +129,10 @@ mod tests {
     #[test]
     fn lives_come_as_text_or_number() {
         let life = |body: &str| grant(body.as_bytes()).map(|grant| grant.life.as_secs());
-        assert_eq!(
-            life(r#"{"access_token":"a","expires_in":"3599"}"#),
-            Some(3599)
-        );
-        assert_eq!(
-            life(r#"{"access_token":"a","expires_in":3599,"x":[]}"#),
-            Some(3599)
-        );
+        assert_eq!(life(r#"{"access_token":"a","expires_in":"3599"}"#), Some(3599));
+        assert_eq!(life(r#"{"access_token":"a","expires_in":3599,"x":[]}"#), Some(3599));
         assert_eq!(life(r#"{"access_token":"a"}"#), Some(300));
-        assert_eq!(
-            life(r#"{"access_token":"a","expires_in":"soon"}"#),
-            Some(300)
-        );
+        assert_eq!(life(r#"{"access_token":"a","expires_in":"soon"}"#), Some(300));
         assert_eq!(life(r#"{"access_token":""}"#), None);
         assert_eq!(life(r#"{"expires_in":3599}"#), None);
         assert_eq!(life("<html>"), None);
@@ -161,36 +149,12 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
         };
-        check(
-            401,
-            "AADSTS7000215: Invalid client secret provided.",
-            Refusal::WrongSecret,
-        );
-        check(
-            401,
-            "AADSTS7000222: The provided keys are expired.",
-            Refusal::ExpiredSecret,
-        );
-        check(
-            400,
-            "AADSTS700016: Application was not found",
-            Refusal::UnknownClient,
-        );
-        check(
-            400,
-            "AADSTS90002: Tenant not found.",
-            Refusal::UnknownTenant,
-        );
-        check(
-            400,
-            "AADSTS900023: Specified tenant is neither",
-            Refusal::UnknownTenant,
-        );
-        check(
-            400,
-            "AADSTS65001: has not consented",
-            Refusal::ConsentMissing,
-        );
+        check(401, "AADSTS7000215: Invalid client secret provided.", Refusal::WrongSecret);
+        check(401, "AADSTS7000222: The provided keys are expired.", Refusal::ExpiredSecret);
+        check(400, "AADSTS700016: Application was not found", Refusal::UnknownClient);
+        check(400, "AADSTS90002: Tenant not found.", Refusal::UnknownTenant);
+        check(400, "AADSTS900023: Specified tenant is neither", Refusal::UnknownTenant);
+        check(400, "AADSTS65001: has not consented", Refusal::ConsentMissing);
         check(401, "AADSTS700027: Client assertion", Refusal::BadAssertion);
         check(400, "AADSTS50034: no user", Refusal::Other(50034));
         check(401, "denied", Refusal::Other(0));
@@ -201,18 +165,12 @@ mod tests {
         for status in [404, 429, 500, 503] {
             assert!(matches!(refusal(status, b"oops"), TokenError::Status(s) if s == status));
         }
-        assert!(matches!(
-            refusal(503, b"AADSTS7000215"),
-            TokenError::Status(503)
-        ));
+        assert!(matches!(refusal(503, b"AADSTS7000215"), TokenError::Status(503)));
     }
 
     #[test]
     fn an_hour_is_refreshed_after_70_percent() {
-        assert_eq!(
-            refresh_after(Duration::from_secs(3600)),
-            Duration::from_secs(2520)
-        );
+        assert_eq!(refresh_after(Duration::from_secs(3600)), Duration::from_secs(2520));
     }
 
     proptest! {

@@ -97,10 +97,7 @@ async fn an_aging_token_outlives_a_broken_entra_until_its_end() {
     assert_eq!(world.tokens().len(), 2, "the failure is remembered");
     pass(Duration::from_secs(1100)).await;
     let error = tokens.bearer(tenant(A)).await.unwrap_err();
-    assert!(
-        matches!(error, TokenError::Refused(Refusal::ExpiredSecret)),
-        "{error}"
-    );
+    assert!(matches!(error, TokenError::Refused(Refusal::ExpiredSecret)), "{error}");
 }
 
 #[tokio::test]
@@ -150,10 +147,7 @@ async fn answers_without_a_usable_token_are_errors() {
     for (reply, expected) in [
         (Reply::new(200, "<html>"), "holds no usable token"),
         (Reply::token("a\\nb"), "holds no usable token"),
-        (
-            Reply::new(302, "").header("location", "http://127.0.0.1:9/"),
-            "status 302",
-        ),
+        (Reply::new(302, "").header("location", "http://127.0.0.1:9/"), "status 302"),
         (Reply::new(503, "AADSTS7000215"), "status 503"),
         (Reply::new(200, "{").cut(10), "cannot be reached"),
     ] {

@@ -15,31 +15,19 @@ fn content_uris() {
         (uri("http://manage.office.com"), Ok(())),
         (format!("{}?a=b", uri("https://manage.office.com")), Ok(())),
         (format!("https://manage.office.com/{TENANT}/{tail}"), Ok(())),
-        (
-            format!("https://manage.office.com/API/V1.0/{upper}/Activity/Feed/Audit/{ID}"),
-            Ok(()),
-        ),
+        (format!("https://manage.office.com/API/V1.0/{upper}/Activity/Feed/Audit/{ID}"), Ok(())),
         (
             format!("https://manage.office.com/api/v1.0/{TENANT}/activity/feed/audit/{encoded}"),
             Ok(()),
         ),
-        (
-            uri("https://manage.office.com.evil.example"),
-            Err(ForeignUri),
-        ),
+        (uri("https://manage.office.com.evil.example"), Err(ForeignUri)),
         (uri("https://evil.example"), Err(ForeignUri)),
         (uri("http://localhost"), Err(ForeignUri)),
         (uri("https://127.0.0.1"), Err(ForeignUri)),
         (uri("https://manage.office.com:8443"), Err(ForeignUri)),
         (uri("https://manage.office.com."), Err(ForeignUri)),
-        (
-            format!("https://manage.office.com/api/v1.0/{OTHER}/{tail}"),
-            Err(ForeignUri),
-        ),
-        (
-            uri("https://manage.office.com@evil.example"),
-            Err(MalformedUri),
-        ),
+        (format!("https://manage.office.com/api/v1.0/{OTHER}/{tail}"), Err(ForeignUri)),
+        (uri("https://manage.office.com@evil.example"), Err(MalformedUri)),
         (uri("https://a:b@manage.office.com"), Err(MalformedUri)),
         (uri("https://@manage.office.com"), Err(MalformedUri)),
         (uri("ftp://manage.office.com"), Err(MalformedUri)),
@@ -50,34 +38,19 @@ fn content_uris() {
         ("https://manage.office.com".into(), Err(MalformedUri)),
         ("file:///etc/passwd".into(), Err(MalformedUri)),
         ("not a url".into(), Err(MalformedUri)),
-        (
-            format!("https://manage.office.com/{tail}"),
-            Err(MalformedUri),
-        ),
-        (
-            format!("https://manage.office.com/api/v1.0/common/{tail}"),
-            Err(MalformedUri),
-        ),
+        (format!("https://manage.office.com/{tail}"), Err(MalformedUri)),
+        (format!("https://manage.office.com/api/v1.0/common/{tail}"), Err(MalformedUri)),
         (
             format!("https://manage.office.com/api/v1.0/{TENANT}/activity/feed/{ID}"),
             Err(MalformedUri),
         ),
-        (
-            format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}/"),
-            Err(MalformedUri),
-        ),
-        (
-            format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}x"),
-            Err(MalformedUri),
-        ),
+        (format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}/"), Err(MalformedUri)),
+        (format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}x"), Err(MalformedUri)),
         (
             format!("https://manage.office.com/api/v1.0/{TENANT}/activity/feed/audit/"),
             Err(MalformedUri),
         ),
-        (
-            format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}/../x"),
-            Err(MalformedUri),
-        ),
+        (format!("https://manage.office.com/api/v1.0/{TENANT}/{tail}/../x"), Err(MalformedUri)),
     ];
     for (uri, expected) in cases {
         check("contentUri", Some(&format!("\"{uri}\"")), expected);
@@ -92,10 +65,7 @@ fn a_root_with_port_and_path_is_compared_whole() {
         (uri("http://127.0.0.1:8443/proxy"), Ok(())),
         (uri("https://127.0.0.1:8443/proxy"), Ok(())),
         (uri("http://127.0.0.1:8443"), Err(Reason::MalformedUri)),
-        (
-            uri("http://127.0.0.1:8443/proxyish"),
-            Err(Reason::MalformedUri),
-        ),
+        (uri("http://127.0.0.1:8443/proxyish"), Err(Reason::MalformedUri)),
         (uri("http://127.0.0.1/proxy"), Err(Reason::ForeignUri)),
         (uri("http://127.0.0.1:8444/proxy"), Err(Reason::ForeignUri)),
     ];

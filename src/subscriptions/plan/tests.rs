@@ -44,75 +44,39 @@ fn why_of(wanted: &Wanted<'_>, change: impl FnOnce(&mut Subscription)) -> Option
 }
 
 fn with_webhook(wanted: &Wanted<'_>, change: impl FnOnce(&mut ListedWebhook)) -> Option<Why> {
-    why_of(wanted, |subscription| {
-        change(subscription.webhook.as_mut().unwrap())
-    })
+    why_of(wanted, |subscription| change(subscription.webhook.as_mut().unwrap()))
 }
 
 #[test]
 fn every_fault_has_its_name() {
     let wanted = &wanted(true, None);
     assert_eq!(why_of(wanted, |_| ()), None);
-    assert_eq!(
-        why_of(wanted, |s| s.content_type = ContentType::Dlp),
-        Some(Why::Missing)
-    );
-    assert_eq!(
-        why_of(wanted, |s| s.state = State::Disabled),
-        Some(Why::Disabled)
-    );
-    assert_eq!(
-        why_of(wanted, |s| s.webhook = None),
-        Some(Why::WebhookMissing)
-    );
+    assert_eq!(why_of(wanted, |s| s.content_type = ContentType::Dlp), Some(Why::Missing));
+    assert_eq!(why_of(wanted, |s| s.state = State::Disabled), Some(Why::Disabled));
+    assert_eq!(why_of(wanted, |s| s.webhook = None), Some(Why::WebhookMissing));
     let other = Some("https://x.example/other".to_owned());
-    assert_eq!(
-        with_webhook(wanted, |w| w.address = other),
-        Some(Why::OtherAddress)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.address = other), Some(Why::OtherAddress));
     let other = Some("wrong auth id".into());
-    assert_eq!(
-        with_webhook(wanted, |w| w.auth_id = other),
-        Some(Why::OtherAuthId)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.auth_id = other), Some(Why::OtherAuthId));
     let state = State::Disabled;
-    assert_eq!(
-        with_webhook(wanted, |w| w.state = state),
-        Some(Why::WebhookDisabled)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.state = state), Some(Why::WebhookDisabled));
     let state = State::Expired;
-    assert_eq!(
-        with_webhook(wanted, |w| w.state = state),
-        Some(Why::WebhookExpired)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.state = state), Some(Why::WebhookExpired));
     let past = Some(now() - Duration::from_secs(1));
-    assert_eq!(
-        with_webhook(wanted, |w| w.expiration = past),
-        Some(Why::WebhookExpired)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.expiration = past), Some(Why::WebhookExpired));
     let soon = Some(now() + Duration::from_secs(60));
-    assert_eq!(
-        with_webhook(wanted, |w| w.expiration = soon),
-        Some(Why::WebhookExpiring)
-    );
+    assert_eq!(with_webhook(wanted, |w| w.expiration = soon), Some(Why::WebhookExpiring));
 }
 
 #[test]
 fn what_is_not_said_is_kept() {
     let wanted = &wanted(true, Some(DAY));
     assert_eq!(why_of(wanted, |s| s.state = State::Unsaid), None);
-    let silent = ListedWebhook {
-        state: State::Unsaid,
-        address: None,
-        auth_id: None,
-        expiration: None,
-    };
+    let silent =
+        ListedWebhook { state: State::Unsaid, address: None, auth_id: None, expiration: None };
     assert_eq!(with_webhook(wanted, |w| *w = silent), None);
     for masked in ["*****", "ri***id", "xxxx"] {
-        assert_eq!(
-            with_webhook(wanted, |w| w.auth_id = Some(masked.into())),
-            None
-        );
+        assert_eq!(with_webhook(wanted, |w| w.auth_id = Some(masked.into())), None);
     }
 }
 
@@ -121,10 +85,7 @@ fn without_a_webhook_of_ours_any_is_good_enough() {
     let wanted = &wanted(false, None);
     assert_eq!(why_of(wanted, |s| s.webhook = None), None);
     assert_eq!(with_webhook(wanted, |w| w.state = State::Disabled), None);
-    assert_eq!(
-        why_of(wanted, |s| s.state = State::Expired),
-        Some(Why::Disabled)
-    );
+    assert_eq!(why_of(wanted, |s| s.state = State::Expired), Some(Why::Disabled));
 }
 
 #[test]
@@ -133,10 +94,7 @@ fn a_webhook_is_renewed_in_the_second_half_of_its_life() {
     let left = |left: Duration| with_webhook(wanted, |w| w.expiration = Some(now() + left));
     assert_eq!(left(DAY), None);
     assert_eq!(left(DAY / 2), None);
-    assert_eq!(
-        left(DAY / 2 - Duration::from_secs(1)),
-        Some(Why::WebhookExpiring)
-    );
+    assert_eq!(left(DAY / 2 - Duration::from_secs(1)), Some(Why::WebhookExpiring));
 }
 
 #[test]
@@ -147,17 +105,10 @@ fn a_start_waits_for_its_own_subscription_only() {
     starts.not_before(GENERAL, until);
     for step in plan(&wanted, &[], now(), &starts) {
         match step {
-            Step::Wait {
-                content_type: GENERAL,
-                why: Why::Missing,
-                until: told,
-            } => {
+            Step::Wait { content_type: GENERAL, why: Why::Missing, until: told } => {
                 assert_eq!(told, until);
             }
-            Step::Start {
-                content_type,
-                why: Why::Missing,
-            } => assert_ne!(content_type, GENERAL),
+            Step::Start { content_type, why: Why::Missing } => assert_ne!(content_type, GENERAL),
             other => panic!("{other:?}"),
         }
     }
@@ -166,12 +117,7 @@ fn a_start_waits_for_its_own_subscription_only() {
 }
 
 fn any_state() -> impl Strategy<Value = State> {
-    prop::sample::select(vec![
-        State::Disabled,
-        State::Enabled,
-        State::Expired,
-        State::Unsaid,
-    ])
+    prop::sample::select(vec![State::Disabled, State::Enabled, State::Expired, State::Unsaid])
 }
 
 fn any_webhook() -> impl Strategy<Value = ListedWebhook> {
@@ -212,11 +158,7 @@ fn start(listed: &mut Vec<Subscription>, wanted: &Wanted<'_>, content_type: Cont
         auth_id: Some(webhook.auth_id.clone()),
         expiration: webhook.expiration(now()),
     });
-    listed.push(Subscription {
-        content_type,
-        state: State::Enabled,
-        webhook: webhook.or(old),
-    });
+    listed.push(Subscription { content_type, state: State::Enabled, webhook: webhook.or(old) });
 }
 
 proptest! {

@@ -41,11 +41,7 @@ async fn a_wrong_auth_id_is_told_before_the_body_is_read() {
     }
     // A client that sends it all the same still gets its answer.
     for protocol in PROTOCOLS {
-        let huge = with(
-            post(filler(1024 * 1024)),
-            "webhook-authid",
-            "0123456789abcdef-wrong",
-        );
+        let huge = with(post(filler(1024 * 1024)), "webhook-authid", "0123456789abcdef-wrong");
         assert_eq!(status(&port, protocol, huge).await, 401);
     }
 }
@@ -127,12 +123,7 @@ async fn i7_no_more_bodies_are_read_at_a_time_than_connections_are_allowed() {
     };
     let send = |body: String| {
         let mut sender = sender.clone();
-        async move {
-            in_time(sender.send_request(post(body)))
-                .await
-                .unwrap()
-                .status()
-        }
+        async move { in_time(sender.send_request(post(body))).await.unwrap().status() }
     };
     let mut first = Box::pin(send(format!("[{}]", entry("a"))));
     let early = timeout(Duration::from_millis(100), &mut first).await;

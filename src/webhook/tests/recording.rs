@@ -25,11 +25,7 @@ async fn good_entries_are_recorded_and_counted_once() {
 async fn the_media_type_and_a_byte_order_mark_do_not_matter() {
     let port = Port::open().await;
     let body = format!("\u{feff}[{}]", entry("a"));
-    let request = with(
-        post(body.clone()),
-        "content-type",
-        "text/html; charset=none",
-    );
+    let request = with(post(body.clone()), "content-type", "text/html; charset=none");
     assert_eq!(status(&port, Protocol::Http1, request).await, 200);
     let request = without(post(body), "content-type");
     assert_eq!(status(&port, Protocol::Http1, request).await, 200);
@@ -43,32 +39,19 @@ async fn bad_entries_are_counted_and_do_not_hinder_good_ones() {
         let other = "99999999-8812-40f4-890f-865bf6e35190";
         let bad = [
             (entry("a").replace(TENANT, other), "", Reason::UnknownTenant),
-            (
-                entry("b").replace(CLIENT, other),
-                "contoso",
-                Reason::OtherClient,
-            ),
+            (entry("b").replace(CLIENT, other), "contoso", Reason::OtherClient),
             (entry_of("DLP.All", "c"), "contoso", Reason::UnknownType),
             (
                 entry("d").replace("manage.office.com", "evil.example"),
                 "contoso",
                 Reason::ForeignUri,
             ),
-            (
-                entry("e").replace("/feed/", "/food/"),
-                "contoso",
-                Reason::MalformedUri,
-            ),
+            (entry("e").replace("/feed/", "/food/"), "contoso", Reason::MalformedUri),
             (entry(""), "contoso", Reason::MalformedId),
             ("{}".into(), "", Reason::MalformedEntry),
         ];
         let entries: Vec<&str> = bad.iter().map(|(entry, ..)| &**entry).collect();
-        let body = format!(
-            "[{},{},{}]",
-            entry("good"),
-            entries.join(","),
-            entry("fine")
-        );
+        let body = format!("[{},{},{}]", entry("good"), entries.join(","), entry("fine"));
         // As long as the rest is not recorded, the notification comes again and is judged again.
         port.ledger.set(Mood::Fails);
         assert_eq!(status(&port, protocol, post(body.clone())).await, 503);

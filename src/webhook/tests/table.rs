@@ -36,11 +36,7 @@ async fn validations_are_acknowledged_by_header_and_by_body() {
 #[tokio::test]
 async fn a_validation_header_does_not_hide_a_notification() {
     let port = Port::open().await;
-    let request = with(
-        post(format!("[{}]", entry("a"))),
-        "webhook-validationcode",
-        "abc",
-    );
+    let request = with(post(format!("[{}]", entry("a"))), "webhook-validationcode", "abc");
     assert_eq!(status(&port, Protocol::Http1, request).await, 200);
     assert_eq!(port.ledger.len(), 1);
     assert_eq!(port.requests("accepted"), 1.0);
@@ -100,16 +96,7 @@ async fn while_rotating_both_auth_ids_are_right_and_files_are_read_again() {
 async fn bodies_that_are_no_notification_are_malformed() {
     for protocol in PROTOCOLS {
         let port = Port::open().await;
-        let bodies = [
-            "",
-            "null",
-            "{}",
-            "[1]",
-            "[{}",
-            "<html>",
-            "a=b",
-            "{\"a\":[]}",
-        ];
+        let bodies = ["", "null", "{}", "[1]", "[{}", "<html>", "a=b", "{\"a\":[]}"];
         for body in bodies {
             assert_eq!(status(&port, protocol, post(body)).await, 400, "{body}");
         }
@@ -121,14 +108,7 @@ async fn bodies_that_are_no_notification_are_malformed() {
 async fn only_post_to_the_registered_path_is_served() {
     for protocol in PROTOCOLS {
         let port = Port::open().await;
-        for path in [
-            "/",
-            "/webhook/",
-            "/Webhook",
-            "/webhook/x",
-            "//webhook",
-            "/%77ebhook",
-        ] {
+        for path in ["/", "/webhook/", "/Webhook", "/webhook/x", "//webhook", "/%77ebhook"] {
             let mut request = post("[]");
             *request.uri_mut() = format!("http://x{path}").parse().unwrap();
             assert_eq!(status(&port, protocol, request).await, 404, "{path}");
@@ -188,14 +168,8 @@ async fn sources_outside_the_list_are_forbidden() {
         assert_eq!(status(&foreign, protocol, from("203.0.113.9")).await, 403);
         assert_eq!(status(&proxied, protocol, from("203.0.113.9")).await, 200);
         assert_eq!(status(&proxied, protocol, from("198.51.100.1")).await, 403);
-        assert_eq!(
-            status(&proxied, protocol, from("203.0.113.9, 198.51.100.1")).await,
-            403
-        );
-        assert_eq!(
-            status(&proxied, protocol, from("198.51.100.1, 203.0.113.9")).await,
-            200
-        );
+        assert_eq!(status(&proxied, protocol, from("203.0.113.9, 198.51.100.1")).await, 403);
+        assert_eq!(status(&proxied, protocol, from("198.51.100.1, 203.0.113.9")).await, 200);
         assert_eq!(status(&proxied, protocol, from("unknown")).await, 403);
         assert_eq!(status(&proxied, protocol, post("[]")).await, 403);
     }
@@ -210,11 +184,7 @@ async fn every_series_is_there_from_the_start() {
     }
     for content_type in ["Audit.Exchange", "Audit.General"] {
         for via in ["webhook", "sweep", "backfill"] {
-            let labels = [
-                ("tenant", "contoso"),
-                ("content_type", content_type),
-                ("via", via),
-            ];
+            let labels = [("tenant", "contoso"), ("content_type", content_type), ("via", via)];
             assert_eq!(port.value("m365_content_announced_total", &labels), 0.0);
         }
     }

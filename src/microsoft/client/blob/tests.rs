@@ -51,11 +51,7 @@ async fn blobs_arrive_in_chunks_and_compressed_ones_are_unpacked() {
     for name in ["plain", "gzip"] {
         let mut blob = client.blob(tenant(A), &id(name)).await.unwrap();
         let first = blob.chunk().await.unwrap().unwrap();
-        assert!(
-            first.len() < 1024 * 1024,
-            "streamed, not held: {}",
-            first.len()
-        );
+        assert!(first.len() < 1024 * 1024, "streamed, not held: {}", first.len());
         let rest = read(&mut blob).await.unwrap();
         assert!(plain.starts_with(&first) && plain.ends_with(&rest));
         assert_eq!(first.len() + rest.len(), plain.len());
@@ -80,11 +76,7 @@ async fn a_body_cut_short_is_an_error_and_not_an_end() {
     for name in ["plain", "gzip"] {
         let mut blob = client.blob(tenant(A), &id(name)).await.unwrap();
         let error = read(&mut blob).await.unwrap_err();
-        assert_eq!(
-            error.disposition(),
-            Disposition::Retry(Reason::CutBody),
-            "{name}"
-        );
+        assert_eq!(error.disposition(), Disposition::Retry(Reason::CutBody), "{name}");
     }
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::CutBody));
