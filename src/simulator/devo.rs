@@ -1,0 +1,137 @@
+//! Devo's side: a syslog receiver that counts what arrives and misbehaves on demand.
+//!
+//! It reads everything a peer sends and ends its own stream only after that, which is the
+//! confirmation the collector waits for. A line is counted before its session is confirmed, so
+//! whoever saw the confirmation finds the counts complete.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{net::TcpListener, sync::watch, time};
+use tokio_rustls::TlsAcceptor;
+
+use super::{locked, tasks::Tasks};
+
+mod arrivals;
+mod framing;
+mod line;
+mod session;
+
+pub use arrivals::{Received, Sessions, fingerprint};
+pub use line::{Line, Malformed};
+
+use arrivals::Arrivals;
+
+/// The handle on Devo's side. Clones are the same receiver.
+#[derive(Clone)]
+pub struct Devo(Arc<Receiver>);
+
+impl Devo {
+    pub(super) fn new(keep_lines: bool) -> Self {
+        Self(Arc::new(Receiver {
+            arrivals: Mutex::new(Arrivals::new(keep_lines)),
+            lines: watch::Sender::new(0),
+            mode: watch::Sender::new(DevoMode::Normal),
+        }))
+    }
+
+    /// How sessions are treated from now on, those that are open included.
+    pub fn behave(&self, mode: DevoMode) {
+        self.0.mode.send_replace(mode);
+    }
+
+    /// What has arrived so far.
+    pub fn received(&self) -> Received {
+        locked(&self.0.arrivals).received()
+    }
+
+    /// How often a record with exactly these bytes arrived.
+    pub fn times_received(&self, record: &[u8]) -> u32 {
+        locked(&self.0.arrivals).times(fingerprint(record))
+    }
+
+    /// How often each record arrived, by its [`fingerprint`].
+    pub fn arrivals(&self) -> HashMap<u128, u32> {
+        locked(&self.0.arrivals).by_fingerprint()
+    }
+
+    /// Every line in order of arrival, without its newline; empty unless lines are kept.
+    pub fn lines(&self) -> Vec<Bytes> {
+        locked(&self.0.arrivals).lines()
+    }
+
+    /// Waits until so many lines have arrived since the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Shortfall`] when they have not in this time.
+    pub async fn wait_for(&self, lines: u64, within: Duration) -> Result<(), Shortfall> {
+        let mut arrived = self.0.lines.subscribe();
+        let waited = time::timeout(within, arrived.wait_for(|arrived| *arrived >= lines)).await;
+        match waited {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Shortfall {
+                expected: lines,
+                arrived: *self.0.lines.borrow(),
+            }),
+        }
+    }
+
+    pub(super) fn serve(
+        &self,
+        listener: TcpListener,
+        acceptor: Option<TlsAcceptor>,
+        tasks: Tasks,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        session::serve(self.0.clone(), listener, acceptor, tasks)
+    }
+}
+
+impl fmt::Debug for Devo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Devo")
+            .field("lines", &*self.0.lines.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the receiver treats its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevoMode {
+    /// Ends a session that was idle for so long, as a load balancer does.
+    CloseIdle(Duration),
+    /// Reads everything and never ends its own stream.
+    NeverClose,
+    /// Reads everything and confirms.
+    Normal,
+    /// Resets new connections before a handshake. The port stays bound, so a client sees a reset
+    /// and not a refusal.
+    Refuse,
+    /// Resets a session once so many bytes were read from it. What came while this mode holds is
+    /// lost and not counted, as with a relay that dies.
+    ResetAfter(u64),
+    /// Reads nothing more, so that the peer's writes stop.
+    Stall,
+}
+
+/// Fewer lines arrived than were waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{arrived} of {expected} lines arrived in time")]
+pub struct Shortfall {
+    /// Lines waited for.
+    pub expected: u64,
+    /// Lines that had arrived.
+    pub arrived: u64,
+}
+
+struct Receiver {
+    arrivals: Mutex<Arrivals>,
+    lines: watch::Sender<u64>,
+    mode: watch::Sender<DevoMode>,
+}

@@ -1,0 +1,302 @@
+//! Entra: who may have a token, and which tokens are good.
+//!
+//! Tokens are JWTs with the claims of real ones, but what makes one good is that it was handed out
+//! here and is not past its life by this world's clock.
+
+use std::collections::{BTreeSet, HashMap};
+
+use hyper::{Response, StatusCode};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{World, answers};
+use crate::{
+    content::TenantId,
+    simulator::{SimulatedTenant, locked, server::Body},
+};
+
+/// What Entra knows beside the configured secrets.
+#[derive(Default)]
+pub(super) struct Entra {
+    issued: HashMap<String, Issued>,
+    codes: HashMap<String, TenantId>,
+    roles: HashMap<TenantId, BTreeSet<String>>,
+    certificates: HashMap<TenantId, (DecodingKey, Option<String>)>,
+    federated: HashMap<TenantId, String>,
+    secrets: HashMap<TenantId, String>,
+    consenting: Option<TenantId>,
+}
+
+/// A token that was handed out.
+#[derive(Clone)]
+pub(super) struct Issued {
+    pub(super) tenant: TenantId,
+    pub(super) roles: BTreeSet<String>,
+    expires: Timestamp,
+}
+
+impl Entra {
+    /// What a bearer token stands for at this time.
+    pub(super) fn authorize(&self, token: &str, now: Timestamp) -> Option<Issued> {
+        let issued = self.issued.get(token)?;
+        (now < issued.expires).then(|| issued.clone())
+    }
+
+    pub(super) fn forget_tokens(&mut self) {
+        self.issued.clear();
+    }
+
+    pub(super) fn set_roles(&mut self, tenant: TenantId, roles: &[&str]) {
+        let roles = roles.iter().map(ToString::to_string).collect();
+        self.roles.insert(tenant, roles);
+    }
+
+    pub(super) fn set_secret(&mut self, tenant: TenantId, secret: String) {
+        self.secrets.insert(tenant, secret);
+    }
+
+    pub(super) fn trust_certificate(
+        &mut self,
+        tenant: TenantId,
+        key: DecodingKey,
+        thumbprint: Option<String>,
+    ) {
+        self.certificates.insert(tenant, (key, thumbprint));
+    }
+
+    pub(super) fn trust_federated(&mut self, tenant: TenantId, token: String) {
+        self.federated.insert(tenant, token);
+    }
+
+    pub(super) fn consent_as(&mut self, tenant: TenantId) {
+        self.consenting = Some(tenant);
+    }
+
+    /// Why the credentials in the form are not those of the tenant's application.
+    fn refusal(
+        &self,
+        tenant: &SimulatedTenant,
+        form: &HashMap<String, String>,
+        now: Timestamp,
+    ) -> Option<u32> {
+        if form.get("client_id") != Some(&tenant.client_id.to_string()) {
+            return Some(UNKNOWN_CLIENT);
+        }
+        if let Some(secret) = form.get("client_secret") {
+            let right = self
+                .secrets
+                .get(&tenant.id)
+                .unwrap_or(&tenant.client_secret);
+            return (secret != right).then_some(WRONG_SECRET);
+        }
+        let typed = form.get("client_assertion_type").map(String::as_str) == Some(ASSERTION_TYPE);
+        let Some(assertion) = form.get("client_assertion").filter(|_| typed) else {
+            return Some(MALFORMED);
+        };
+        let good = self.federated.get(&tenant.id) == Some(assertion)
+            || self.is_signed(tenant, assertion, now);
+        (!good).then_some(BAD_ASSERTION)
+    }
+
+    fn is_signed(&self, tenant: &SimulatedTenant, assertion: &str, now: Timestamp) -> bool {
+        let Some((key, thumbprint)) = self.certificates.get(&tenant.id) else {
+            return false;
+        };
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.required_spec_claims.clear();
+        // Time and audience are judged below: the clock here is this world's.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let Ok(token) = jsonwebtoken::decode::<Assertion>(assertion, key, &validation) else {
+            return false;
+        };
+        let (claims, client, now) = (token.claims, tenant.client_id.to_string(), now.as_second());
+        let named = match (&token.header.x5t, thumbprint) {
+            (Some(found), Some(expected)) => found == expected,
+            (Some(found), None) => !found.is_empty(),
+            (None, _) => false,
+        };
+        named
+            && claims.iss == client
+            && claims.sub == client
+            && !claims.jti.is_empty()
+            && claims
+                .aud
+                .ends_with(&format!("/{}/oauth2/token", tenant.id))
+            && claims.nbf <= now + SKEW
+            && claims.exp > now
+            && claims.exp <= now + LONGEST_ASSERTION
+    }
+
+    fn issue(&mut self, tenant: &SimulatedTenant, resource: &str, issue: &Issue<'_>) -> String {
+        let roles = self.roles.get(&tenant.id).cloned();
+        let roles = roles.unwrap_or_else(|| ROLES.map(str::to_owned).into());
+        let now = issue.now.as_second();
+        let claims = Claims {
+            aud: resource,
+            iss: format!("https://sts.windows.net/{}/", tenant.id),
+            iat: now,
+            nbf: now,
+            exp: now + issue.seconds,
+            appid: tenant.client_id.to_string(),
+            appidacr: "1",
+            tid: tenant.id.to_string(),
+            roles: roles.iter().cloned().collect(),
+            uti: Uuid::new_v4().simple().to_string(),
+            ver: "1.0",
+        };
+        let key = EncodingKey::from_secret(issue.key);
+        let token = jsonwebtoken::encode(&Header::default(), &claims, &key)
+            .expect("plain claims are signed with a shared key");
+        self.issued.retain(|_, issued| issue.now < issued.expires);
+        let expires = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        let issued = Issued {
+            tenant: tenant.id,
+            roles,
+            expires,
+        };
+        self.issued.insert(token.clone(), issued);
+        token
+    }
+}
+
+struct Issue<'a> {
+    now: Timestamp,
+    seconds: i64,
+    key: &'a [u8],
+}
+
+/// Answers a POST to the token endpoint of `directory` (a tenant's id, or `common`).
+pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Body> {
+    let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
+    let now = world.clock.now();
+    let mut entra = locked(&world.entra);
+    let tenant = match form.get("grant_type").map(String::as_str) {
+        Some("client_credentials") => directory.parse().ok(),
+        Some("authorization_code") => {
+            let code = form.get("code").and_then(|code| entra.codes.remove(code));
+            if code.is_none() {
+                return answers::entra(SPENT_CODE);
+            }
+            code
+        }
+        Some(_) => return answers::entra(UNSUPPORTED_GRANT),
+        None => return answers::entra(MALFORMED),
+    };
+    let Some(tenant) = tenant.and_then(|id| world.tenants.get(&id)) else {
+        return answers::entra(UNKNOWN_TENANT);
+    };
+    if let Some(number) = entra.refusal(tenant, &form, now) {
+        return answers::entra(number);
+    }
+    let Some(resource) = form.get("resource").filter(|resource| !resource.is_empty()) else {
+        return answers::entra(MALFORMED);
+    };
+    let seconds = i64::try_from(world.token_life.as_secs()).unwrap_or(i64::MAX);
+    let issue = Issue {
+        now,
+        seconds,
+        key: &world.signing_key,
+    };
+    let access_token = entra.issue(tenant, resource, &issue);
+    let answer = TokenAnswer {
+        token_type: "Bearer",
+        expires_in: seconds.to_string(),
+        ext_expires_in: seconds.to_string(),
+        expires_on: (now.as_second() + seconds).to_string(),
+        not_before: now.as_second().to_string(),
+        resource,
+        access_token,
+    };
+    answers::json(StatusCode::OK, &answer)
+}
+
+/// Answers the administrator's browser: consents at once and sends it back with a code.
+pub(super) fn authorize(world: &World, query: &HashMap<String, String>) -> Response<Body> {
+    let (Some(redirect), Some(client)) = (query.get("redirect_uri"), query.get("client_id")) else {
+        return answers::entra(MALFORMED);
+    };
+    let mut entra = locked(&world.entra);
+    let chosen = entra.consenting.and_then(|id| world.tenants.get(&id));
+    let tenant = chosen.or_else(|| {
+        let mut tenants = world.tenants.values();
+        tenants.find(|tenant| tenant.client_id.to_string() == *client)
+    });
+    let (Some(tenant), Ok(mut location)) = (tenant, url::Url::parse(redirect)) else {
+        return answers::entra(UNKNOWN_CLIENT);
+    };
+    if entra.codes.len() == MOST_CODES {
+        entra.codes.clear();
+    }
+    let code = Uuid::new_v4().simple().to_string();
+    entra.codes.insert(code.clone(), tenant.id);
+    location.query_pairs_mut().append_pair("code", &code);
+    if let Some(state) = query.get("state") {
+        location.query_pairs_mut().append_pair("state", state);
+    }
+    answers::redirect(location.as_str())
+}
+
+#[derive(Deserialize)]
+struct Assertion {
+    aud: String,
+    iss: String,
+    sub: String,
+    jti: String,
+    nbf: i64,
+    exp: i64,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    iss: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    appid: String,
+    appidacr: &'static str,
+    tid: String,
+    roles: Vec<String>,
+    uti: String,
+    ver: &'static str,
+}
+
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    token_type: &'static str,
+    expires_in: String,
+    ext_expires_in: String,
+    expires_on: String,
+    not_before: String,
+    resource: &'a str,
+    access_token: String,
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The roles of an application that was consented to in full.
+const ROLES: [&str; 3] = [
+    "ActivityFeed.Read",
+    "ActivityFeed.ReadDlp",
+    "ServiceHealth.Read",
+];
+
+const BAD_ASSERTION: u32 = 700_027;
+const MALFORMED: u32 = 900_144;
+const SPENT_CODE: u32 = 70_008;
+const UNKNOWN_CLIENT: u32 = 700_016;
+const UNKNOWN_TENANT: u32 = 90_002;
+const UNSUPPORTED_GRANT: u32 = 70_003;
+const WRONG_SECRET: u32 = 7_000_215;
+
+/// Clocks may differ by this many seconds.
+const SKEW: i64 = 300;
+
+/// Assertions live for minutes; Entra refuses those of more than a day.
+const LONGEST_ASSERTION: i64 = 24 * 3600;
+
+/// Consent is given by hand; more pending codes than this are a mistake.
+const MOST_CODES: usize = 100;
