@@ -1,1 +1,227 @@
-//! To be written.
+//! The command line: what can be asked for, and the commands that need nothing but configuration.
+//!
+//! Results go to standard output, everything meant for people to standard error; both are passed in.
+//! Running anything is for the caller: this module parses and does not know the service.
+
+use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
+
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+
+use crate::{
+    config::{HumanDuration, parse_endpoint, settings::deliver::Endpoint},
+    content::ContentType,
+};
+
+mod offline;
+
+#[cfg(test)]
+mod tests;
+
+pub use offline::{check, sample, schema};
+
+/// Microsoft 365 audit records, delivered to Devo
+///
+/// Receives what Microsoft announces about audit records, fetches the records and delivers every one
+/// of them to Devo at least once: through crashes, restarts, throttling and outages of either side.
+///
+/// Try it without an account with `m365-collector demo`; start with `m365-collector config sample`.
+#[derive(Clone, Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The configuration file
+    ///
+    /// Every key of it can be overridden by the environment, such as
+    /// `M365_COLLECTOR__WEBHOOK__LISTEN`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "m365-collector.toml"
+    )]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the service
+    ///
+    /// Serves the public and the admin port until SIGTERM or SIGINT, then finishes what is under way
+    /// within 30 seconds. A second signal ends it at once; nothing is lost by that, only sent again.
+    Run,
+    /// Show the whole path on this machine, with no account and no file
+    ///
+    /// A simulated Microsoft side, the real collector and a TLS syslog receiver, with live progress
+    /// on a terminal and one summary at the end. Succeeds only if every generated record arrived
+    /// exactly once.
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+    /// Simulate only the Microsoft side and the Devo side
+    ///
+    /// For trying an installation of your own: it serves the addresses that the configuration file
+    /// names for Microsoft and Devo, until it is stopped.
+    #[cfg(feature = "demo")]
+    Simulate,
+    /// Say in plain words what is wrong with the configuration
+    ///
+    /// Shows all problems at once, each on its own line with file, key, what was found and what is
+    /// expected.
+    Check(Check),
+    /// Help with the configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look into the ledger: what is waiting, and how much
+    ///
+    /// Works beside a running service.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Look at the subscriptions Microsoft keeps for us
+    #[command(subcommand)]
+    Subscriptions(SubscriptionsCommand),
+}
+
+/// How the demonstration runs.
+#[cfg(feature = "demo")]
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// How many tenants to simulate
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub tenants: NonZeroU32,
+    /// How many blobs to announce in a second, all tenants together
+    #[arg(long, value_name = "BLOBS/S", default_value = "20")]
+    pub rate: NonZeroU32,
+    /// How long to announce new blobs, such as 30s or 5m
+    #[arg(long = "for", value_name = "DURATION", default_value = "20s")]
+    pub duration: HumanDuration,
+    /// Deliver to this receiver instead of the built-in one
+    ///
+    /// tls://host:port, tcp://host:port, or host:port for plain TCP.
+    #[arg(long, value_name = "ADDR", value_parser = receiver)]
+    pub devo: Option<Endpoint>,
+}
+
+/// What is checked.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Check the file only, without any connection
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Help with the configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a commented sample to standard output, with every key and its default
+    Sample,
+    /// Write the JSON Schema of the file to standard output, for editors
+    Schema,
+}
+
+/// Views of the ledger.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// List content that waits to be delivered, the one that expires first on top
+    Pending {
+        /// Which content.
+        #[command(flatten)]
+        select: Select,
+        /// The most lines to show
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: NonZeroU32,
+    },
+    /// Count content by tenant, type and state
+    Status {
+        /// Which content.
+        #[command(flatten)]
+        select: Select,
+    },
+}
+
+/// Views of the subscriptions.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SubscriptionsCommand {
+    /// List the state at Microsoft beside the state wanted
+    List {
+        /// Which subscriptions.
+        #[command(flatten)]
+        select: Select,
+    },
+}
+
+/// A selection by tenant and content type, and the form of the result.
+#[derive(Clone, Debug, Args)]
+pub struct Select {
+    /// Only this tenant, by its configured name or its id
+    #[arg(long, value_name = "T")]
+    pub tenant: Option<String>,
+    /// Only this content type, in any case
+    #[arg(long = "type", value_name = "C", value_parser = content_type(), ignore_case = true)]
+    pub content_type: Option<ContentType>,
+    /// Write JSON to standard output instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A run or a check failed.
+    Failed,
+    /// The configuration is invalid.
+    InvalidConfiguration,
+    /// All is well.
+    Success,
+}
+
+impl Exit {
+    /// The number the shell sees. 78 is `EX_CONFIG` of `sysexits.h`.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::InvalidConfiguration => 78,
+            Self::Success => 0,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+fn content_type() -> impl TypedValueParser<Value = ContentType> {
+    PossibleValuesParser::new(ContentType::ALL.map(ContentType::as_str))
+        .try_map(|text| text.parse::<ContentType>())
+}
+
+/// Without a scheme only plain TCP can work: there is no place to name an authority.
+#[cfg(feature = "demo")]
+fn receiver(text: &str) -> Result<Endpoint, &'static str> {
+    let plain = || parse_endpoint(&format!("tcp://{text}"));
+    parse_endpoint(text)
+        .or_else(plain)
+        .ok_or("expected tls://host:port, tcp://host:port or host:port")
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  m365-collector demo --tenants 5 --rate 50 --for 1m
+  m365-collector config sample > m365-collector.toml
+  m365-collector check --offline
+  m365-collector run --config /etc/m365-collector.toml
+  m365-collector ledger pending --tenant contoso --type Audit.Exchange --json
+
+Results are written to standard output, everything else to standard error.
+
+Exit codes:
+   0  success
+   1  a run or a check failed
+   2  the command line is wrong
+  78  the configuration is invalid; each problem is on its own line";

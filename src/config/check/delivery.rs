@@ -1,0 +1,224 @@
+//! Devo's side: endpoint, confirmation, tables, and the pipeline that feeds it.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::{DAY, MOMENT};
+use crate::{
+    backoff::Backoff,
+    config::{
+        findings::Findings,
+        key::Key,
+        problem::quoted,
+        raw::{Devo, Fetch, Tables, default_workload},
+        settings::{
+            deliver::{self, Scheme},
+            pipeline, route,
+        },
+    },
+};
+
+pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver::Config> {
+    let key = |name: &str| Key::from("devo").child(name);
+    let endpoint = findings
+        .required(&key("endpoint"), raw.endpoint.as_ref(), ENDPOINT)
+        .cloned();
+    let ca = raw.ca.as_ref().map(|path| findings.file(&key("ca"), path));
+    let cert = raw
+        .cert
+        .as_ref()
+        .map(|path| findings.file(&key("cert"), path));
+    let private = raw
+        .key
+        .as_ref()
+        .map(|path| findings.file(&key("key"), path));
+    for (name, other) in [("cert", "key"), ("key", "cert")] {
+        if findings.sets(&key(other)) && !findings.sets(&key(name)) {
+            findings.problem(
+                &key(name),
+                "nothing",
+                format!("both devo.{other} and devo.{name}, or neither"),
+            );
+        }
+    }
+    let server_name = Some(raw.server_name.0.clone()).filter(|name| !name.is_empty());
+    if endpoint
+        .as_ref()
+        .is_some_and(|endpoint| endpoint.0.scheme == Scheme::Tcp)
+    {
+        // Whoever names certificates believes that the connection is encrypted.
+        for name in TLS_KEYS {
+            let empty = *name == "server_name" && server_name.is_none();
+            if findings.sets(&key(name)) && !empty {
+                findings.problem(
+                    &key(name),
+                    "a TLS setting beside a tcp:// endpoint",
+                    "a tls:// endpoint, or this key left out",
+                );
+            }
+        }
+    }
+    if let Some(name) = &server_name
+        && url::Host::parse(name).is_err()
+    {
+        findings.problem(&key("server_name"), quoted(name), "a host name");
+    }
+    let connections = findings.count(&key("connections"), raw.connections, CONNECTIONS);
+    let confirm_interval = findings.duration(
+        &key("confirm_interval"),
+        raw.confirm_interval,
+        MOMENT..=MAX_CONFIRM,
+    );
+    let confirm_bytes = findings.size(&key("confirm_bytes"), raw.confirm_bytes, CONFIRM_BYTES);
+    let confirm_timeout = findings.duration(
+        &key("confirm_timeout"),
+        raw.confirm_timeout,
+        MOMENT..=MAX_CONFIRM,
+    );
+    Some(deliver::Config {
+        endpoint: endpoint?.0,
+        ca,
+        identity: cert.zip(private),
+        server_name,
+        connections: usize::try_from(connections).ok()?.try_into().ok()?,
+        compression: raw.compression.0,
+        confirm: raw.confirm.0,
+        confirm_interval,
+        confirm_bytes,
+        confirm_timeout,
+    })
+}
+
+pub(super) fn route(raw: &Tables, findings: &mut Findings<'_>) -> route::Config {
+    let key = |name: &str| Key::from("devo.tables").child(name);
+    let level = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let levels = |text: &str| {
+        text.len() <= MAX_PREFIX
+            && text
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(level))
+    };
+    if !levels(&raw.prefix.0) {
+        findings.problem(&key("prefix"), quoted(&raw.prefix.0), PREFIX);
+    }
+    if !is_table(&raw.fallback.0) {
+        findings.problem(&key("fallback"), quoted(&raw.fallback.0), TABLE);
+    }
+    let mut workload = default_workload();
+    let mut given: Vec<&str> = Vec::new();
+    for (name, table) in &raw.workload {
+        let key = key("workload").child(name.as_str());
+        if !is_table(&table.0) {
+            findings.problem(&key, quoted(&table.0), TABLE);
+        }
+        if name.trim().is_empty() || name.len() > MAX_TABLE {
+            findings.problem(&key, "a name no Workload has", "the name of a Workload");
+        }
+        if given.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            findings.problem(
+                &key,
+                "the same Workload in another case",
+                "each Workload once",
+            );
+        }
+        given.push(name);
+        workload.retain(|default, _| !default.eq_ignore_ascii_case(name) || default == name);
+        workload.insert(name.clone(), table.0.clone());
+    }
+    route::Config {
+        prefix: raw.prefix.0.clone(),
+        fallback: raw.fallback.0.clone(),
+        workload,
+    }
+}
+
+pub(super) fn pipeline(
+    fetch: &Fetch,
+    devo: &Devo,
+    findings: &mut Findings<'_>,
+) -> Option<pipeline::Config> {
+    let key = |name: &str| Key::from("fetch").child(name);
+    let concurrency = findings.count(&key("concurrency"), fetch.concurrency, CONCURRENCY);
+    let retry_min = findings.duration(&key("retry_min"), fetch.retry_min, MOMENT..=DAY);
+    let retry_max = findings.duration(&key("retry_max"), fetch.retry_max, MOMENT..=DAY);
+    if retry_min > retry_max {
+        // Said of the one that was set; of both, the lower bound.
+        let (name, found, expected) = if findings.sets(&key("retry_min")) {
+            let expected = format!("at most fetch.retry_max ({})", fetch.retry_max);
+            ("retry_min", fetch.retry_min, expected)
+        } else {
+            let expected = format!("at least fetch.retry_min ({})", fetch.retry_min);
+            ("retry_max", fetch.retry_max, expected)
+        };
+        findings.problem(&key(name), found.to_string(), expected);
+    }
+    let max_record = findings.size(&key("max_record"), fetch.max_record, RECORD);
+    let hostname = hostname(&devo.hostname.0, findings);
+    Some(pipeline::Config {
+        concurrency: usize::try_from(concurrency).ok()?.try_into().ok()?,
+        backoff: Backoff::try_new(retry_min, retry_max).ok()?,
+        max_record: usize::try_from(max_record).ok()?,
+        hostname,
+    })
+}
+
+fn hostname(given: &str, findings: &mut Findings<'_>) -> String {
+    let name = if given.is_empty() {
+        gethostname::gethostname().to_string_lossy().into_owned()
+    } else {
+        given.to_owned()
+    };
+    // The header's fields are separated by blanks.
+    let valid = !name.is_empty()
+        && name.len() <= MAX_HOSTNAME
+        && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !valid {
+        let found = if given.is_empty() {
+            format!("nothing, and this host's own name {}", quoted(&name))
+        } else {
+            quoted(&name)
+        };
+        findings.problem(&Key::from("devo.hostname"), found, HOSTNAME);
+    }
+    name
+}
+
+fn is_table(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !text.is_empty() && text.len() <= MAX_TABLE && text.bytes().all(allowed)
+}
+
+const ENDPOINT: &str =
+    "tls://host:port or tcp://host:port such as \"tls://collector-eu.devo.io:443\"";
+
+const PREFIX: &str = "levels of letters, digits, '_' or '-', separated by dots";
+
+const TABLE: &str = "1 to 128 of lower-case letters, digits and '_'";
+
+const HOSTNAME: &str = "1 to 255 visible ASCII characters";
+
+/// The keys that mean something only with TLS.
+const TLS_KEYS: &[&str] = &["ca", "cert", "key", "server_name"];
+
+/// Prefix, dot and table together stay under the 1024 characters a tag may have.
+const MAX_PREFIX: usize = 512;
+
+/// Many times the longest table of Devo's catalogue.
+const MAX_TABLE: usize = 128;
+
+/// The bound of RFC 1123 for host names.
+const MAX_HOSTNAME: usize = 255;
+
+/// More sessions than this look like an attack to a receiver.
+const CONNECTIONS: RangeInclusive<u64> = 1..=256;
+
+/// Unconfirmed content piles up in the ledger for as long.
+const MAX_CONFIRM: Duration = Duration::from_secs(60 * 60);
+
+/// What a broken session may cost is bounded by sending it again in minutes.
+const CONFIRM_BYTES: RangeInclusive<u64> = 1..=64 * 1024 * 1024 * 1024;
+
+/// Each blob in flight holds a batch and a connection.
+const CONCURRENCY: RangeInclusive<u64> = 1..=4096;
+
+/// A record is held whole, once for each blob in flight.
+const RECORD: RangeInclusive<u64> = 1..=1024 * 1024 * 1024;

@@ -1,0 +1,84 @@
+//! The ledger's place and times.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::{DAY, MAX_KEPT, MOMENT};
+use crate::config::{
+    findings::Findings,
+    key::Key,
+    raw::{Devo, Ledger},
+    settings::ledger,
+    value::{HumanDuration, LedgerAddress},
+};
+
+pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger::Config> {
+    let key = |name: &str| Key::from("ledger").child(name);
+    let location = match &raw.url {
+        LedgerAddress::Postgres => None,
+        LedgerAddress::Sqlite(path) => {
+            let path = findings.resolve(path);
+            let directory = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            if path.is_dir() {
+                findings.problem(&key("url"), "a directory", "the path of a file");
+            } else if directory.is_some_and(|directory| !directory.is_dir()) {
+                let found = format!(
+                    "{:?}, whose directory does not exist",
+                    path.display().to_string()
+                );
+                findings.problem(&key("url"), found, "a file in a directory that exists");
+            }
+            Some(ledger::Location::Sqlite(path))
+        }
+    };
+    let lease = findings.duration(&key("lease"), raw.lease, LEASE);
+    let keep_delivered = findings.duration(
+        &key("keep_delivered"),
+        raw.keep_delivered,
+        MOMENT..=MAX_KEPT,
+    );
+    if keep_delivered < ANNOUNCED_AGAIN {
+        findings.warning(
+            &key("keep_delivered"),
+            format!(
+                "shorter than the {} in which content may be announced again and would be delivered again",
+                HumanDuration(ANNOUNCED_AGAIN)
+            ),
+        );
+    }
+    let keep_dead = findings.duration(&key("keep_dead"), raw.keep_dead, MOMENT..=MAX_KEPT);
+    Some(ledger::Config {
+        location: location?,
+        lease,
+        keep_delivered,
+        keep_dead,
+    })
+}
+
+/// Content waiting for its confirmation must not be claimed again meanwhile.
+pub(super) fn outlasts_confirmation(ledger: &Ledger, devo: &Devo, findings: &mut Findings<'_>) {
+    let lease = ledger.lease.0;
+    let timeout = devo.confirm_timeout.0;
+    if timeout >= lease {
+        findings.problem(
+            &Key::from("devo.confirm_timeout"),
+            devo.confirm_timeout.to_string(),
+            format!("less than ledger.lease ({})", ledger.lease),
+        );
+    } else if timeout.saturating_add(devo.confirm_interval.0) >= lease {
+        findings.warning(
+            &Key::from("devo.confirm_interval"),
+            format!(
+                "with devo.confirm_timeout ({}) it is not less than ledger.lease ({}); content may be sent again while its confirmation is under way",
+                devo.confirm_timeout, ledger.lease
+            ),
+        );
+    }
+}
+
+/// Shorter leases are lost by a slow blob alone; longer ones make a crash cost a day.
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(30)..=DAY;
+
+/// Microsoft keeps content listed for seven days.
+const ANNOUNCED_AGAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);

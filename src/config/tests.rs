@@ -1,0 +1,105 @@
+//! What is accepted, what is refused and in which words.
+
+use std::path::Path;
+
+use super::*;
+
+mod environment;
+mod problems;
+mod sample;
+mod schema;
+mod secrets;
+mod values;
+
+/// A directory with the files that configurations name.
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(tempfile::tempdir().unwrap());
+        site.write("auth-id", "0123456789abcdef\n");
+        site.write("client-secret", "a client secret\n");
+        for name in ["chain.crt", "domain.crt", "domain.key", "empty"] {
+            site.write(name, if name == "empty" { "" } else { "PEM" });
+        }
+        site
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn load(&self, text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let document = Document::parse(&self.path().join("c.toml"), text)?;
+        Config::assemble(document, environment)
+    }
+
+    fn accept(&self, text: &str) -> Config {
+        match self.load(text, &[]) {
+            Ok(loaded) => loaded.config,
+            Err(problems) => panic!("{problems}\n{text}"),
+        }
+    }
+
+    /// What is said about the text, line by line, without the directory's name.
+    fn said(&self, text: &str, environment: &[(&str, &str)]) -> String {
+        let said = match self.load(text, environment) {
+            Err(problems) => problems.to_string(),
+            Ok(loaded) => loaded
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}"))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        };
+        said.replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+/// `MINIMAL` with one line put into, or replaced in, a section.
+fn with(section: &str, line: &str) -> String {
+    let header = match section {
+        "tenants" => "[[tenants]]".to_owned(),
+        other => format!("[{other}]"),
+    };
+    if !MINIMAL.contains(&header) {
+        return format!("{MINIMAL}\n{header}\n{line}\n");
+    }
+    let key = line.split('=').next().unwrap_or_default().trim();
+    let mut inside = false;
+    let mut text = String::new();
+    for old in MINIMAL.lines() {
+        if old.starts_with('[') {
+            inside = old == header;
+        }
+        let replaced = inside && old.split('=').next().unwrap_or_default().trim() == key;
+        if !replaced {
+            text.push_str(old);
+            text.push('\n');
+        }
+        if old == header {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+const MINIMAL: &str = r#"
+[webhook]
+address = "https://m365.example.com/webhook"
+auth_id = { file = "auth-id" }
+[[tenants]]
+id = "11111111-1111-1111-1111-111111111111"
+client_id = "22222222-2222-2222-2222-222222222222"
+client_secret = { file = "client-secret" }
+[devo]
+endpoint = "tls://collector-eu.devo.io:443"
+"#;

@@ -1,0 +1,126 @@
+//! The JSON Schema.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::config::{json_schema, schema::paths};
+
+#[test]
+fn it_has_every_key_of_the_contract() {
+    expect![[r#"
+        admin.listen
+        devo.ca
+        devo.cert
+        devo.compression
+        devo.confirm
+        devo.confirm_bytes
+        devo.confirm_interval
+        devo.confirm_timeout
+        devo.connections
+        devo.endpoint
+        devo.hostname
+        devo.key
+        devo.server_name
+        devo.tables.fallback
+        devo.tables.prefix
+        devo.tables.workload
+        fetch.concurrency
+        fetch.max_record
+        fetch.requests_per_minute
+        fetch.retry_max
+        fetch.retry_min
+        fetch.timeout
+        ledger.keep_dead
+        ledger.keep_delivered
+        ledger.lease
+        ledger.url
+        log.filter
+        log.format
+        microsoft.ca
+        microsoft.cloud
+        microsoft.login_url
+        microsoft.management_url
+        microsoft.publisher_id
+        records.remember
+        records.remember_max
+        subscriptions.check_interval
+        subscriptions.manage
+        subscriptions.restart_after
+        subscriptions.webhook_expiry
+        sweep.interval
+        sweep.settle
+        sweep.startup_lookback
+        tenants[].certificate.cert
+        tenants[].certificate.key
+        tenants[].client_id
+        tenants[].client_secret
+        tenants[].content_types
+        tenants[].federated_token
+        tenants[].id
+        tenants[].name
+        webhook.address
+        webhook.allowed_sources
+        webhook.auth_id
+        webhook.drain_delay
+        webhook.header_timeout
+        webhook.listen
+        webhook.max_body
+        webhook.max_connections
+        webhook.previous_auth_id
+        webhook.request_timeout
+        webhook.tls.cert
+        webhook.tls.client_ca
+        webhook.tls.client_names
+        webhook.tls.key
+        webhook.trusted_proxies"#]]
+    .assert_eq(&paths().join("\n"));
+}
+
+#[test]
+fn every_key_is_described_and_no_other_is_allowed() {
+    fn walk(at: &str, schema: &Value) {
+        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+            assert_eq!(schema["additionalProperties"], false, "{at}");
+            for (name, schema) in properties {
+                let at = format!("{at}.{name}");
+                let description = schema["description"].as_str().unwrap_or_default();
+                assert!(!description.is_empty(), "{at} has no description");
+                walk(&at, schema);
+            }
+        }
+        if let Some(items) = schema.get("items") {
+            walk(&format!("{at}[]"), items);
+        }
+    }
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    walk("", &schema);
+}
+
+#[test]
+fn it_shows_defaults_and_knows_no_null() {
+    let text = json_schema();
+    assert!(!text.contains("null"), "TOML has none");
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let default = |pointer: &str| &schema.pointer(pointer).unwrap()["default"];
+    assert_eq!(default("/properties/webhook/properties/max_body"), "1 MiB");
+    assert_eq!(default("/properties/fetch/properties/concurrency"), 32);
+    assert_eq!(
+        default("/properties/sweep/properties/startup_lookback"),
+        "24h"
+    );
+    assert_eq!(
+        default("/properties/devo/properties/tables/properties/workload")["AzureActiveDirectory"],
+        "azure_active_directory"
+    );
+    assert_eq!(schema["required"], serde_json::json!(["tenants", "devo"]));
+    assert_eq!(
+        schema
+            .pointer("/properties/webhook/properties/listen/type")
+            .unwrap(),
+        "string"
+    );
+}
