@@ -37,7 +37,7 @@ mod backlog;
 mod page;
 mod status;
 
-pub use status::{Readiness, Status};
+use status::{Readiness, Status};
 
 use backlog::Backlog;
 

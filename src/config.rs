@@ -33,6 +33,7 @@ mod read;
 mod sample;
 mod schema;
 pub mod settings;
+mod temporary;
 mod unavailable;
 mod value;
 

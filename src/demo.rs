@@ -76,11 +76,11 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<Summary, DemoEr
         devo: options.devo.as_deref(),
     };
     let config = Config::load(&setup.write()?, [])?.config;
-    let ledger = config.ledger.clone();
+    let ledger = config.ledger.clone().into();
     let app = App::bind(config.into(), Clock::system()).await?;
     simulator.set_edge(app.webhook_addr());
 
-    let mut screen = Screen::new(options.terminal, options.colour);
+    let screen = Screen::new(options.terminal, options.colour);
     introduce(&screen, &simulator, &app, &options);
     let stop_app = Shutdown::new();
     let mut running = JoinSet::new();

@@ -202,6 +202,11 @@ impl Ledger {
         self.ask(Settle { lease, settlement, now }).await
     }
 
+    /// How long a claim holds without being renewed.
+    pub fn lease(&self) -> Duration {
+        self.shared.lease
+    }
+
     /// Watches for content that becomes claimable, from this call on.
     pub fn changes(&self) -> Changes {
         Changes(self.shared.changes.subscribe())

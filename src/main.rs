@@ -1,2 +1,29 @@
-//! The binary: hands the outside to the command line.
-fn main() {}
+//! The binary: hands the outside (arguments, environment, standard streams) to the command line.
+
+use std::{io, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use m365_collector::cli::{self, Cli, Outside};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(exit) => exit,
+        Err(error) => {
+            cli::complain(&mut io::stderr(), error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let exit = runtime.block_on(cli::execute(cli, Outside::of_process()))?;
+    // Name resolution may still block a thread; nothing is waiting for it any more.
+    runtime.shutdown_background();
+    Ok(exit.into())
+}

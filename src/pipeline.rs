@@ -59,8 +59,6 @@ pub struct Config {
     pub max_record: usize,
     /// The host in the syslog header.
     pub hostname: String,
-    /// How long a claim holds without being renewed.
-    pub lease: Duration,
 }
 
 /// What the pipeline works with.
@@ -84,7 +82,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Pipeline {
     places: usize,
-    lease: Duration,
     changes: Changes,
     ids: Vec<TenantId>,
     running: HashMap<task::Id, TenantId>,
@@ -109,7 +106,6 @@ impl Pipeline {
         };
         Self {
             places: config.concurrency.get(),
-            lease: config.lease,
             changes: ledger.changes(),
             ids: tenants.iter().map(|tenant| tenant.id).collect(),
             running: HashMap::new(),
@@ -126,7 +122,6 @@ impl Pipeline {
         renewing.spawn(self.work.held.clone().renew(
             self.work.ledger.clone(),
             self.work.step.clock.clone(),
-            self.lease,
         ));
         while !shutdown.is_requested() {
             let claimed = self.claim().await;

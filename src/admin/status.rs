@@ -12,21 +12,21 @@ use crate::{
 
 /// The whole picture at one moment.
 #[derive(Clone, Debug, Serialize)]
-pub struct Status {
+pub(super) struct Status {
     /// When.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
     /// Whether a balancer should send requests here.
-    pub readiness: Readiness,
+    pub(super) readiness: Readiness,
     /// Each part and how it is.
-    pub parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
     /// What waits, and how the subscriptions are.
-    pub tenants: Vec<TenantStatus>,
+    pub(super) tenants: Vec<TenantStatus>,
 }
 
 /// Whether a balancer should send requests here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Readiness {
+pub(super) enum Readiness {
     /// Announcements are accepted, but Devo or Microsoft is away. Still 200: every replica would
     /// be, and a balancer that took them all out would lose notifications.
     Degraded,
@@ -38,19 +38,19 @@ pub enum Readiness {
 
 /// One part of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
+pub(super) struct Part {
     /// Its name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// How it is.
-    pub state: PartState,
+    pub(super) state: PartState,
     /// What that means and what to do, in words.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 /// How a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PartState {
+pub(super) enum PartState {
     /// A remote side is away; announcements are still accepted.
     Degraded,
     /// It does not work.
@@ -61,32 +61,32 @@ pub enum PartState {
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TenantStatus {
+pub(super) struct TenantStatus {
     /// Its label.
-    pub name: String,
+    pub(super) name: String,
     /// Contents recorded and not yet delivered.
-    pub waiting: u64,
+    pub(super) waiting: u64,
     /// Age of the oldest of them, in seconds.
-    pub oldest_seconds: Option<i64>,
+    pub(super) oldest_seconds: Option<i64>,
     /// Time until the first of them expires at Microsoft, in seconds.
-    pub expiry_seconds: Option<i64>,
+    pub(super) expiry_seconds: Option<i64>,
     /// When the subscriptions were last looked at.
-    pub checked: Option<Timestamp>,
+    pub(super) checked: Option<Timestamp>,
     /// Why the last look failed.
-    pub problem: Option<String>,
+    pub(super) problem: Option<String>,
     /// The wanted subscriptions.
-    pub subscriptions: Vec<SubscriptionStatus>,
+    pub(super) subscriptions: Vec<SubscriptionStatus>,
 }
 
 /// One wanted subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SubscriptionStatus {
+pub(super) struct SubscriptionStatus {
     /// The feed.
-    pub content_type: &'static str,
+    pub(super) content_type: &'static str,
     /// Whether it is as wanted.
-    pub ok: bool,
+    pub(super) ok: bool,
     /// What is the matter, or what is about to happen.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 /// What was asked of the parts.

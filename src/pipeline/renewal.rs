@@ -4,7 +4,7 @@
 //! lives it holds its key here; when it ends in any way, a panic included, the key is let go, and
 //! an unsettled lease runs out by itself (I4).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dashmap::DashSet;
 use tracing::warn;
@@ -25,9 +25,9 @@ impl Held {
     }
 
     /// Renews every held lease three times in its life, for ever.
-    pub(super) async fn renew(self, ledger: Ledger, clock: Clock, lease: Duration) {
+    pub(super) async fn renew(self, ledger: Ledger, clock: Clock) {
         loop {
-            tokio::time::sleep(lease / 3).await;
+            tokio::time::sleep(ledger.lease() / 3).await;
             let keys: Vec<_> = self.0.iter().map(|key| *key).collect();
             for keys in keys.chunks(RENEWED_AT_ONCE) {
                 if let Err(error) = ledger.renew(keys.to_vec(), clock.now()).await {
