@@ -10,10 +10,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use crate::{
-    config::{HumanDuration, parse_endpoint, settings::deliver::Endpoint},
-    content::ContentType,
-};
+#[cfg(feature = "demo")]
+use crate::config::{HumanDuration, parse_endpoint, settings::deliver::Endpoint};
+use crate::content::ContentType;
 
 mod offline;
 

@@ -6,7 +6,7 @@ use super::{
     Config,
     findings::Findings,
     key::Key,
-    raw::{Log, Raw, Records, Sweep},
+    raw::{Ledger, Log, Raw, Records, Sweep},
     read::Elements,
     settings::{admin, log, records, sweep},
 };
@@ -70,17 +70,14 @@ fn sweep(raw: &Sweep, findings: &mut Findings<'_>) -> sweep::Config {
     }
 }
 
-fn records(
-    raw: &Records,
-    ledger: &super::raw::Ledger,
-    findings: &mut Findings<'_>,
-) -> Option<records::Config> {
+fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Option<records::Config> {
     let key = Key::from("records.remember");
     let remember = findings.duration(&key, raw.remember, MOMENT..=MAX_KEPT);
     // The identities live in the rows of delivered content.
     if findings.sets(&key) && raw.remember > ledger.keep_delivered {
         let most = format!("at most ledger.keep_delivered ({})", ledger.keep_delivered);
-        findings.problem(&key, raw.remember.to_string(), most);
+        let found = findings.written(&key, &raw.remember);
+        findings.problem(&key, found, most);
     }
     let key = Key::from("records.remember_max");
     let remember_max = findings.count(&key, raw.remember_max, REMEMBERED);

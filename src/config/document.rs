@@ -46,10 +46,11 @@ impl Document {
             let problems = errors.iter().map(|error| {
                 let offset = error.span().map_or(0, |span| span.start);
                 let place = place(path, text, offset, true);
-                let (found, expected) = match error.message().split_once(", expected ") {
-                    Some((found, expected)) => (found, expected),
+                let (wrong, expected) = match error.message().split_once(", expected ") {
+                    Some((wrong, expected)) => (wrong, expected),
                     None => (error.message(), "valid TOML"),
                 };
+                let found = format!("text that is no TOML ({wrong})");
                 Problem::new(place, "", found, expected)
             });
             return Err(Problems::new(problems.collect()));

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::{
     document::Document,
     key::{Key, Step},
-    problem::{Place, Problem, quoted},
+    problem::{Place, Problem},
 };
 
 /// Applies every override, and returns what is wrong with the variables themselves. A variable that
@@ -126,7 +126,7 @@ fn step(text: &str) -> Step {
 }
 
 fn problem(variable: &str, found: impl Into<String>, expected: &str) -> Problem {
-    let name = quoted(variable).trim_matches('"').to_owned();
+    let name = variable.to_owned();
     Problem::new(Place::Variable { name }, "", found, expected)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     fs::File,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -9,11 +10,12 @@ use std::{
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
+use toml::Value;
 
 use super::{
     document::Document,
     key::Key,
-    problem::{Problem, Warning},
+    problem::{Problem, Warning, quoted},
     value::{ByteSize, Count, FilePath, HumanDuration, SecretSource},
 };
 use crate::secret::Secret;
@@ -83,6 +85,14 @@ impl<'d> Findings<'d> {
         self.document.sets(key)
     }
 
+    /// The value as it is written; a default as it is shown.
+    pub(super) fn written(&self, key: &Key, value: &dyn fmt::Display) -> String {
+        match key.find(self.document.root()) {
+            Some(Value::String(text)) => quoted(text),
+            Some(_) | None => value.to_string(),
+        }
+    }
+
     /// The keys set directly below the given one.
     pub(super) fn keys_below(&self, parent: &Key) -> Vec<Key> {
         self.document
@@ -109,7 +119,7 @@ impl<'d> Findings<'d> {
     ) -> Duration {
         if !range.contains(&value.0) {
             let (least, most) = (HumanDuration(*range.start()), HumanDuration(*range.end()));
-            self.problem(key, value.to_string(), format!("{least} to {most}"));
+            self.problem(key, self.written(key, &value), format!("{least} to {most}"));
         }
         value.0
     }
@@ -117,7 +127,7 @@ impl<'d> Findings<'d> {
     pub(super) fn size(&mut self, key: &Key, value: ByteSize, range: RangeInclusive<u64>) -> u64 {
         if !range.contains(&value.0) {
             let (least, most) = (ByteSize(*range.start()), ByteSize(*range.end()));
-            self.problem(key, value.to_string(), format!("{least} to {most}"));
+            self.problem(key, self.written(key, &value), format!("{least} to {most}"));
         }
         value.0
     }
@@ -125,7 +135,7 @@ impl<'d> Findings<'d> {
     pub(super) fn count(&mut self, key: &Key, value: Count, range: RangeInclusive<u64>) -> u64 {
         if !range.contains(&value.0) {
             let (least, most) = (range.start(), range.end());
-            self.problem(key, value.to_string(), format!("{least} to {most}"));
+            self.problem(key, self.written(key, &value), format!("{least} to {most}"));
         }
         value.0
     }
@@ -167,7 +177,10 @@ impl<'d> Findings<'d> {
                     Some(value) if !value.trim().is_empty() => {
                         return self.accept(key, Secret::fixed(value.trim()), acceptable);
                     }
-                    Some(_) => (format!("environment variable {name}, empty"), "a value"),
+                    Some(_) => (
+                        format!("environment variable {}, empty", name.escape_debug()),
+                        "a value",
+                    ),
                     None if is_variable(name) => (
                         format!("environment variable {name}, not set"),
                         "a variable that is set",
@@ -202,7 +215,7 @@ impl<'d> Findings<'d> {
     ) -> Option<Secret> {
         let verdict = match secret.current() {
             Ok(value) => acceptable(SecretString::expose_secret(&value))
-                .map_err(|expected| ("another value (not shown)".to_owned(), expected)),
+                .map_err(|expected| ("a value that does not fit (not shown)".to_owned(), expected)),
             Err(error) => {
                 let cause = std::error::Error::source(&error)
                     .map_or_else(|| error.to_string(), ToString::to_string);

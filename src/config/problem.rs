@@ -123,7 +123,9 @@ impl fmt::Display for Place {
             } => write!(f, "{}:{line}:{column}", file.display()),
             Self::Line { file, line, .. } => write!(f, "{}:{line}", file.display()),
             Self::File { file } => write!(f, "{}", file.display()),
-            Self::Variable { name } => write!(f, "environment variable {name}"),
+            Self::Variable { name } => {
+                write!(f, "environment variable {}", name.escape_debug())
+            }
         }
     }
 }
@@ -145,8 +147,7 @@ pub(super) fn quoted(text: &str) -> String {
     } else {
         ""
     };
-    let shown = format!("{shown:?}");
-    format!("\"{hidden}{}{more}\"", shown.trim_matches('"'))
+    format!("\"{hidden}{}{more}\"", shown.escape_debug())
 }
 
 /// Enough to recognise a value; a pasted certificate should not fill the screen.

@@ -139,6 +139,7 @@ fn describe(key: &Key, value: &Value) -> String {
     match value {
         Value::Boolean(boolean) => boolean.to_string(),
         Value::Datetime(datetime) => datetime.to_string(),
+        Value::Float(float) if float.is_infinite() => "a number that is too large".to_owned(),
         Value::Float(float) => float.to_string(),
         Value::Integer(integer) => integer.to_string(),
         Value::String(text) => quoted(text),

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 
 mod environment;
+mod keys;
 mod problems;
 mod sample;
 mod schema;
@@ -60,6 +61,17 @@ impl Site {
                 .join("\n"),
         };
         said.replace(&format!("{}/", self.path().display()), "")
+    }
+
+    /// What is said about each of the cases, below it.
+    fn said_of_each(&self, cases: &[(impl std::fmt::Display, String)]) -> String {
+        cases
+            .iter()
+            .map(|(name, text)| match self.said(text, &[]).as_str() {
+                "" => format!("{name}\n  accepted\n"),
+                said => format!("{name}\n  {}\n", said.replace('\n', "\n  ")),
+            })
+            .collect()
     }
 }
 

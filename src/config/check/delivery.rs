@@ -149,7 +149,8 @@ pub(super) fn pipeline(
             let expected = format!("at least fetch.retry_min ({})", fetch.retry_min);
             ("retry_max", fetch.retry_max, expected)
         };
-        findings.problem(&key(name), found.to_string(), expected);
+        let found = findings.written(&key(name), &found);
+        findings.problem(&key(name), found, expected);
     }
     let max_record = findings.size(&key("max_record"), fetch.max_record, RECORD);
     let hostname = hostname(&devo.hostname.0, findings);

@@ -61,11 +61,16 @@ pub(super) fn outlasts_confirmation(ledger: &Ledger, devo: &Devo, findings: &mut
     let lease = ledger.lease.0;
     let timeout = devo.confirm_timeout.0;
     if timeout >= lease {
-        findings.problem(
-            &Key::from("devo.confirm_timeout"),
-            devo.confirm_timeout.to_string(),
-            format!("less than ledger.lease ({})", ledger.lease),
-        );
+        // Said of the one that was set; of both, the timeout.
+        let (key, found, expected) = if findings.sets(&Key::from("devo.confirm_timeout")) {
+            let expected = format!("less than ledger.lease ({})", ledger.lease);
+            ("devo.confirm_timeout", devo.confirm_timeout, expected)
+        } else {
+            let expected = format!("more than devo.confirm_timeout ({})", devo.confirm_timeout);
+            ("ledger.lease", ledger.lease, expected)
+        };
+        let found = findings.written(&Key::from(key), &found);
+        findings.problem(&Key::from(key), found, expected);
     } else if timeout.saturating_add(devo.confirm_interval.0) >= lease {
         findings.warning(
             &Key::from("devo.confirm_interval"),

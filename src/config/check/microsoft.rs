@@ -69,7 +69,7 @@ pub(super) fn subscriptions(
         let expiry = findings.duration(&key, expiry, MOMENT..=MAX_EXPIRY);
         // A renewal is a start: seen as due at a check, and held back by the one before.
         if expiry <= check_interval.saturating_add(restart_after) {
-            let found = HumanDuration(expiry).to_string();
+            let found = findings.written(&key, &HumanDuration(expiry));
             let expected = format!(
                 "more than check_interval and restart_after together ({} and {})",
                 raw.check_interval, raw.restart_after

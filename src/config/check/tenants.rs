@@ -132,12 +132,12 @@ fn check_credential(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Opt
             findings.problem(
                 &secret,
                 "nothing",
-                format!("one of {}", CREDENTIALS.join(", ")),
+                format!("exactly one of {}", CREDENTIALS.join(", ")),
             );
         }
         [_] => {}
         [.., last] => {
-            let expected = format!("one of {}", CREDENTIALS.join(", "));
+            let expected = format!("exactly one of {}", CREDENTIALS.join(", "));
             findings.problem(&key.child(*last), given.join(" and "), expected);
         }
     }

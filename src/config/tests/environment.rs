@@ -128,8 +128,7 @@ fn bad_overrides_are_problems_that_name_the_variable() {
         c.toml:8: tenants[0].client_secret: found a table, expected { file = "…" } or { env = "…" } (or the secret itself as a string)
         environment variable M365_COLLECTOR__: found an empty step between `__`, expected M365_COLLECTOR__SECTION__KEY
         environment variable M365_COLLECTOR__FETCH: fetch: found "all", expected a table
-        environment variable M365_COLLECTOR__LOG__FORMAT
-        : log."format\n": found an unknown key (did you mean log.format?), expected one of filter, format
+        environment variable M365_COLLECTOR__LOG__FORMAT\n: log."format\n": found an unknown key (did you mean log.format?), expected one of filter, format
         environment variable M365_COLLECTOR__LOG____FILTER: found an empty step between `__`, expected M365_COLLECTOR__SECTION__KEY
         environment variable M365_COLLECTOR__SWEEP: sweep.interval: found a setting that is not available yet, expected this key to be left out
         environment variable M365_COLLECTOR__TENANTS__3__ID: found index 3 in tenants, which has 1, expected the index of an element, or the next one

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{MINIMAL, Site, with};
+use super::{Loaded, MINIMAL, Problems, Site, with};
 
 /// What must not be seen.
 const MARKER: &str = "Xk7Marker9q";
@@ -16,6 +16,18 @@ fn check(site: &Site, text: &str, environment: &[(&str, &str)]) {
         Err(problems) => format!("{problems}{problems:?}"),
     };
     assert!(!shown.contains(MARKER), "{shown}\n{text}");
+}
+
+fn one_line_each(loaded: Result<Loaded, Problems>) -> Result<(), TestCaseError> {
+    if let Err(problems) = loaded {
+        let lines = problems.to_string().lines().count();
+        prop_assert!(
+            lines > 0 && lines == problems.iter().count(),
+            "{}",
+            problems
+        );
+    }
+    Ok(())
 }
 
 proptest! {
@@ -55,7 +67,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_it_panic(text in "([a-z.]{1,9}|\\[\\[?[a-z.]{1,9}\\]\\]?| = |\"[a-z]*\"|[0-9.:]{1,9}|\\{|\\}|,|\n)*") {
-        let _: Result<_, _> = Site::new().load(&text, &[]);
+        one_line_each(Site::new().load(&text, &[]))?;
     }
 
     #[test]
@@ -68,7 +80,7 @@ proptest! {
     ) {
         let (section, name) = path.rsplit_once('.').unwrap();
         let text = with(&section.replace("[]", ""), &format!("{name} = {value}"));
-        let _: Result<_, _> = Site::new().load(&text, &[]);
+        one_line_each(Site::new().load(&text, &[]))?;
     }
 }
 

@@ -57,7 +57,8 @@ impl Leaf for HumanDuration {
 }
 
 impl fmt::Display for HumanDuration {
-    /// The largest unit of which there are at least two, then the rest: `60s`, `24h`, `6d23h55m`.
+    /// The largest unit of which there are at least two, then the rest; days only where they are
+    /// whole: `60s`, `24h`, `14d`, `167h55m`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         if rest.is_zero() {
@@ -70,7 +71,8 @@ impl fmt::Display for HumanDuration {
         let mut shown = false;
         for (name, length) in UNITS {
             let number = rest.as_millis() / length.as_millis();
-            if number >= least(name, shown) {
+            let whole = *name != "d" || rest.as_millis().is_multiple_of(length.as_millis());
+            if whole && number >= least(name, shown) {
                 write!(f, "{number}{name}")?;
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
                 rest = rest.saturating_sub(length.saturating_mul(number));
@@ -292,7 +294,7 @@ mod tests {
     #[test]
     fn durations_are_shown_as_people_write_them() {
         for text in [
-            "0s", "60s", "2m", "24h", "14d", "6d23h55m", "500ms", "1s", "1s1ms",
+            "0s", "60s", "2m", "24h", "14d", "167h55m", "500ms", "1s", "1s1ms",
         ] {
             assert_eq!(HumanDuration::from_text(text).unwrap().to_string(), text);
         }
