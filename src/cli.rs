@@ -1,7 +1,6 @@
-//! The command line: what can be asked for, and the commands that need nothing but configuration.
+//! The command line: what can be asked for, and what is done about it.
 //!
-//! Results go to standard output, everything meant for people to standard error; both are passed in.
-//! Running anything is for the caller: this module parses and does not know the service.
+//! Results go to standard output, everything meant for people to standard error.
 
 use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
 
@@ -10,16 +9,27 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-#[cfg(feature = "demo")]
-use crate::config::{HumanDuration, parse_endpoint, settings::deliver::Endpoint};
 use crate::content::ContentType;
+#[cfg(feature = "demo")]
+use crate::{
+    config::HumanDuration,
+    deliver::{Endpoint, InvalidEndpoint},
+};
 
+mod execute;
+mod ledger;
 mod offline;
+mod service;
+mod subscriptions;
+mod table;
+#[cfg(feature = "demo")]
+mod world;
 
 #[cfg(test)]
 mod tests;
 
-pub use offline::{check, sample, schema};
+pub use execute::{CommandError, Outside, complain, execute};
+use offline::{check, sample, schema};
 
 /// Microsoft 365 audit records, delivered to Devo
 ///
@@ -34,12 +44,7 @@ pub struct Cli {
     ///
     /// Every key of it can be overridden by the environment, such as
     /// `M365_COLLECTOR__WEBHOOK__LISTEN`.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "m365-collector.toml"
-    )]
+    #[arg(long, global = true, value_name = "FILE", default_value = "m365-collector.toml")]
     pub config: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -66,7 +71,7 @@ pub enum Command {
     /// For trying an installation of your own: it serves the addresses that the configuration file
     /// names for Microsoft and Devo, until it is stopped.
     #[cfg(feature = "demo")]
-    Simulate,
+    Simulate(Simulate),
     /// Say in plain words what is wrong with the configuration
     ///
     /// Shows all problems at once, each on its own line with file, key, what was found and what is
@@ -103,6 +108,27 @@ pub struct Demo {
     /// tls://host:port, tcp://host:port, or host:port for plain TCP.
     #[arg(long, value_name = "ADDR", value_parser = receiver)]
     pub devo: Option<Endpoint>,
+}
+
+/// What happens at the simulated Microsoft.
+#[cfg(feature = "demo")]
+#[derive(Clone, Debug, Args)]
+pub struct Simulate {
+    /// How many blobs to publish in a second, all tenants together
+    #[arg(long, value_name = "BLOBS/S", default_value = "2")]
+    pub rate: NonZeroU32,
+    /// How long to publish, such as 30s or 5m; without it until stopped
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<HumanDuration>,
+    /// Publish this many generated records, then only serve
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// First publish the records of this file, one JSON object a line, each once
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
+    /// Leave Devo's side to a receiver of your own at devo.endpoint
+    #[arg(long)]
+    pub without_devo: bool,
 }
 
 /// What is checked.
@@ -203,10 +229,10 @@ fn content_type() -> impl TypedValueParser<Value = ContentType> {
 /// Without a scheme only plain TCP can work: there is no place to name an authority.
 #[cfg(feature = "demo")]
 fn receiver(text: &str) -> Result<Endpoint, &'static str> {
-    let plain = || parse_endpoint(&format!("tcp://{text}"));
-    parse_endpoint(text)
+    let plain = |_| format!("tcp://{text}").parse();
+    text.parse()
         .or_else(plain)
-        .ok_or("expected tls://host:port, tcp://host:port or host:port")
+        .map_err(|_: InvalidEndpoint| "expected tls://host:port, tcp://host:port or host:port")
 }
 
 const AFTER_HELP: &str = "\

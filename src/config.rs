@@ -33,7 +33,6 @@ mod read;
 mod sample;
 mod schema;
 pub mod settings;
-mod temporary;
 mod unavailable;
 mod value;
 
@@ -45,12 +44,13 @@ use findings::Findings;
 pub use problem::{Problem, Problems, Warning};
 pub use sample::SAMPLE;
 pub use schema::json as json_schema;
-use settings::{
-    admin, deliver, ledger, log, microsoft, pipeline, records, route, subscriptions, sweep, webhook,
-};
-pub use value::{HumanDuration, InvalidDuration, parse_endpoint};
+use settings::{log, records, sweep};
+pub use value::{HumanDuration, InvalidDuration};
 
-use crate::content::Tenants;
+use crate::{
+    admin, app, content::Tenants, deliver, ledger, microsoft, pipeline, route, subscriptions,
+    webhook,
+};
 
 /// The settings of every module.
 #[derive(Clone, Debug)]
@@ -99,9 +99,7 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded, Problems> {
         let environment: BTreeMap<String, String> = environment.into_iter().collect();
-        let variables = environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let problems = environment::apply(&mut document, variables);
         let mut findings = Findings::new(&document, &environment, problems);
         let (raw, elements) = read::read(&document, &mut findings);
@@ -113,6 +111,22 @@ impl Config {
         }
         let config = config.expect("a part is missing only where a problem was found");
         Ok(Loaded { config, warnings })
+    }
+}
+
+impl From<Config> for app::Config {
+    fn from(config: Config) -> Self {
+        Self {
+            admin: config.admin,
+            deliver: config.deliver,
+            ledger: config.ledger,
+            microsoft: config.microsoft,
+            pipeline: config.pipeline,
+            route: config.route,
+            subscriptions: config.subscriptions,
+            tenants: config.tenants,
+            webhook: config.webhook,
+        }
     }
 }
 

@@ -26,10 +26,12 @@ use crate::{
 mod progress;
 mod screen;
 mod setup;
+mod simulate;
 mod summary;
 mod traffic;
 
 pub use setup::Setup;
+pub use simulate::{SimulateError, SimulateOptions, place_certificates, simulate};
 pub use summary::Summary;
 
 use progress::Progress;
@@ -76,7 +78,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<Summary, DemoEr
         devo: options.devo.as_deref(),
     };
     let config = Config::load(&setup.write()?, [])?.config;
-    let ledger = config.ledger.clone().into();
+    let ledger = config.ledger.clone();
     let app = App::bind(config.into(), Clock::system()).await?;
     simulator.set_edge(app.webhook_addr());
 

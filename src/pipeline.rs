@@ -119,10 +119,9 @@ impl Pipeline {
     /// then still unconfirmed is handed back to be waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
         let mut renewing = JoinSet::new();
-        renewing.spawn(self.work.held.clone().renew(
-            self.work.ledger.clone(),
-            self.work.step.clock.clone(),
-        ));
+        renewing.spawn(
+            self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
+        );
         while !shutdown.is_requested() {
             let claimed = self.claim().await;
             // What was found full or failing is looked at again after a while; everything else

@@ -90,12 +90,9 @@ impl Simulator {
         let acceptor = material.microsoft_acceptor(config.http2)?;
         for listener in std::iter::once(management).chain(login) {
             let world = microsoft.world();
-            tasks.spawn(server::serve(
-                listener,
-                acceptor.clone(),
-                tasks.clone(),
-                move |request| microsoft::answer(world.clone(), request),
-            ));
+            tasks.spawn(server::serve(listener, acceptor.clone(), tasks.clone(), move |request| {
+                microsoft::answer(world.clone(), request)
+            }));
         }
         tasks.spawn(microsoft.notifier());
 
@@ -105,10 +102,7 @@ impl Simulator {
             let listener = TcpListener::bind(address).await?;
             let scheme = if config.devo_tls { "tls" } else { "tcp" };
             devo_endpoint = format!("{scheme}://{}", reachable(listener.local_addr()?));
-            let acceptor = config
-                .devo_tls
-                .then(|| material.devo_acceptor())
-                .transpose()?;
+            let acceptor = config.devo_tls.then(|| material.devo_acceptor()).transpose()?;
             tasks.spawn(devo.serve(listener, acceptor, tasks.clone()));
         }
 

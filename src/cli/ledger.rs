@@ -15,7 +15,7 @@ use crate::{
 
 /// Shows what was asked for.
 pub(super) async fn look(config: &Config, command: &LedgerCommand) -> Result<Exit, CommandError> {
-    let reader = Reader::open(&config.ledger.clone().into()).await?;
+    let reader = Reader::open(&config.ledger).await?;
     let now = Clock::system().now();
     let mut output = io::stdout().lock();
     match command {
@@ -23,7 +23,11 @@ pub(super) async fn look(config: &Config, command: &LedgerCommand) -> Result<Exi
             let filter = filter(select, &config.tenants)?;
             let rows = reader.pending(filter, limit.get(), now).await?;
             let rows: Vec<_> = rows.iter().map(|row| pending(row, &config.tenants)).collect();
-            if select.json { json(&mut output, &rows)? } else { show_pending(&mut output, &rows, now)? }
+            if select.json {
+                json(&mut output, &rows)?
+            } else {
+                show_pending(&mut output, &rows, now)?
+            }
         }
         LedgerCommand::Status { select } => {
             let filter = filter(select, &config.tenants)?;
@@ -34,7 +38,11 @@ pub(super) async fn look(config: &Config, command: &LedgerCommand) -> Result<Exi
                 .filter(|row| filter.content_type.is_none_or(|kind| kind == row.content_type))
                 .map(|row| status(row, &config.tenants))
                 .collect();
-            if select.json { json(&mut output, &rows)? } else { show_status(&mut output, &rows, now)? }
+            if select.json {
+                json(&mut output, &rows)?
+            } else {
+                show_status(&mut output, &rows, now)?
+            }
         }
     }
     Ok(Exit::Success)
@@ -119,8 +127,16 @@ fn show_status(output: &mut impl Write, rows: &[StatusRow], now: Timestamp) -> i
         })
         .collect();
     let head = [
-        "tenant", "type", "waiting", "in work", "delivered", "dead", "expired", "records",
-        "oldest", "expires in",
+        "tenant",
+        "type",
+        "waiting",
+        "in work",
+        "delivered",
+        "dead",
+        "expired",
+        "records",
+        "oldest",
+        "expires in",
     ];
     table::write(output, head, &[2, 3, 4, 5, 6, 7, 8, 9], &cells)
 }
@@ -183,7 +199,8 @@ fn show_pending(output: &mut impl Write, rows: &[PendingRow], now: Timestamp) ->
             ]
         })
         .collect();
-    let head = ["tenant", "type", "age", "expires in", "failed", "last reason", "next", "content id"];
+    let head =
+        ["tenant", "type", "age", "expires in", "failed", "last reason", "next", "content id"];
     table::write(output, head, &[2, 3, 4], &cells)
 }
 

@@ -34,11 +34,7 @@ pub fn check(
     for warning in &warnings {
         writeln!(human, "warning: {warning}")?;
     }
-    let subscriptions = config
-        .tenants
-        .iter()
-        .map(|tenant| tenant.content_types.len())
-        .sum();
+    let subscriptions = config.tenants.iter().map(|tenant| tenant.content_types.len()).sum();
     writeln!(
         human,
         "configuration is valid: {}, {}, {} to {}",

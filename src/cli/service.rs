@@ -46,7 +46,11 @@ pub(super) fn stop_on_signal(shutdown: Shutdown) -> io::Result<impl Future<Outpu
                 _ = int.recv() => {}
             }
             if shutdown.is_requested() {
-                writeln!(io::stderr(), "asked twice to stop: ending at once, what is unsettled will be sent again").ok();
+                writeln!(
+                    io::stderr(),
+                    "asked twice to stop: ending at once, what is unsettled will be sent again"
+                )
+                .ok();
                 process::exit(1);
             }
             shutdown.request();

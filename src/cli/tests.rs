@@ -77,10 +77,7 @@ fn a_type_is_read_in_any_case_and_an_unknown_one_lists_the_known() {
 #[test]
 fn the_help_is_worth_reading() {
     // A snapshot cannot hold the blanks clap puts into empty lines.
-    let help = Cli::command()
-        .term_width(100)
-        .render_long_help()
-        .to_string();
+    let help = Cli::command().term_width(100).render_long_help().to_string();
     let help: String = help
         .lines()
         .map(|line| {
@@ -152,10 +149,7 @@ fn check_says_what_is_wrong_or_that_nothing_is() {
         let mut human = Vec::new();
         let exit = check(&path, [], &mut human).unwrap();
         let said = String::from_utf8(human).unwrap();
-        (
-            exit,
-            said.replace(&format!("{}/", dir.path().display()), ""),
-        )
+        (exit, said.replace(&format!("{}/", dir.path().display()), ""))
     };
     let (exit, text) = said("[webhook]\nlisten = 5\n");
     assert_eq!(exit.code(), 78);

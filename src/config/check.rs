@@ -8,8 +8,9 @@ use super::{
     key::Key,
     raw::{Ledger, Log, Raw, Records, Sweep},
     read::Elements,
-    settings::{admin, log, records, sweep},
+    settings::{log, records, sweep},
 };
+use crate::admin;
 
 mod delivery;
 mod inbound;
@@ -20,13 +21,8 @@ mod tenants;
 /// Checks everything; none when something needed is missing, which is then among the findings.
 pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>) -> Option<Config> {
     // No `?` before everything was looked at.
-    let webhook = raw
-        .webhook
-        .as_deref()
-        .map(|webhook| inbound::webhook(webhook, findings));
-    let admin = admin::Config {
-        listen: raw.admin.listen.0,
-    };
+    let webhook = raw.webhook.as_deref().map(|webhook| inbound::webhook(webhook, findings));
+    let admin = admin::Config { listen: raw.admin.listen.0 };
     if let Some(webhook) = raw.webhook.as_deref() {
         inbound::listeners_differ(webhook.listen.0, admin.listen, findings);
     }
@@ -63,11 +59,7 @@ fn sweep(raw: &Sweep, findings: &mut Findings<'_>) -> sweep::Config {
     let settle = findings.duration(&Key::from("sweep.settle"), raw.settle, Duration::ZERO..=DAY);
     let key = Key::from("sweep.startup_lookback");
     let startup_lookback = findings.duration(&key, raw.startup_lookback, MOMENT..=MAX_LOOKBACK);
-    sweep::Config {
-        interval,
-        settle,
-        startup_lookback,
-    }
+    sweep::Config { interval, settle, startup_lookback }
 }
 
 fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Option<records::Config> {
@@ -88,10 +80,7 @@ fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Optio
 }
 
 fn log(raw: &Log) -> log::Config {
-    log::Config {
-        format: raw.format.0,
-        filter: raw.filter.0.clone(),
-    }
+    log::Config { format: raw.format.0, filter: raw.filter.0.clone() }
 }
 
 /// The least of a duration that must be above zero.

@@ -30,9 +30,7 @@ impl Document {
     /// Reads the file.
     pub(super) fn read(path: &Path) -> Result<Self, Problems> {
         let text = read_capped(path).map_err(|found| {
-            let place = Place::File {
-                file: path.to_owned(),
-            };
+            let place = Place::File { file: path.to_owned() };
             Problems::new(vec![Problem::new(place, "", found, EXPECTED_FILE)])
         })?;
         Self::parse(path, &text)
@@ -92,9 +90,7 @@ impl Document {
     pub(super) fn place(&self, key: &Key) -> Place {
         key.ancestry()
             .find_map(|key| self.places.get(&key).cloned())
-            .unwrap_or_else(|| Place::File {
-                file: self.file.clone(),
-            })
+            .unwrap_or_else(|| Place::File { file: self.file.clone() })
     }
 
     /// Whether an override set exactly this key.
@@ -165,15 +161,12 @@ impl Document {
 
 fn keys_below(at: &Key, value: &Value) -> Vec<Key> {
     let children: Vec<(Key, &Value)> = match value {
-        Value::Array(array) => array
-            .iter()
-            .enumerate()
-            .map(|(index, value)| (at.child(index), value))
-            .collect(),
-        Value::Table(table) => table
-            .iter()
-            .map(|(name, value)| (at.child(name.as_str()), value))
-            .collect(),
+        Value::Array(array) => {
+            array.iter().enumerate().map(|(index, value)| (at.child(index), value)).collect()
+        }
+        Value::Table(table) => {
+            table.iter().map(|(name, value)| (at.child(name.as_str()), value)).collect()
+        }
         _ => Vec::new(),
     };
     children
@@ -203,10 +196,7 @@ fn place(file: &Path, text: &str, offset: usize, show_column: bool) -> Place {
     Place::Line {
         file: file.to_owned(),
         line: before.matches('\n').count() + 1,
-        column: before
-            .get(line_start..)
-            .map_or(0, |line| line.chars().count())
-            + 1,
+        column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
         show_column,
     }
 }

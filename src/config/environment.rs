@@ -25,11 +25,7 @@ pub(super) fn apply<'v>(
             continue;
         };
         if path.split("__").any(str::is_empty) {
-            problems.push(problem(
-                variable,
-                "an empty step between `__`",
-                EXPECTED_NAME,
-            ));
+            problems.push(problem(variable, "an empty step between `__`", EXPECTED_NAME));
         } else {
             let path: Key = path.split("__").map(step).collect();
             overrides.push((path, variable, text));
@@ -88,9 +84,7 @@ fn set(
             }
         };
     }
-    *value = text
-        .parse()
-        .unwrap_or_else(|_| Value::String(text.to_owned()));
+    *value = text.parse().unwrap_or_else(|_| Value::String(text.to_owned()));
     if document.literal(&key).is_some() {
         let found = format!("a second variable for {key}");
         return Err((found, "one variable for each key"));

@@ -37,13 +37,7 @@ impl<'d> Findings<'d> {
         environment: &'d BTreeMap<String, String>,
         problems: Vec<Problem>,
     ) -> Self {
-        Self {
-            document,
-            environment,
-            complained: BTreeSet::new(),
-            problems,
-            warnings: Vec::new(),
-        }
+        Self { document, environment, complained: BTreeSet::new(), problems, warnings: Vec::new() }
     }
 
     /// The problems, and the warnings in the order of the file.
@@ -64,15 +58,13 @@ impl<'d> Findings<'d> {
         }
         self.complained.insert(key.clone());
         let place = self.document.place(key);
-        self.problems
-            .push(Problem::new(place, key, found, expected));
+        self.problems.push(Problem::new(place, key, found, expected));
     }
 
     /// A key this version can do nothing with, whatever else is wrong with its value.
     pub(super) fn unavailable(&mut self, key: &Key, found: &str, expected: &str) {
         let place = self.document.place(key);
-        self.problems
-            .push(Problem::new(place, key, found, expected));
+        self.problems.push(Problem::new(place, key, found, expected));
     }
 
     pub(super) fn warning(&mut self, key: &Key, text: impl Into<String>) {
@@ -95,11 +87,7 @@ impl<'d> Findings<'d> {
 
     /// The keys set directly below the given one.
     pub(super) fn keys_below(&self, parent: &Key) -> Vec<Key> {
-        self.document
-            .keys()
-            .filter(|key| key.parent().as_ref() == Some(parent))
-            .cloned()
-            .collect()
+        self.document.keys().filter(|key| key.parent().as_ref() == Some(parent)).cloned().collect()
     }
 
     /// A value that must be given.
@@ -177,18 +165,15 @@ impl<'d> Findings<'d> {
                     Some(value) if !value.trim().is_empty() => {
                         return self.accept(key, Secret::fixed(value.trim()), acceptable);
                     }
-                    Some(_) => (
-                        format!("environment variable {}, empty", name.escape_debug()),
-                        "a value",
-                    ),
-                    None if is_variable(name) => (
-                        format!("environment variable {name}, not set"),
-                        "a variable that is set",
-                    ),
-                    None => (
-                        "a text that is no name".to_owned(),
-                        "the name of an environment variable",
-                    ),
+                    Some(_) => {
+                        (format!("environment variable {}, empty", name.escape_debug()), "a value")
+                    }
+                    None if is_variable(name) => {
+                        (format!("environment variable {name}, not set"), "a variable that is set")
+                    }
+                    None => {
+                        ("a text that is no name".to_owned(), "the name of an environment variable")
+                    }
                 };
                 self.problem(key, found, expected);
                 return None;
@@ -236,10 +221,7 @@ impl<'d> Findings<'d> {
 }
 
 fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn quoted_path(path: &Path) -> String {

@@ -30,9 +30,7 @@ impl Key {
 
     /// This key and everything above it but the root, the deepest first.
     pub(super) fn ancestry(&self) -> impl Iterator<Item = Self> {
-        (1..=self.0.len())
-            .rev()
-            .map(|length| Self(self.0.iter().take(length).cloned().collect()))
+        (1..=self.0.len()).rev().map(|length| Self(self.0.iter().take(length).cloned().collect()))
     }
 
     pub(super) fn is_within(&self, other: &Self) -> bool {

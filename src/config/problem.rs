@@ -38,12 +38,7 @@ impl Problem {
         found: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self {
-            place,
-            key: key.to_string(),
-            found: found.into(),
-            expected: expected.into(),
-        }
+        Self { place, key: key.to_string(), found: found.into(), expected: expected.into() }
     }
 
     /// The dotted path of the key; empty when the file as a whole is meant.
@@ -54,12 +49,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            place,
-            key,
-            found,
-            expected,
-        } = self;
+        let Self { place, key, found, expected } = self;
         write!(f, "{place}: ")?;
         if !key.is_empty() {
             write!(f, "{key}: ")?;
@@ -78,11 +68,7 @@ pub struct Warning {
 
 impl Warning {
     pub(super) fn new(place: Place, key: impl fmt::Display, text: impl Into<String>) -> Self {
-        Self {
-            place,
-            key: key.to_string(),
-            text: text.into(),
-        }
+        Self { place, key: key.to_string(), text: text.into() }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -100,12 +86,7 @@ impl fmt::Display for Warning {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// A line of the file, and a column where only the text is known and no key.
-    Line {
-        file: PathBuf,
-        line: usize,
-        column: usize,
-        show_column: bool,
-    },
+    Line { file: PathBuf, line: usize, column: usize, show_column: bool },
     /// The file, where nothing is written that could be pointed at.
     File { file: PathBuf },
     /// An override.
@@ -115,12 +96,9 @@ pub(super) enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line {
-                file,
-                line,
-                column,
-                show_column: true,
-            } => write!(f, "{}:{line}:{column}", file.display()),
+            Self::Line { file, line, column, show_column: true } => {
+                write!(f, "{}:{line}:{column}", file.display())
+            }
             Self::Line { file, line, .. } => write!(f, "{}:{line}", file.display()),
             Self::File { file } => write!(f, "{}", file.display()),
             Self::Variable { name } => {
@@ -142,11 +120,7 @@ pub(super) fn quoted(text: &str) -> String {
         None => (text, false),
     };
     let shown: String = text.chars().take(MAX_SHOWN).collect();
-    let more = if cut || shown.len() < text.len() {
-        "…"
-    } else {
-        ""
-    };
+    let more = if cut || shown.len() < text.len() { "…" } else { "" };
     format!("\"{hidden}{}{more}\"", shown.escape_debug())
 }
 

@@ -65,9 +65,7 @@ impl<T> Deref for Section<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_map(SectionVisitor(PhantomData))
-            .map(Self)
+        deserializer.deserialize_map(SectionVisitor(PhantomData)).map(Self)
     }
 }
 

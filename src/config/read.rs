@@ -64,18 +64,15 @@ pub(super) struct Elements(BTreeMap<Key, Vec<usize>>);
 impl Elements {
     /// The key in the file of a key in what was read.
     pub(super) fn as_written(&self, key: &Key) -> Key {
-        key.steps()
-            .iter()
-            .fold(Key::default(), |array, step| match step {
-                Step::Index(index) => {
-                    let gone = self.0.get(&array).map_or(&[][..], Vec::as_slice);
-                    let index = gone
-                        .iter()
-                        .fold(*index, |index, gone| index + usize::from(*gone <= index));
-                    array.child(index)
-                }
-                Step::Name(name) => array.child(name.as_str()),
-            })
+        key.steps().iter().fold(Key::default(), |array, step| match step {
+            Step::Index(index) => {
+                let gone = self.0.get(&array).map_or(&[][..], Vec::as_slice);
+                let index =
+                    gone.iter().fold(*index, |index, gone| index + usize::from(*gone <= index));
+                array.child(index)
+            }
+            Step::Name(name) => array.child(name.as_str()),
+        })
     }
 
     fn removed(&mut self, key: &Key) {
@@ -104,9 +101,7 @@ fn attempt(tree: Value) -> Result<(Raw, Vec<Key>), (Key, String)> {
 
 /// The part of serde's message that says what is expected, in the words of TOML.
 fn expected(message: &str) -> String {
-    let expected = message
-        .rsplit_once(", expected ")
-        .map_or(message, |(_, expected)| expected);
+    let expected = message.rsplit_once(", expected ").map_or(message, |(_, expected)| expected);
     match expected {
         "a boolean" => "true or false",
         "a map" => "a table",
@@ -121,9 +116,7 @@ fn dates_to_fractions(value: &mut Value) {
     match value {
         Value::Datetime(_) => *value = Value::Float(f64::NAN),
         Value::Array(array) => array.iter_mut().for_each(dates_to_fractions),
-        Value::Table(table) => table
-            .iter_mut()
-            .for_each(|(_, value)| dates_to_fractions(value)),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| dates_to_fractions(value)),
         _ => {}
     }
 }
@@ -190,12 +183,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The keys whose values are never shown.
-const SECRETS: &[&str] = &[
-    "auth_id",
-    "client_secret",
-    "federated_token",
-    "previous_auth_id",
-];
+const SECRETS: &[&str] = &["auth_id", "client_secret", "federated_token", "previous_auth_id"];
 
 #[cfg(test)]
 mod tests {
@@ -219,9 +207,7 @@ mod tests {
     fn elements_keep_their_numbers_when_others_are_taken_out() {
         let mut elements = Elements::default();
         let written = |elements: &Elements, index: usize| {
-            elements
-                .as_written(&Key::from("list").child(index))
-                .to_string()
+            elements.as_written(&Key::from("list").child(index)).to_string()
         };
         elements.removed(&Key::from("list[1]"));
         assert_eq!(written(&elements, 0), "list[0]");

@@ -25,13 +25,10 @@ pub(super) fn paths() -> Vec<String> {
 
 /// The names of the keys that may be below the given one.
 pub(super) fn keys_below(key: &Key) -> Vec<String> {
-    let section = key
-        .steps()
-        .iter()
-        .try_fold(&*SCHEMA, |schema, step| match step {
-            Step::Index(_) => schema.get("items"),
-            Step::Name(name) => schema.get("properties")?.get(name),
-        });
+    let section = key.steps().iter().try_fold(&*SCHEMA, |schema, step| match step {
+        Step::Index(_) => schema.get("items"),
+        Step::Name(name) => schema.get("properties")?.get(name),
+    });
     section
         .and_then(properties)
         .map(|properties| properties.keys().cloned().collect())
@@ -40,21 +37,13 @@ pub(super) fn keys_below(key: &Key) -> Vec<String> {
 
 /// Where a key of this name belongs.
 pub(super) fn path_of(name: &str) -> Option<String> {
-    paths()
-        .into_iter()
-        .find(|path| path.rsplit('.').next() == Some(name))
+    paths().into_iter().find(|path| path.rsplit('.').next() == Some(name))
 }
 
 fn collect(schema: &Value, prefix: &str, paths: &mut Vec<String>) {
     for (name, schema) in properties(schema).into_iter().flatten() {
-        let path = if prefix.is_empty() {
-            name.clone()
-        } else {
-            format!("{prefix}.{name}")
-        };
-        let items = schema
-            .get("items")
-            .filter(|items| properties(items).is_some());
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let items = schema.get("items").filter(|items| properties(items).is_some());
         match items {
             Some(items) => collect(items, &format!("{path}[]"), paths),
             None if properties(schema).is_some() => collect(schema, &path, paths),
@@ -102,10 +91,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
     });
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<Raw>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<Raw>().to_value();
     without_null(&mut schema);
     schema
 });

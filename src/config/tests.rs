@@ -35,9 +35,8 @@ impl Site {
     }
 
     fn load(&self, text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let document = Document::parse(&self.path().join("c.toml"), text)?;
         Config::assemble(document, environment)
     }

@@ -39,9 +39,9 @@ pub(super) fn refuse(raw: &Raw, findings: &mut Findings<'_>) {
 /// The key, or one for each tenant.
 fn written(key: &str, tenants: usize) -> Vec<Key> {
     match key.strip_prefix("tenants[].") {
-        Some(rest) => (0..tenants)
-            .map(|index| Key::from("tenants").child(index).child(rest))
-            .collect(),
+        Some(rest) => {
+            (0..tenants).map(|index| Key::from("tenants").child(index).child(rest)).collect()
+        }
         None => vec![Key::from(key)],
     }
 }
@@ -50,11 +50,7 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
 const SECTIONS: &[&str] = &["sweep", "records"];
 
 /// Keys without effect yet.
-const KEYS: &[&str] = &[
-    "tenants[].certificate",
-    "tenants[].federated_token",
-    "webhook.tls",
-];
+const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];
 
 const NOT_YET: &str = "a setting that is not available yet";
 

@@ -14,7 +14,6 @@ mod number;
 mod secret;
 mod text;
 
-pub use address::parse_endpoint;
 pub use number::{HumanDuration, InvalidDuration};
 
 pub(super) use address::{Cidr, DevoEndpoint, ListenAddress, WebAddress};

@@ -44,8 +44,9 @@ impl FromStr for Endpoint {
         if host.is_empty() || host.contains(forbidden) {
             return Err(InvalidEndpoint::Host);
         }
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         match port.parse() {
-            Ok(port) if port != 0 => Ok(Self { transport, host: host.to_owned(), port }),
+            Ok(port) if port != 0 && digits => Ok(Self { transport, host: host.to_owned(), port }),
             _ => Err(InvalidEndpoint::Port),
         }
     }
@@ -103,6 +104,8 @@ mod tests {
             ("tls://collector-eu.devo.io", InvalidEndpoint::Port),
             ("tls://collector-eu.devo.io:0", InvalidEndpoint::Port),
             ("tls://collector-eu.devo.io:65536", InvalidEndpoint::Port),
+            ("tls://collector-eu.devo.io:+1", InvalidEndpoint::Port),
+            ("tls://a b:443", InvalidEndpoint::Host),
             ("tls://collector-eu.devo.io:443/", InvalidEndpoint::Port),
             ("tls://:443", InvalidEndpoint::Host),
             ("tls://2001:db8::1:443", InvalidEndpoint::Host),

@@ -1,6 +1,12 @@
 //! What happens in the simulated organisations, and the book of what was published.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    fs, io,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -21,29 +27,76 @@ pub(super) struct Traffic {
     started: Instant,
     duration: Duration,
     rate: f64,
+    /// Generated records still to publish; none: no bound.
+    left: Option<u64>,
+    /// Blobs that do not count against the rate.
+    published_before: u64,
     trouble: Vec<Trouble>,
     /// What must arrive.
     pub(super) book: Book,
 }
 
 impl Traffic {
+    /// Every content type of every tenant, and trouble on purpose.
     pub(super) fn new(tenants: &[TenantId], rate: f64, duration: Duration) -> Self {
         let types = ContentType::ALL.into_iter();
+        // Type by type, so that consecutive contents come from different tenants.
+        let feeds = types.flat_map(|kind| tenants.iter().map(move |id| (*id, kind))).collect();
+        Self { trouble: Trouble::ALL.to_vec(), ..Self::quiet(feeds, rate, duration) }
+    }
+
+    /// These feeds, and no trouble but repeated notifications.
+    pub(super) fn quiet(
+        feeds: Vec<(TenantId, ContentType)>,
+        rate: f64,
+        duration: Duration,
+    ) -> Self {
         Self {
             generator: Generator::new(SEED),
-            // Type by type, so that consecutive contents come from different tenants.
-            feeds: types.flat_map(|kind| tenants.iter().map(move |id| (*id, kind))).collect(),
+            feeds,
             started: Instant::now(),
             duration,
             rate,
-            trouble: Trouble::ALL.to_vec(),
+            left: None,
+            published_before: 0,
+            trouble: Vec::new(),
             book: Book::default(),
         }
     }
 
+    /// Publishes at most so many generated records.
+    pub(super) fn limit(&mut self, records: Option<u64>) {
+        self.left = records;
+    }
+
     /// Whether everything was published.
     pub(super) fn is_over(&self) -> bool {
-        self.started.elapsed() >= self.duration
+        self.started.elapsed() >= self.duration || self.left == Some(0)
+    }
+
+    /// Publishes every line of a file once, in blobs of a hundred, over all feeds in turn.
+    pub(super) fn publish_file(&mut self, simulator: &Simulator, path: &Path) -> io::Result<()> {
+        let mut records = Vec::new();
+        let mut feeds = self.feeds.clone().into_iter().cycle();
+        let mut lines = BufReader::new(fs::File::open(path)?).split(b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let line = line?;
+            if !line.is_empty() {
+                records.push(line);
+            }
+            if (records.len() >= FILE_BLOB || lines.peek().is_none())
+                && !records.is_empty()
+                && let Some((tenant, content_type)) = feeds.next()
+            {
+                simulator.microsoft().publish(tenant, content_type, &records);
+                self.book.note(&records);
+                records.clear();
+            }
+        }
+        // The rate holds for what is generated from now on.
+        self.started = Instant::now();
+        self.published_before = self.book.blobs;
+        Ok(())
     }
 
     /// Publishes what is due by now.
@@ -55,7 +108,7 @@ impl Traffic {
             reason = "a count of blobs, at least zero"
         )]
         let due = (elapsed.as_secs_f64() * self.rate) as u64;
-        while self.book.blobs < due {
+        while self.book.blobs - self.published_before < due && self.left != Some(0) {
             self.publish_one(simulator);
         }
         let passed = elapsed.as_secs_f64() / self.duration.as_secs_f64().max(f64::EPSILON);
@@ -74,9 +127,10 @@ impl Traffic {
         let feed = usize::try_from(serial % feeds).unwrap_or(0);
         let Some(&(tenant, content_type)) = self.feeds.get(feed) else { return };
         // Real blobs hold from one record to a few hundred, mostly few.
-        let records: Vec<_> = (0..1 + (serial * 7919) % 80)
-            .map(|_| self.generator.record(tenant, content_type))
-            .collect();
+        let size = (1 + (serial * 7919) % 80).min(self.left.unwrap_or(u64::MAX));
+        let records: Vec<_> =
+            (0..size).map(|_| self.generator.record(tenant, content_type)).collect();
+        self.left = self.left.map(|left| left - size);
         let repeated = serial % REPEATED == REPEATED - 1;
         self.book.repeated_notifications += u64::from(repeated);
         simulator.microsoft().announce(Announcing {
@@ -184,6 +238,9 @@ impl Trouble {
 
 /// Every so manieth notification comes twice, as Microsoft's do.
 const REPEATED: u64 = 8;
+
+/// As many records of a file as make a blob.
+const FILE_BLOB: usize = 100;
 
 /// The same demo each time.
 const SEED: u64 = 365;

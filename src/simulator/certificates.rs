@@ -36,10 +36,8 @@ impl Material {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let material = Self {
-            files: FILES.map(|name| directory.join(name)),
-            _temporary: temporary,
-        };
+        let material =
+            Self { files: FILES.map(|name| directory.join(name)), _temporary: temporary };
         if !material.files.iter().all(|file| file.is_file()) {
             fs::create_dir_all(&directory)?;
             material.make().map_err(io::Error::other)?;
@@ -150,9 +148,7 @@ impl Material {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names.clone())?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, names[0].as_str());
+        params.distinguished_name.push(DnType::CommonName, names[0].as_str());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage.clone()];
         params.use_authority_key_identifier_extension = true;
@@ -183,12 +179,8 @@ fn identity(cert: &Path, key: &Path) -> io::Result<Identity> {
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
 }
 

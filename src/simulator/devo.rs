@@ -76,10 +76,7 @@ impl Devo {
         let waited = time::timeout(within, arrived.wait_for(|arrived| *arrived >= lines)).await;
         match waited {
             Ok(_) => Ok(()),
-            Err(_) => Err(Shortfall {
-                expected: lines,
-                arrived: *self.0.lines.borrow(),
-            }),
+            Err(_) => Err(Shortfall { expected: lines, arrived: *self.0.lines.borrow() }),
         }
     }
 
@@ -95,9 +92,7 @@ impl Devo {
 
 impl fmt::Debug for Devo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Devo")
-            .field("lines", &*self.0.lines.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Devo").field("lines", &*self.0.lines.borrow()).finish_non_exhaustive()
     }
 }
 

@@ -73,9 +73,7 @@ impl Generator {
         content_type: ContentType,
         count: usize,
     ) -> Vec<Vec<u8>> {
-        (0..count)
-            .map(|_| self.record(tenant, content_type))
-            .collect()
+        (0..count).map(|_| self.record(tenant, content_type)).collect()
     }
 
     /// A key for signing tokens.
@@ -110,13 +108,8 @@ impl Generator {
         };
         let cast = Cast::new(&mut self.rng, tenant, shape, self.serial);
         let mut json = Json::new(shape);
-        let record = workloads::Record {
-            cast: &cast,
-            shape,
-            id: &id,
-            time: self.now,
-            serial: &serial,
-        };
+        let record =
+            workloads::Record { cast: &cast, shape, id: &id, time: self.now, serial: &serial };
         json.object(|json| record.write(json, &mut self.rng, content_type));
         let bytes = json.into_bytes();
         // The id is written once and before anything that could hold the same digits.

@@ -136,10 +136,7 @@ impl Microsoft {
         publication: Publication,
     ) -> ContentId {
         let world = &self.0;
-        let feed = Feed {
-            tenant,
-            content_type,
-        };
+        let feed = Feed { tenant, content_type };
         let created = publication.created.unwrap_or_else(|| world.clock.now());
         let content = locked(&world.contents).add(
             feed,
@@ -178,10 +175,7 @@ impl Microsoft {
 
     /// Notifies an enabled webhook of the entry, whatever it says, with the usual retries.
     pub fn notify(&self, tenant: TenantId, content_type: ContentType, entry: &Entry) {
-        let feed = Feed {
-            tenant,
-            content_type,
-        };
+        let feed = Feed { tenant, content_type };
         self.0.outbox.push(feed, entry, Announcing::default());
     }
 
@@ -255,10 +249,7 @@ impl Microsoft {
         tenant: TenantId,
         content_type: ContentType,
     ) -> Option<Subscription> {
-        let feed = Feed {
-            tenant,
-            content_type,
-        };
+        let feed = Feed { tenant, content_type };
         locked(&self.0.subscriptions).find(feed).cloned()
     }
 
@@ -266,8 +257,7 @@ impl Microsoft {
     pub fn subscriptions(&self) -> Vec<(Feed, Subscription)> {
         let subscriptions = locked(&self.0.subscriptions);
         let all = subscriptions.iter();
-        all.map(|(feed, subscription)| (*feed, subscription.clone()))
-            .collect()
+        all.map(|(feed, subscription)| (*feed, subscription.clone())).collect()
     }
 
     /// Changes a subscription behind everybody's back; one that is missing is first made, enabled
@@ -278,10 +268,7 @@ impl Microsoft {
         content_type: ContentType,
         change: impl FnOnce(&mut Subscription),
     ) {
-        let feed = Feed {
-            tenant,
-            content_type,
-        };
+        let feed = Feed { tenant, content_type };
         change(locked(&self.0.subscriptions).entry(feed));
     }
 
@@ -354,9 +341,7 @@ impl Microsoft {
 
 impl fmt::Debug for Microsoft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Microsoft")
-            .field("root", &self.0.root.as_str())
-            .finish_non_exhaustive()
+        f.debug_struct("Microsoft").field("root", &self.0.root.as_str()).finish_non_exhaustive()
     }
 }
 

@@ -10,27 +10,17 @@ use crate::{
         key::Key,
         problem::quoted,
         raw::{Devo, Fetch, Tables, default_workload},
-        settings::{
-            deliver::{self, Scheme},
-            pipeline, route,
-        },
     },
+    deliver::{self, Transport},
+    pipeline, route,
 };
 
 pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver::Config> {
     let key = |name: &str| Key::from("devo").child(name);
-    let endpoint = findings
-        .required(&key("endpoint"), raw.endpoint.as_ref(), ENDPOINT)
-        .cloned();
+    let endpoint = findings.required(&key("endpoint"), raw.endpoint.as_ref(), ENDPOINT).cloned();
     let ca = raw.ca.as_ref().map(|path| findings.file(&key("ca"), path));
-    let cert = raw
-        .cert
-        .as_ref()
-        .map(|path| findings.file(&key("cert"), path));
-    let private = raw
-        .key
-        .as_ref()
-        .map(|path| findings.file(&key("key"), path));
+    let cert = raw.cert.as_ref().map(|path| findings.file(&key("cert"), path));
+    let private = raw.key.as_ref().map(|path| findings.file(&key("key"), path));
     for (name, other) in [("cert", "key"), ("key", "cert")] {
         if findings.sets(&key(other)) && !findings.sets(&key(name)) {
             findings.problem(
@@ -41,10 +31,7 @@ pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver
         }
     }
     let server_name = Some(raw.server_name.0.clone()).filter(|name| !name.is_empty());
-    if endpoint
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.0.scheme == Scheme::Tcp)
-    {
+    if endpoint.as_ref().is_some_and(|endpoint| endpoint.0.transport == Transport::Tcp) {
         // Whoever names certificates believes that the connection is encrypted.
         for name in TLS_KEYS {
             let empty = *name == "server_name" && server_name.is_none();
@@ -63,17 +50,11 @@ pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver
         findings.problem(&key("server_name"), quoted(name), "a host name");
     }
     let connections = findings.count(&key("connections"), raw.connections, CONNECTIONS);
-    let confirm_interval = findings.duration(
-        &key("confirm_interval"),
-        raw.confirm_interval,
-        MOMENT..=MAX_CONFIRM,
-    );
+    let confirm_interval =
+        findings.duration(&key("confirm_interval"), raw.confirm_interval, MOMENT..=MAX_CONFIRM);
     let confirm_bytes = findings.size(&key("confirm_bytes"), raw.confirm_bytes, CONFIRM_BYTES);
-    let confirm_timeout = findings.duration(
-        &key("confirm_timeout"),
-        raw.confirm_timeout,
-        MOMENT..=MAX_CONFIRM,
-    );
+    let confirm_timeout =
+        findings.duration(&key("confirm_timeout"), raw.confirm_timeout, MOMENT..=MAX_CONFIRM);
     Some(deliver::Config {
         endpoint: endpoint?.0,
         ca,
@@ -93,9 +74,7 @@ pub(super) fn route(raw: &Tables, findings: &mut Findings<'_>) -> route::Config 
     let level = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let levels = |text: &str| {
         text.len() <= MAX_PREFIX
-            && text
-                .split('.')
-                .all(|part| !part.is_empty() && part.bytes().all(level))
+            && text.split('.').all(|part| !part.is_empty() && part.bytes().all(level))
     };
     if !levels(&raw.prefix.0) {
         findings.problem(&key("prefix"), quoted(&raw.prefix.0), PREFIX);
@@ -114,21 +93,13 @@ pub(super) fn route(raw: &Tables, findings: &mut Findings<'_>) -> route::Config 
             findings.problem(&key, "a name no Workload has", "the name of a Workload");
         }
         if given.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            findings.problem(
-                &key,
-                "the same Workload in another case",
-                "each Workload once",
-            );
+            findings.problem(&key, "the same Workload in another case", "each Workload once");
         }
         given.push(name);
         workload.retain(|default, _| !default.eq_ignore_ascii_case(name) || default == name);
         workload.insert(name.clone(), table.0.clone());
     }
-    route::Config {
-        prefix: raw.prefix.0.clone(),
-        fallback: raw.fallback.0.clone(),
-        workload,
-    }
+    route::Config { prefix: raw.prefix.0.clone(), fallback: raw.fallback.0.clone(), workload }
 }
 
 pub(super) fn pipeline(

@@ -5,19 +5,19 @@ use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 use url::Url;
 
 use super::MOMENT;
-use crate::config::{
-    findings::Findings,
-    key::Key,
-    raw::{Webhook, WebhookTls},
-    settings::webhook,
-    value::WebAddress,
+use crate::{
+    config::{
+        findings::Findings,
+        key::Key,
+        raw::{Webhook, WebhookTls},
+        value::WebAddress,
+    },
+    webhook,
 };
 
 pub(super) fn webhook(raw: &Webhook, findings: &mut Findings<'_>) -> Option<webhook::Config> {
     let key = |name: &str| Key::from("webhook").child(name);
-    let address = findings
-        .required(&key("address"), raw.address.as_ref(), ADDRESS)
-        .cloned();
+    let address = findings.required(&key("address"), raw.address.as_ref(), ADDRESS).cloned();
     if let Some(WebAddress(address)) = &address {
         check_address(&key("address"), address, findings);
     }
@@ -104,10 +104,7 @@ fn check_tls(raw: &WebhookTls, findings: &mut Findings<'_>) {
     match &raw.client_ca {
         Some(path) => {
             findings.file(&key("client_ca"), path);
-            let named = raw
-                .client_names
-                .iter()
-                .any(|name| !name.0.trim().is_empty());
+            let named = raw.client_names.iter().any(|name| !name.0.trim().is_empty());
             if !named {
                 findings.problem(&key("client_names"), "no name", "at least one subject name");
             }

@@ -3,12 +3,14 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{DAY, MAX_KEPT, MOMENT};
-use crate::config::{
-    findings::Findings,
-    key::Key,
-    raw::{Devo, Ledger},
-    settings::ledger,
-    value::{HumanDuration, LedgerAddress},
+use crate::{
+    config::{
+        findings::Findings,
+        key::Key,
+        raw::{Devo, Ledger},
+        value::{HumanDuration, LedgerAddress},
+    },
+    ledger,
 };
 
 pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger::Config> {
@@ -17,27 +19,20 @@ pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger
         LedgerAddress::Postgres => None,
         LedgerAddress::Sqlite(path) => {
             let path = findings.resolve(path);
-            let directory = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             if path.is_dir() {
                 findings.problem(&key("url"), "a directory", "the path of a file");
             } else if directory.is_some_and(|directory| !directory.is_dir()) {
-                let found = format!(
-                    "{:?}, whose directory does not exist",
-                    path.display().to_string()
-                );
+                let found =
+                    format!("{:?}, whose directory does not exist", path.display().to_string());
                 findings.problem(&key("url"), found, "a file in a directory that exists");
             }
             Some(ledger::Location::Sqlite(path))
         }
     };
     let lease = findings.duration(&key("lease"), raw.lease, LEASE);
-    let keep_delivered = findings.duration(
-        &key("keep_delivered"),
-        raw.keep_delivered,
-        MOMENT..=MAX_KEPT,
-    );
+    let keep_delivered =
+        findings.duration(&key("keep_delivered"), raw.keep_delivered, MOMENT..=MAX_KEPT);
     if keep_delivered < ANNOUNCED_AGAIN {
         findings.warning(
             &key("keep_delivered"),
@@ -48,12 +43,7 @@ pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger
         );
     }
     let keep_dead = findings.duration(&key("keep_dead"), raw.keep_dead, MOMENT..=MAX_KEPT);
-    Some(ledger::Config {
-        location: location?,
-        lease,
-        keep_delivered,
-        keep_dead,
-    })
+    Some(ledger::Config { location: location?, lease, keep_delivered, keep_dead })
 }
 
 /// Content waiting for its confirmation must not be claimed again meanwhile.

@@ -5,12 +5,14 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 use url::{Host, Url};
 
 use super::{DAY, MOMENT, tenants::Credentials};
-use crate::config::{
-    findings::Findings,
-    key::Key,
-    raw::{Fetch, Microsoft, Subscriptions},
-    settings::{microsoft, subscriptions, webhook},
-    value::{HumanDuration, WebAddress},
+use crate::{
+    config::{
+        findings::Findings,
+        key::Key,
+        raw::{Fetch, Microsoft, Subscriptions},
+        value::{HumanDuration, WebAddress},
+    },
+    microsoft, subscriptions, webhook,
 };
 
 pub(super) fn microsoft(
@@ -23,22 +25,14 @@ pub(super) fn microsoft(
     let management_url = root(
         &key("management_url"),
         raw.management_url.as_ref(),
-        raw.cloud.management_url(),
+        raw.cloud.0.management_root(),
         findings,
     );
-    let login_url = root(
-        &key("login_url"),
-        raw.login_url.as_ref(),
-        raw.cloud.login_url(),
-        findings,
-    );
+    let login_url =
+        root(&key("login_url"), raw.login_url.as_ref(), raw.cloud.0.login_root(), findings);
     let ca = raw.ca.as_ref().map(|path| findings.file(&key("ca"), path));
     let key = |name: &str| Key::from("fetch").child(name);
-    let requests = findings.count(
-        &key("requests_per_minute"),
-        fetch.requests_per_minute,
-        REQUESTS,
-    );
+    let requests = findings.count(&key("requests_per_minute"), fetch.requests_per_minute, REQUESTS);
     let timeout = findings.duration(&key("timeout"), fetch.timeout, SILENCE);
     Some(microsoft::Config {
         management_url: management_url?,
@@ -114,11 +108,7 @@ fn root(
     } else {
         "a plain http address of another machine"
     };
-    findings.problem(
-        key,
-        found,
-        "an https address without path, query and user name",
-    );
+    findings.problem(key, found, "an https address without path, query and user name");
     None
 }
 

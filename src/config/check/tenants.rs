@@ -53,11 +53,7 @@ fn check_tenant(
     seen: &mut Seen,
     findings: &mut Findings<'_>,
 ) -> (Option<content::Tenant>, Option<Secret>) {
-    let id = findings.required(
-        &key.child("id"),
-        raw.id,
-        "the directory (tenant) id, a GUID",
-    );
+    let id = findings.required(&key.child("id"), raw.id, "the directory (tenant) id, a GUID");
     if let Some(Guid(id)) = id {
         let key = key.child("id");
         if let Some(other) = seen.ids.get(&TenantId::from(id)) {
@@ -107,11 +103,7 @@ fn check_name(
         // Two tenants of one id have been complained about, and share their default name.
         Some(_) if raw.name.is_none() => {}
         Some(other) => {
-            findings.problem(
-                &key,
-                format!("{name:?}"),
-                format!("another name than {other}"),
-            );
+            findings.problem(&key, format!("{name:?}"), format!("another name than {other}"));
         }
         None => {
             seen.names.insert(name.clone(), key);
@@ -121,11 +113,8 @@ fn check_name(
 }
 
 fn check_credential(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Option<Secret> {
-    let given: Vec<&str> = CREDENTIALS
-        .iter()
-        .copied()
-        .filter(|name| findings.sets(&key.child(*name)))
-        .collect();
+    let given: Vec<&str> =
+        CREDENTIALS.iter().copied().filter(|name| findings.sets(&key.child(*name))).collect();
     match given.as_slice() {
         [] => {
             let secret = key.child("client_secret");

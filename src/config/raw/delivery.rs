@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Section;
-use crate::config::{
-    settings::deliver::{Compression, Confirm},
-    value::{
+use crate::{
+    config::value::{
         ByteSize, CompressionChoice, ConfirmChoice, Count, DevoEndpoint, FilePath, HumanDuration,
         Text,
     },
+    deliver::{Compression, Confirm},
 };
 
 /// The receiver of the records.
@@ -96,10 +96,7 @@ impl Default for Tables {
 
 /// The tables every configuration starts from.
 pub(in crate::config) fn default_workload() -> BTreeMap<String, String> {
-    WORKLOAD
-        .iter()
-        .map(|(workload, table)| ((*workload).to_owned(), (*table).to_owned()))
-        .collect()
+    WORKLOAD.iter().map(|(workload, table)| ((*workload).to_owned(), (*table).to_owned())).collect()
 }
 
 /// One session carries more than a tenant produces; Devo keeps the order within it.

@@ -102,9 +102,7 @@ pub(in crate::config) struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            listen: ListenAddress(ADMIN_LISTEN),
-        }
+        Self { listen: ListenAddress(ADMIN_LISTEN) }
     }
 }
 

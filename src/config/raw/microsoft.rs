@@ -150,11 +150,7 @@ pub(in crate::config) struct Sweep {
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self {
-            interval: SWEEP_INTERVAL,
-            settle: SETTLE,
-            startup_lookback: STARTUP_LOOKBACK,
-        }
+        Self { interval: SWEEP_INTERVAL, settle: SETTLE, startup_lookback: STARTUP_LOOKBACK }
     }
 }
 

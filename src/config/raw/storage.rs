@@ -50,10 +50,7 @@ pub(in crate::config) struct Records {
 
 impl Default for Records {
     fn default() -> Self {
-        Self {
-            remember: REMEMBER,
-            remember_max: REMEMBER_MAX,
-        }
+        Self { remember: REMEMBER, remember_max: REMEMBER_MAX }
     }
 }
 
@@ -70,10 +67,7 @@ pub(in crate::config) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: FormatChoice(Format::Text),
-            filter: Filter(FILTER.to_owned()),
-        }
+        Self { format: FormatChoice(Format::Text), filter: Filter(FILTER.to_owned()) }
     }
 }
 

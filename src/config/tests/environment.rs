@@ -12,25 +12,13 @@ fn every_kind_of_key_can_be_overridden() {
         ("M365_COLLECTOR__WEBHOOK__LISTEN", "127.0.0.1:1"),
         ("M365_COLLECTOR__webhook__max_body", "2 MiB"),
         ("M365_COLLECTOR__WEBHOOK__MAX_CONNECTIONS", "7"),
-        (
-            "M365_COLLECTOR__WEBHOOK__ALLOWED_SOURCES",
-            "[\"10.0.0.0/8\"]",
-        ),
+        ("M365_COLLECTOR__WEBHOOK__ALLOWED_SOURCES", "[\"10.0.0.0/8\"]"),
         ("M365_COLLECTOR__TENANTS__0__CLIENT_SECRET", "12345"),
         ("M365_COLLECTOR__TENANTS__0__CONTENT_TYPES__0", "DLP.All"),
         ("M365_COLLECTOR__TENANTS__0__NAME", "2024"),
-        (
-            "M365_COLLECTOR__TENANTS__1__ID",
-            "33333333-3333-3333-3333-333333333333",
-        ),
-        (
-            "M365_COLLECTOR__TENANTS__1__CLIENT_ID",
-            "22222222-2222-2222-2222-222222222222",
-        ),
-        (
-            "M365_COLLECTOR__TENANTS__1__CLIENT_SECRET",
-            "{ env = \"OTHER\" }",
-        ),
+        ("M365_COLLECTOR__TENANTS__1__ID", "33333333-3333-3333-3333-333333333333"),
+        ("M365_COLLECTOR__TENANTS__1__CLIENT_ID", "22222222-2222-2222-2222-222222222222"),
+        ("M365_COLLECTOR__TENANTS__1__CLIENT_SECRET", "{ env = \"OTHER\" }"),
         ("M365_COLLECTOR__SUBSCRIPTIONS__MANAGE", "false"),
         ("M365_COLLECTOR__DEVO__TABLES__PREFIX", "my.own"),
         ("M365_COLLECTOR__DEVO__TABLES__WORKLOAD__Exchange", "mail"),
@@ -39,12 +27,7 @@ fn every_kind_of_key_can_be_overridden() {
         ("PATH", "x"),
     ];
     let loaded = site.load(MINIMAL, &environment).unwrap();
-    assert_eq!(
-        loaded.warnings.len(),
-        0,
-        "the environment is no file: {:?}",
-        loaded.warnings
-    );
+    assert_eq!(loaded.warnings.len(), 0, "the environment is no file: {:?}", loaded.warnings);
     let config = loaded.config;
     assert_eq!(config.webhook.listen.to_string(), "127.0.0.1:1");
     assert_eq!(config.webhook.max_body, 2 << 20);
@@ -59,14 +42,9 @@ fn every_kind_of_key_can_be_overridden() {
         secret.expose_secret().to_owned()
     };
     assert_eq!(secret("11111111-1111-1111-1111-111111111111"), "12345");
-    assert_eq!(
-        secret("33333333-3333-3333-3333-333333333333"),
-        "the other secret"
-    );
-    let first = config
-        .tenants
-        .find("11111111-1111-1111-1111-111111111111".parse().unwrap())
-        .unwrap();
+    assert_eq!(secret("33333333-3333-3333-3333-333333333333"), "the other secret");
+    let first =
+        config.tenants.find("11111111-1111-1111-1111-111111111111".parse().unwrap()).unwrap();
     assert_eq!(&*first.name, "2024");
     assert_eq!(first.content_types, [crate::content::ContentType::Dlp]);
 }
@@ -79,18 +57,9 @@ fn a_whole_configuration_can_come_from_the_environment() {
             "M365_COLLECTOR__WEBHOOK",
             "{ address = \"https://a.example/w\", auth_id = { file = \"auth-id\" } }",
         ),
-        (
-            "M365_COLLECTOR__TENANTS",
-            "[{ id = \"11111111-1111-1111-1111-111111111111\" }]",
-        ),
-        (
-            "M365_COLLECTOR__TENANTS__0__CLIENT_ID",
-            "22222222-2222-2222-2222-222222222222",
-        ),
-        (
-            "M365_COLLECTOR__TENANTS__0__CLIENT_SECRET__FILE",
-            "client-secret",
-        ),
+        ("M365_COLLECTOR__TENANTS", "[{ id = \"11111111-1111-1111-1111-111111111111\" }]"),
+        ("M365_COLLECTOR__TENANTS__0__CLIENT_ID", "22222222-2222-2222-2222-222222222222"),
+        ("M365_COLLECTOR__TENANTS__0__CLIENT_SECRET__FILE", "client-secret"),
         ("M365_COLLECTOR__DEVO__ENDPOINT", "tcp://[::1]:1"),
     ];
     let config = site.load("", &environment).unwrap().config;

@@ -9,10 +9,8 @@ use super::{MINIMAL, Site, with};
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better at the call")]
 fn check(section: &str, lines: &[&str], expect: Expect) {
-    let cases: Vec<(&str, String)> = lines
-        .iter()
-        .map(|line| (*line, with(section, line)))
-        .collect();
+    let cases: Vec<(&str, String)> =
+        lines.iter().map(|line| (*line, with(section, line))).collect();
     expect.assert_eq(&Site::new().said_of_each(&cases));
 }
 
@@ -76,11 +74,7 @@ fn storage_and_operation() {
     );
     check(
         "log",
-        &[
-            r#"format = "xml""#,
-            r#"filter = "info,=,""#,
-            r#"filter = """#,
-        ],
+        &[r#"format = "xml""#, r#"filter = "info,=,""#, r#"filter = """#],
         expect![[r#"
             format = "xml"
               c.toml:13: log.format: found "xml", expected "text" or "json"
@@ -96,11 +90,7 @@ fn storage_and_operation() {
 fn what_is_not_available_yet_is_refused_and_not_ignored() {
     check(
         "sweep",
-        &[
-            r#"interval = "10m""#,
-            r#"settle = "2d""#,
-            r#"startup_lookback = "168h""#,
-        ],
+        &[r#"interval = "10m""#, r#"settle = "2d""#, r#"startup_lookback = "168h""#],
         expect![[r#"
             interval = "10m"
               c.toml:13: sweep.interval: found a setting that is not available yet, expected this key to be left out
@@ -125,11 +115,7 @@ fn what_is_not_available_yet_is_refused_and_not_ignored() {
     );
     let without_webhook = MINIMAL
         .lines()
-        .filter(|line| {
-            !["[webhook]", "address", "auth_id"]
-                .iter()
-                .any(|key| line.starts_with(key))
-        })
+        .filter(|line| !["[webhook]", "address", "auth_id"].iter().any(|key| line.starts_with(key)))
         .collect::<Vec<_>>()
         .join("\n");
     expect!["c.toml: webhook: found no such section, and collecting by sweep alone is not available yet, expected a [webhook] section with address and auth_id"].assert_eq(&Site::new().said(&without_webhook, &[]));

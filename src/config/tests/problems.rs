@@ -58,10 +58,12 @@ fn sections_of_the_wrong_kind_are_one_problem_each() {
         c.toml:2: tenants: found a table, expected an array
         c.toml:3: devo: found an array, expected a table
         c.toml:4: fetch: found 1979-05-27, expected a table"#]]
-    .assert_eq(&site.said(
-        "webhook = 5\ntenants = {}\ndevo = [\"tls://host:1\"]\nfetch = 1979-05-27\n",
-        &[],
-    ));
+    .assert_eq(
+        &site.said(
+            "webhook = 5\ntenants = {}\ndevo = [\"tls://host:1\"]\nfetch = 1979-05-27\n",
+            &[],
+        ),
+    );
     expect![[r#"
         c.toml:1: tenants[0]: found 5, expected a table
         c.toml:1: tenants[1].client_id: found nothing, expected the application (client) id, a GUID
@@ -156,9 +158,7 @@ fn a_file_that_cannot_be_read_is_a_problem() {
     let site = Site::new();
     let load = |name: &str| {
         let error = super::Config::load(&site.path().join(name), []).unwrap_err();
-        error
-            .to_string()
-            .replace(&format!("{}/", site.path().display()), "")
+        error.to_string().replace(&format!("{}/", site.path().display()), "")
     };
     std::fs::write(site.path().join("latin1.toml"), b"name = \"\xe4\"").unwrap();
     expect!["missing.toml: found no such file, expected a readable TOML file (`m365-collector config sample` writes one to start from)"].assert_eq(&load("missing.toml"));

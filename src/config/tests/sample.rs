@@ -24,10 +24,7 @@ fn uncommented(text: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
         if line.starts_with("# ") {
             prose.push_str(line);
         }
-        match line
-            .strip_prefix('#')
-            .filter(|rest| !rest.is_empty() && !rest.starts_with(' '))
-        {
+        match line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')) {
             Some(key) if wanted(&prose, key) => lines.push(key),
             _ => lines.push(line),
         }
@@ -46,12 +43,9 @@ fn with_its_placeholders_filled_in_it_is_accepted_without_a_word() {
 #[test]
 fn as_it_comes_its_placeholders_are_what_is_wrong_with_it() {
     let said = Site::new().said(SAMPLE, &[]);
-    for key in [
-        "webhook.auth_id",
-        "tenants[0].id",
-        "tenants[0].client_id",
-        "tenants[0].client_secret",
-    ] {
+    for key in
+        ["webhook.auth_id", "tenants[0].id", "tenants[0].client_id", "tenants[0].client_secret"]
+    {
         assert!(said.contains(&format!(": {key}: ")), "{key}\n{said}");
     }
     assert_eq!(said.lines().count(), 4, "{said}");
@@ -70,29 +64,18 @@ fn a_commented_key_shows_its_default() {
         !prose.contains("Not available yet") && !prose.contains("Example:")
     });
     assert!(defaults.contains("\nretry_max"));
-    assert_eq!(
-        format!("{:?}", site.accept(&defaults)),
-        format!("{:?}", site.accept(&filled())),
-    );
+    assert_eq!(format!("{:?}", site.accept(&defaults)), format!("{:?}", site.accept(&filled())),);
 }
 
 #[test]
 fn exactly_what_is_marked_so_is_not_available_yet() {
     let site = Site::new();
     let marked = uncommented(&filled(), |prose, _| prose.contains("Not available yet"));
-    for name in [
-        "webhook.crt",
-        "webhook.key",
-        "microsoft-ca.crt",
-        "contoso.crt",
-        "contoso.key",
-    ] {
+    for name in ["webhook.crt", "webhook.key", "microsoft-ca.crt", "contoso.crt", "contoso.key"] {
         site.write(name, "PEM");
     }
-    let marked = marked.replace(
-        "/var/run/secrets/azure/tokens/azure-identity-token",
-        "client-secret",
-    );
+    let marked =
+        marked.replace("/var/run/secrets/azure/tokens/azure-identity-token", "client-secret");
     let said = site.load(&marked, &[]).unwrap_err();
     let refused: BTreeSet<&str> = said
         .iter()
@@ -120,10 +103,8 @@ fn it_has_every_key_of_the_schema_and_no_other() {
     let document = crate::config::Document::parse("sample.toml".as_ref(), &text)
         .unwrap_or_else(|problems| panic!("{problems}"));
     let known: BTreeSet<String> = paths().into_iter().collect();
-    let written: BTreeSet<String> = document
-        .keys()
-        .map(|key| key.to_string().replace("[0]", "[]"))
-        .collect();
+    let written: BTreeSet<String> =
+        document.keys().map(|key| key.to_string().replace("[0]", "[]")).collect();
     for path in &known {
         assert!(written.contains(path), "the sample lacks {path}");
     }

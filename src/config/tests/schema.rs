@@ -93,10 +93,7 @@ fn every_key_is_described_and_no_other_is_allowed() {
         }
     }
     let schema: Value = serde_json::from_str(&json_schema()).unwrap();
-    assert_eq!(
-        schema["$schema"],
-        "https://json-schema.org/draft/2020-12/schema"
-    );
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     walk("", &schema);
 }
 
@@ -108,19 +105,11 @@ fn it_shows_defaults_and_knows_no_null() {
     let default = |pointer: &str| &schema.pointer(pointer).unwrap()["default"];
     assert_eq!(default("/properties/webhook/properties/max_body"), "1 MiB");
     assert_eq!(default("/properties/fetch/properties/concurrency"), 32);
-    assert_eq!(
-        default("/properties/sweep/properties/startup_lookback"),
-        "24h"
-    );
+    assert_eq!(default("/properties/sweep/properties/startup_lookback"), "24h");
     assert_eq!(
         default("/properties/devo/properties/tables/properties/workload")["AzureActiveDirectory"],
         "azure_active_directory"
     );
     assert_eq!(schema["required"], serde_json::json!(["tenants", "devo"]));
-    assert_eq!(
-        schema
-            .pointer("/properties/webhook/properties/listen/type")
-            .unwrap(),
-        "string"
-    );
+    assert_eq!(schema.pointer("/properties/webhook/properties/listen/type").unwrap(), "string");
 }

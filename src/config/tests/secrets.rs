@@ -21,11 +21,7 @@ fn check(site: &Site, text: &str, environment: &[(&str, &str)]) {
 fn one_line_each(loaded: Result<Loaded, Problems>) -> Result<(), TestCaseError> {
     if let Err(problems) = loaded {
         let lines = problems.to_string().lines().count();
-        prop_assert!(
-            lines > 0 && lines == problems.iter().count(),
-            "{}",
-            problems
-        );
+        prop_assert!(lines > 0 && lines == problems.iter().count(), "{}", problems);
     }
     Ok(())
 }
@@ -89,57 +85,14 @@ fn secrets_that_were_found_stay_out_as_well() {
     let site = Site::new();
     // Too short for an auth id, so that it is refused after it was read.
     site.write("marker", MARKER);
-    check(
-        &site,
-        &with("webhook", "auth_id = { file = \"marker\" }"),
-        &[],
-    );
-    check(
-        &site,
-        &with("webhook", "auth_id = { env = \"M\" }"),
-        &[("M", MARKER)],
-    );
-    check(
-        &site,
-        &with("tenants", "client_secret = { file = \"marker\" }"),
-        &[],
-    );
-    check(
-        &site,
-        &with("tenants", "client_secret = { env = \"M\" }"),
-        &[("M", MARKER)],
-    );
-    check(
-        &site,
-        &with("tenants", &format!("client_secrt = \"{MARKER}\"")),
-        &[],
-    );
-    check(
-        &site,
-        &with("ledger", &format!("url = \"postgres://u:{MARKER}@h/d\"")),
-        &[],
-    );
-    check(
-        &site,
-        &with("ledger", &format!("url = \"mysql://u:{MARKER}@h/d\"")),
-        &[],
-    );
-    check(
-        &site,
-        &with(
-            "webhook",
-            &format!("address = \"https://h/w?code={MARKER}\""),
-        ),
-        &[],
-    );
-    check(
-        &site,
-        &with("webhook", &format!("address = \"h/w?code={MARKER}\"")),
-        &[],
-    );
-    check(
-        &site,
-        &with("devo", &format!("endpoint = \"tls://u:{MARKER}@h:1\"")),
-        &[],
-    );
+    check(&site, &with("webhook", "auth_id = { file = \"marker\" }"), &[]);
+    check(&site, &with("webhook", "auth_id = { env = \"M\" }"), &[("M", MARKER)]);
+    check(&site, &with("tenants", "client_secret = { file = \"marker\" }"), &[]);
+    check(&site, &with("tenants", "client_secret = { env = \"M\" }"), &[("M", MARKER)]);
+    check(&site, &with("tenants", &format!("client_secrt = \"{MARKER}\"")), &[]);
+    check(&site, &with("ledger", &format!("url = \"postgres://u:{MARKER}@h/d\"")), &[]);
+    check(&site, &with("ledger", &format!("url = \"mysql://u:{MARKER}@h/d\"")), &[]);
+    check(&site, &with("webhook", &format!("address = \"https://h/w?code={MARKER}\"")), &[]);
+    check(&site, &with("webhook", &format!("address = \"h/w?code={MARKER}\"")), &[]);
+    check(&site, &with("devo", &format!("endpoint = \"tls://u:{MARKER}@h:1\"")), &[]);
 }

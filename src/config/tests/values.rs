@@ -5,12 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use super::{MINIMAL, Site, with};
 use crate::{
     backoff::Backoff,
-    config::settings::{
-        deliver::{Compression, Confirm, Scheme},
-        ledger::Location,
-        log::Format,
-    },
+    config::settings::log::Format,
     content::ContentType,
+    deliver::{Compression, Confirm, Transport},
+    ledger::Location,
 };
 
 #[test]
@@ -40,14 +38,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.ledger.keep_dead, days(30));
 
     let microsoft = &config.microsoft;
-    assert_eq!(
-        microsoft.management_url.as_str(),
-        "https://manage.office.com/"
-    );
-    assert_eq!(
-        microsoft.login_url.as_str(),
-        "https://login.microsoftonline.com/"
-    );
+    assert_eq!(microsoft.management_url.as_str(), "https://manage.office.com/");
+    assert_eq!(microsoft.login_url.as_str(), "https://login.microsoftonline.com/");
     assert_eq!(microsoft.ca, None);
     assert_eq!(microsoft.publisher_id, None);
     assert_eq!(microsoft.requests_per_minute.get(), 2000);
@@ -63,15 +55,9 @@ fn the_defaults_are_those_of_the_contract() {
 
     let pipeline = &config.pipeline;
     assert_eq!(pipeline.concurrency.get(), 32);
-    assert_eq!(
-        pipeline.backoff,
-        Backoff::try_new(seconds(2), seconds(900)).unwrap()
-    );
+    assert_eq!(pipeline.backoff, Backoff::try_new(seconds(2), seconds(900)).unwrap());
     assert_eq!(pipeline.max_record, 16 * 1024 * 1024);
-    assert_eq!(
-        pipeline.hostname,
-        gethostname::gethostname().to_string_lossy()
-    );
+    assert_eq!(pipeline.hostname, gethostname::gethostname().to_string_lossy());
 
     let sweep = &config.sweep;
     assert_eq!(sweep.interval, seconds(600));
@@ -81,7 +67,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.records.remember_max.get(), 5_000_000);
 
     let deliver = &config.deliver;
-    assert_eq!(deliver.endpoint.scheme, Scheme::Tls);
+    assert_eq!(deliver.endpoint.transport, Transport::Tls);
     assert_eq!(deliver.ca, None);
     assert_eq!(deliver.identity, None);
     assert_eq!(deliver.server_name, None);
@@ -100,10 +86,7 @@ fn the_defaults_are_those_of_the_contract() {
         .iter()
         .map(|(workload, table)| (workload.as_str(), table.as_str()))
         .collect();
-    assert_eq!(
-        workload,
-        [("AzureActiveDirectory", "azure_active_directory")]
-    );
+    assert_eq!(workload, [("AzureActiveDirectory", "azure_active_directory")]);
 
     assert_eq!(config.log.format, Format::Text);
     assert_eq!(config.log.filter, "info");
@@ -119,26 +102,10 @@ fn the_defaults_are_those_of_the_contract() {
 fn a_cloud_decides_both_addresses_and_each_can_be_overridden() {
     let site = Site::new();
     for (cloud, management, login) in [
-        (
-            "commercial",
-            "https://manage.office.com/",
-            "https://login.microsoftonline.com/",
-        ),
-        (
-            "gcc",
-            "https://manage-gcc.office.com/",
-            "https://login.microsoftonline.com/",
-        ),
-        (
-            "gcc-high",
-            "https://manage.office365.us/",
-            "https://login.microsoftonline.us/",
-        ),
-        (
-            "dod",
-            "https://manage.protection.apps.mil/",
-            "https://login.microsoftonline.us/",
-        ),
+        ("commercial", "https://manage.office.com/", "https://login.microsoftonline.com/"),
+        ("gcc", "https://manage-gcc.office.com/", "https://login.microsoftonline.com/"),
+        ("gcc-high", "https://manage.office365.us/", "https://login.microsoftonline.us/"),
+        ("dod", "https://manage.protection.apps.mil/", "https://login.microsoftonline.us/"),
     ] {
         let config = site.accept(&with("microsoft", &format!("cloud = \"{cloud}\"")));
         assert_eq!(config.microsoft.management_url.as_str(), management);
@@ -146,14 +113,8 @@ fn a_cloud_decides_both_addresses_and_each_can_be_overridden() {
     }
     let lines = "cloud = \"dod\"\nlogin_url = \"https://login.example.com:444\"";
     let config = site.accept(&with("microsoft", lines));
-    assert_eq!(
-        config.microsoft.management_url.as_str(),
-        "https://manage.protection.apps.mil/"
-    );
-    assert_eq!(
-        config.microsoft.login_url.as_str(),
-        "https://login.example.com:444/"
-    );
+    assert_eq!(config.microsoft.management_url.as_str(), "https://manage.protection.apps.mil/");
+    assert_eq!(config.microsoft.login_url.as_str(), "https://login.example.com:444/");
 }
 
 #[test]
@@ -163,25 +124,15 @@ fn paths_start_from_the_directory_of_the_file() {
     let config = site.accept(&with("devo", lines));
     let there = |name: &str| site.path().join(name);
     assert_eq!(config.deliver.ca, Some(there("chain.crt")));
-    assert_eq!(
-        config.deliver.identity,
-        Some((there("domain.crt"), there("domain.key")))
-    );
+    assert_eq!(config.deliver.identity, Some((there("domain.crt"), there("domain.key"))));
     let config = site.accept(&with("ledger", "url = \"sqlite:///tmp/x.db\""));
-    assert_eq!(
-        config.ledger.location,
-        Location::Sqlite(PathBuf::from("/tmp/x.db"))
-    );
+    assert_eq!(config.ledger.location, Location::Sqlite(PathBuf::from("/tmp/x.db")));
 }
 
 #[test]
 fn a_workload_is_added_to_the_default_or_takes_its_place() {
     let site = Site::new();
-    let workload = |line: &str| {
-        site.accept(&with("devo.tables.workload", line))
-            .route
-            .workload
-    };
+    let workload = |line: &str| site.accept(&with("devo.tables.workload", line)).route.workload;
     let both = workload("Exchange = \"mail\"");
     assert_eq!(both["Exchange"], "mail");
     assert_eq!(both["AzureActiveDirectory"], "azure_active_directory");
@@ -194,20 +145,14 @@ fn a_workload_is_added_to_the_default_or_takes_its_place() {
 fn content_types_and_ports_are_taken_as_meant() {
     let site = Site::new();
     let config = site.accept(&with("tenants", "content_types = [\"audit.exchange\"]"));
-    assert_eq!(
-        config.tenants.iter().next().unwrap().content_types,
-        [ContentType::Exchange]
-    );
+    assert_eq!(config.tenants.iter().next().unwrap().content_types, [ContentType::Exchange]);
     let config = site.accept(&format!(
         "{}\n[admin]\nlisten = \"127.0.0.1:0\"\n",
         with("webhook", "listen = \"127.0.0.1:0\"")
     ));
     assert_eq!(config.admin.listen.port(), 0, "two free ports do not clash");
     let config = site.accept(&with("subscriptions", "webhook_expiry = \"24h\""));
-    assert_eq!(
-        config.subscriptions.webhook_expiry,
-        Some(Duration::from_secs(86_400))
-    );
+    assert_eq!(config.subscriptions.webhook_expiry, Some(Duration::from_secs(86_400)));
     let config = site.accept(&with("webhook", "drain_delay = \"0s\""));
     assert_eq!(config.webhook.drain_delay, Duration::ZERO);
 }

@@ -4,11 +4,10 @@ use std::fmt;
 
 use super::{Leaf, leaf_traits, serialize_as_displayed};
 use crate::{
-    config::settings::{
-        deliver::{Compression, Confirm},
-        log::Format,
-    },
+    config::settings::log::Format,
     content::ContentType,
+    deliver::{Compression, Confirm},
+    microsoft::cloud,
 };
 
 /// Declares a leaf over a closed set of words, in the order in which they are explained.
@@ -40,51 +39,21 @@ macro_rules! choice {
     };
 }
 
-/// A cloud of Microsoft, which decides the roots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Profile {
-    Commercial,
-    Dod,
-    Gcc,
-    GccHigh,
-}
-
 choice! {
     /// The cloud the tenants live in.
-    Cloud(Profile),
+    Cloud(cloud::Cloud),
     "\"commercial\", \"gcc\", \"gcc-high\" or \"dod\"",
     {
-        "commercial" => Profile::Commercial,
-        "gcc" => Profile::Gcc,
-        "gcc-high" => Profile::GccHigh,
-        "dod" => Profile::Dod,
-    }
-}
-
-impl Cloud {
-    /// The root of the management API (reference: "Working with the Office 365 Management
-    /// Activity API", endpoints).
-    pub(in crate::config) const fn management_url(self) -> &'static str {
-        match self.0 {
-            Profile::Commercial => "https://manage.office.com",
-            Profile::Dod => "https://manage.protection.apps.mil",
-            Profile::Gcc => "https://manage-gcc.office.com",
-            Profile::GccHigh => "https://manage.office365.us",
-        }
-    }
-
-    /// The root of the token endpoint.
-    pub(in crate::config) const fn login_url(self) -> &'static str {
-        match self.0 {
-            Profile::Commercial | Profile::Gcc => "https://login.microsoftonline.com",
-            Profile::Dod | Profile::GccHigh => "https://login.microsoftonline.us",
-        }
+        "commercial" => cloud::Cloud::Commercial,
+        "gcc" => cloud::Cloud::Gcc,
+        "gcc-high" => cloud::Cloud::GccHigh,
+        "dod" => cloud::Cloud::Dod,
     }
 }
 
 impl Default for Cloud {
     fn default() -> Self {
-        Self(Profile::Commercial)
+        Self(cloud::Cloud::Commercial)
     }
 }
 

@@ -105,9 +105,7 @@ impl Leaf for ByteSize {
         let factor = if unit.is_empty() {
             1
         } else {
-            let (_, factor) = SIZES
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+            let (_, factor) = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
             *factor
         };
         number.parse::<u64>().ok()?.checked_mul(factor).map(Self)
@@ -245,20 +243,9 @@ mod tests {
                 "{text:?}"
             );
         }
-        for text in [
-            "",
-            "30",
-            "s",
-            "5x",
-            "5m3h",
-            "5m5m",
-            "-5m",
-            "1.5h",
-            "5m3",
-            "99999999999d",
-            "5 5m",
-            "ä",
-        ] {
+        for text in
+            ["", "30", "s", "5x", "5m3h", "5m5m", "-5m", "1.5h", "5m3", "99999999999d", "5 5m", "ä"]
+        {
             assert_eq!(HumanDuration::from_text(text), None, "{text:?}");
         }
     }
@@ -275,16 +262,7 @@ mod tests {
         ] {
             assert_eq!(ByteSize::from_text(text), Some(ByteSize(bytes)), "{text:?}");
         }
-        for text in [
-            "",
-            "MiB",
-            "64M",
-            "-1",
-            "1.5 MiB",
-            "99999999999999 GiB",
-            "1 TiB",
-            "ä",
-        ] {
+        for text in ["", "MiB", "64M", "-1", "1.5 MiB", "99999999999999 GiB", "1 TiB", "ä"] {
             assert_eq!(ByteSize::from_text(text), None, "{text:?}");
         }
         assert_eq!(ByteSize(64 << 20).to_string(), "64 MiB");
@@ -293,9 +271,7 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_people_write_them() {
-        for text in [
-            "0s", "60s", "2m", "24h", "14d", "167h55m", "500ms", "1s", "1s1ms",
-        ] {
+        for text in ["0s", "60s", "2m", "24h", "14d", "167h55m", "500ms", "1s", "1s1ms"] {
             assert_eq!(HumanDuration::from_text(text).unwrap().to_string(), text);
         }
     }

@@ -66,10 +66,7 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     pub(super) fn new(keep_lines: bool) -> Self {
-        Self {
-            kept: keep_lines.then(Vec::new),
-            ..Self::default()
-        }
+        Self { kept: keep_lines.then(Vec::new), ..Self::default() }
     }
 
     /// Adds what a session gathered, and returns the lines so far.
@@ -122,10 +119,7 @@ impl Arrivals {
     }
 
     pub(super) fn by_fingerprint(&self) -> HashMap<u128, u32> {
-        self.times
-            .iter()
-            .map(|(key, times)| (*key, *times))
-            .collect()
+        self.times.iter().map(|(key, times)| (*key, *times)).collect()
     }
 
     pub(super) fn lines(&self) -> Vec<Bytes> {
@@ -147,10 +141,7 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub(super) fn new(keep: bool) -> Self {
-        Self {
-            keep,
-            ..Self::default()
-        }
+        Self { keep, ..Self::default() }
     }
 
     pub(super) fn line(&mut self, line: &[u8]) {

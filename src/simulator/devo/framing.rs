@@ -122,19 +122,10 @@ mod tests {
             let mut framing = Framing::default();
             let mut lines = Vec::new();
             for piece in stream.chunks(size) {
-                framing
-                    .take(piece, |line| lines.push(line.to_vec()))
-                    .unwrap();
+                framing.take(piece, |line| lines.push(line.to_vec())).unwrap();
             }
-            let expected: [&[u8]; 7] = [
-                b"<1>a",
-                b"<2>b",
-                b"<3>c",
-                b"<4>d",
-                b"<5>e\x1f\x8b",
-                b"<6>f",
-                b"<7>g",
-            ];
+            let expected: [&[u8]; 7] =
+                [b"<1>a", b"<2>b", b"<3>c", b"<4>d", b"<5>e\x1f\x8b", b"<6>f", b"<7>g"];
             assert_eq!(lines, expected, "in pieces of {size}");
             assert_eq!(framing.members, 3);
             assert!(framing.is_complete());

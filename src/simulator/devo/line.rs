@@ -31,12 +31,7 @@ impl<'a> Line<'a> {
         let tag = std::str::from_utf8(tag).map_err(|_| Malformed)?;
         let whole = memchr::memchr3(b'\r', b'\n', 0, record).is_none();
         if is_date(date) && !host.is_empty() && is_tag(tag) && !record.is_empty() && whole {
-            Ok(Self {
-                date,
-                host,
-                tag,
-                record,
-            })
+            Ok(Self { date, host, tag, record })
         } else {
             Err(Malformed)
         }
@@ -49,9 +44,7 @@ impl<'a> Line<'a> {
 pub struct Malformed;
 
 fn cut(text: &[u8], at: Option<usize>, separator: usize) -> Result<(&[u8], &[u8]), Malformed> {
-    let (head, tail) = text
-        .split_at_checked(at.ok_or(Malformed)?)
-        .ok_or(Malformed)?;
+    let (head, tail) = text.split_at_checked(at.ok_or(Malformed)?).ok_or(Malformed)?;
     Ok((head, &tail[separator..]))
 }
 

@@ -50,8 +50,7 @@ impl Receiver {
                     return;
                 };
                 let ending = self.receive(&mut stream).await;
-                self.end(ending, &mut stream, |stream| reset(stream.get_ref().0))
-                    .await;
+                self.end(ending, &mut stream, |stream| reset(stream.get_ref().0)).await;
             }
         }
     }

@@ -27,23 +27,13 @@ impl Cast {
         let tenant = tenant.to_string();
         let mark: String = tenant.chars().take(8).collect();
         let domain = format!("t{mark}.example.com");
-        let user = format!(
-            "{}.{:02}@{domain}",
-            one_of(rng, &ROLES),
-            rng.random_range(1..60)
-        );
+        let user = format!("{}.{:02}@{domain}", one_of(rng, &ROLES), rng.random_range(1..60));
         let user_key = format!("1003{:012X}", rng.random_range(0..0xffff_ffff_ffff_u64));
         let client_ip = match shape {
             Shape::ClientIp => odd_address(rng, serial),
             _ => usual_address(rng),
         };
-        Self {
-            tenant,
-            domain,
-            user,
-            user_key,
-            client_ip,
-        }
+        Self { tenant, domain, user, user_key, client_ip }
     }
 }
 

@@ -19,29 +19,20 @@ pub(super) fn general(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256
 
 fn teams(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256PlusPlus) {
     let event = Event {
-        operation: one_of(
-            rng,
-            &[
-                "MessageSent",
-                "MeetingParticipantDetail",
-                "TeamsSessionStarted",
-            ],
-        ),
+        operation: one_of(rng, &["MessageSent", "MeetingParticipantDetail", "TeamsSessionStarted"]),
         record_type: 25,
         workload: "MicrosoftTeams",
         result: None,
         object: "",
     };
     record.common(json, &event);
-    json.key("ChatThreadId")
-        .text(&format!("19:{}@thread.v2", cast::guid(rng)));
+    json.key("ChatThreadId").text(&format!("19:{}@thread.v2", cast::guid(rng)));
     json.key("CommunicationType").text("GroupChat");
     json.key("MessageId").text("1767600000000");
     json.key("ParticipantInfo").object(|json| {
         json.key("HasForeignTenantUsers").raw("false");
         json.key("HasGuestUsers").raw("true");
-        json.key("ParticipatingTenantIds")
-            .array(|json| json.text(&record.cast.tenant));
+        json.key("ParticipatingTenantIds").array(|json| json.text(&record.cast.tenant));
     });
     json.key("Members").array(|json| {
         for number in 1..rng.random_range(3..9) {
@@ -55,11 +46,9 @@ fn teams(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256PlusPlus) {
     });
     json.key("MessageURLs").array(|_| {});
     json.key("ResourceTenantId").text(&record.cast.tenant);
-    json.key("TeamGuid")
-        .text(&format!("19:{}@thread.tacv2", cast::guid(rng)));
+    json.key("TeamGuid").text(&format!("19:{}@thread.tacv2", cast::guid(rng)));
     json.key("ItemName").text(&cast::word(rng));
-    json.key("ExtraProperties")
-        .pairs(&[("TimeZone", "UTC"), ("OsName", "windows")]);
+    json.key("ExtraProperties").pairs(&[("TimeZone", "UTC"), ("OsName", "windows")]);
 }
 
 fn power_bi(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256PlusPlus) {
@@ -76,13 +65,7 @@ fn power_bi(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256PlusPlus) 
     json.key("WorkSpaceName").text("Operations / Día");
     json.key("DatasetName").text(&cast::word(rng));
     json.key("ReportName").text(&cast::word(rng));
-    for key in [
-        "CapacityId",
-        "WorkspaceId",
-        "DatasetId",
-        "ReportId",
-        "ArtifactId",
-    ] {
+    for key in ["CapacityId", "WorkspaceId", "DatasetId", "ReportId", "ArtifactId"] {
         json.key(key).text(&cast::guid(rng));
     }
     json.key("ReportType").text("PowerBIReport");
@@ -176,8 +159,7 @@ pub(super) fn dlp(record: &Record<'_>, json: &mut Json, rng: &mut Xoshiro256Plus
     json.key("SensitiveInfoDetectionIsIncluded").raw("true");
     json.key("ExchangeMetaData").object(|json| {
         json.key("From").text(&record.cast.user);
-        json.key("To")
-            .array(|json| json.text("partner@example.org"));
+        json.key("To").array(|json| json.text("partner@example.org"));
         json.key("BCC").array(|_| {});
         json.key("Subject").text(&cast::word(rng));
         json.key("Sent").text("2026-01-05T07:59:30");

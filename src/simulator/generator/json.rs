@@ -10,10 +10,7 @@ pub(super) struct Json {
 
 impl Json {
     pub(super) fn new(shape: Shape) -> Self {
-        Self {
-            out: Vec::with_capacity(2048),
-            escape: shape == Shape::Escaped,
-        }
+        Self { out: Vec::with_capacity(2048), escape: shape == Shape::Escaped }
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
@@ -102,8 +99,7 @@ impl Json {
     fn units(&mut self, char: char) {
         let mut units = [0; 2];
         for unit in char.encode_utf16(&mut units) {
-            self.out
-                .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            self.out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
         }
     }
 }

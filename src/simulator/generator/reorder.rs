@@ -3,9 +3,7 @@
 /// Moves the first member of a record behind the last. Its identity stays, its bytes differ.
 /// Anything but an object of two members or more comes back as it is.
 pub fn reordered(record: &[u8]) -> Vec<u8> {
-    let inner = record
-        .strip_prefix(b"{")
-        .and_then(|rest| rest.strip_suffix(b"}"));
+    let inner = record.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
     let Some((inner, comma)) = inner.and_then(|inner| Some((inner, first_comma(inner)?))) else {
         return record.to_vec();
     };
@@ -42,10 +40,7 @@ mod tests {
         };
         check(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#);
         check(r#"{"a":"x\",","b":2}"#, r#"{"b":2,"a":"x\","}"#);
-        check(
-            r#"{"a":[{"c":1},2],"b":2,"d":3}"#,
-            r#"{"b":2,"d":3,"a":[{"c":1},2]}"#,
-        );
+        check(r#"{"a":[{"c":1},2],"b":2,"d":3}"#, r#"{"b":2,"d":3,"a":[{"c":1},2]}"#);
         check(r#"{"a":1}"#, r#"{"a":1}"#);
         check("[1,2]", "[1,2]");
     }

@@ -120,8 +120,7 @@ impl Shape {
             Self::HugeIntegers => {
                 json.key("SequenceNumber").raw("9007199254740993");
                 json.key("Cookie").raw("18446744073709551616");
-                json.key("Puid")
-                    .raw("1234567890123456789012345678901234567890");
+                json.key("Puid").raw("1234567890123456789012345678901234567890");
             }
             Self::InvalidUtf8 => json.key("Subject").raw(b"\"caf\xe9 \xff\xfe \xc3(\""),
             Self::JsonInString => {
@@ -204,11 +203,8 @@ fn json_text(rng: &mut Xoshiro256PlusPlus) -> String {
     let length = rng.random_range(100..LONGEST_INNER);
     let mut text = String::from("{\"UserAgent\":\"Mozilla/5.0 (Windows NT 10.0)\",\"Claims\":[");
     while text.len() < length {
-        let claim = format!(
-            "{{\"type\":\"{}\",\"value\":\"{}\\n\"}},",
-            cast::word(rng),
-            cast::guid(rng)
-        );
+        let claim =
+            format!("{{\"type\":\"{}\",\"value\":\"{}\\n\"}},", cast::word(rng), cast::guid(rng));
         text.push_str(&claim);
     }
     text.push_str("{}]}");
@@ -235,8 +231,7 @@ fn large(json: &mut Json, rng: &mut Xoshiro256PlusPlus) {
                 json.key("Id").text(&cast::guid(rng));
                 json.key("InternetMessageId")
                     .text(&format!("<{}@mail.example.com>", cast::guid(rng)));
-                json.key("SizeInBytes")
-                    .number(rng.random_range(900..90_000));
+                json.key("SizeInBytes").number(rng.random_range(900..90_000));
                 json.key("Path").text("\\Inbox\\Projects");
                 json.key("ImmutableId").text(&cast::guid(rng));
             });

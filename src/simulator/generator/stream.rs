@@ -42,10 +42,7 @@ impl Records {
     }
 
     fn draw(&mut self, out: &mut Vec<u8>) {
-        let Feed {
-            tenant,
-            content_type,
-        } = self.feed;
+        let Feed { tenant, content_type } = self.feed;
         let Drawn { bytes, serial_at } = self.generator.draw(tenant, content_type);
         out.extend_from_slice(&bytes);
         if let Some(serial_at) = serial_at {

@@ -81,10 +81,7 @@ impl Record<'_> {
         match self.shape {
             Shape::ParametersAsString => key == "Parameters",
             Shape::StringsForObjects => matches!(key, "ExtendedProperties" | "ModifiedProperties"),
-            Shape::Nulls => matches!(
-                key,
-                "AppAccessContext" | "SupportTicketId" | "CorrelationId"
-            ),
+            Shape::Nulls => matches!(key, "AppAccessContext" | "SupportTicketId" | "CorrelationId"),
             _ => false,
         }
     }
@@ -97,14 +94,9 @@ impl Record<'_> {
             operation: match (sign_in, failed) {
                 (true, true) => "UserLoginFailed",
                 (true, false) => "UserLoggedIn",
-                _ => one_of(
-                    rng,
-                    &[
-                        "Add member to group.",
-                        "Update user.",
-                        "Add service principal.",
-                    ],
-                ),
+                _ => {
+                    one_of(rng, &["Add member to group.", "Update user.", "Add service principal."])
+                }
             },
             record_type: if sign_in { 15 } else { 8 },
             workload: "AzureActiveDirectory",
@@ -144,8 +136,7 @@ impl Record<'_> {
         if !self.leaves("SupportTicketId") {
             json.key("SupportTicketId").text("");
         }
-        json.key("Target")
-            .array(|json| identity(json, &application, 0));
+        json.key("Target").array(|json| identity(json, &application, 0));
         json.key("TargetContextId").text(&self.cast.tenant);
         json.key("ApplicationId").text(&cast::guid(rng));
         json.key("DeviceProperties").pairs(&[
@@ -205,29 +196,19 @@ impl Record<'_> {
         } else {
             ("SharePoint", "files", "sites")
         };
-        let root = format!(
-            "https://{host}.{}/{site}/{}",
-            self.cast.domain,
-            cast::word(rng)
-        );
+        let root = format!("https://{host}.{}/{site}/{}", self.cast.domain, cast::word(rng));
         let object = format!("{root}/Shared Documents/General/{file}");
         if !self.leaves("AppAccessContext") {
             json.key("AppAccessContext").object(|json| {
                 json.key("AADSessionId").text(&cast::guid(rng));
                 json.key("CorrelationId").text(&cast::guid(rng));
-                json.key("UniqueTokenId")
-                    .text(&cast::guid(rng).replace('-', ""));
+                json.key("UniqueTokenId").text(&cast::guid(rng).replace('-', ""));
             });
         }
         let event = Event {
             operation: one_of(
                 rng,
-                &[
-                    "FileAccessed",
-                    "FileDownloaded",
-                    "FileModified",
-                    "FilePreviewed",
-                ],
+                &["FileAccessed", "FileDownloaded", "FileModified", "FilePreviewed"],
             ),
             record_type: 6,
             workload,
@@ -249,10 +230,8 @@ impl Record<'_> {
         json.key("SourceFileExtension").text("docx");
         json.key("SiteUrl").text(&root);
         json.key("SourceFileName").text(&file);
-        json.key("SourceRelativeUrl")
-            .text("Shared Documents/General");
-        json.key("FileSizeBytes")
-            .number(rng.random_range(2_000..9_000_000));
+        json.key("SourceRelativeUrl").text("Shared Documents/General");
+        json.key("FileSizeBytes").number(rng.random_range(2_000..9_000_000));
     }
 }
 

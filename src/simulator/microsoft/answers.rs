@@ -81,11 +81,7 @@ pub(super) fn start_limited(wait: &str) -> Response<Body> {
 
 pub(super) fn unauthorized() -> Response<Body> {
     let body = r#"{"Message":"Authorization has been denied for this request."}"#;
-    typed(
-        StatusCode::UNAUTHORIZED,
-        "application/json; charset=utf-8",
-        body.as_bytes().to_vec(),
-    )
+    typed(StatusCode::UNAUTHORIZED, "application/json; charset=utf-8", body.as_bytes().to_vec())
 }
 
 pub(super) fn auditing_off(tenant: Option<TenantId>) -> Response<Body> {
@@ -102,11 +98,7 @@ pub(super) fn html(status: u16) -> Response<Body> {
 
 pub(super) fn not_found() -> Response<Body> {
     let body = r#"{"Message":"No HTTP resource was found that matches the request URI."}"#;
-    typed(
-        StatusCode::NOT_FOUND,
-        "application/json; charset=utf-8",
-        body.as_bytes().to_vec(),
-    )
+    typed(StatusCode::NOT_FOUND, "application/json; charset=utf-8", body.as_bytes().to_vec())
 }
 
 pub(super) fn redirect(location: &str) -> Response<Body> {
@@ -117,47 +109,15 @@ pub(super) fn redirect(location: &str) -> Response<Body> {
 pub(super) fn entra(number: u32) -> Response<Body> {
     let (status, error, text) = match number {
         7_000_215 => (401, "invalid_client", "Invalid client secret provided."),
-        7_000_222 => (
-            401,
-            "invalid_client",
-            "The provided client secret keys are expired.",
-        ),
-        700_027 => (
-            401,
-            "invalid_client",
-            "Client assertion failed signature validation.",
-        ),
-        700_016 => (
-            400,
-            "unauthorized_client",
-            "The application was not found in the directory.",
-        ),
+        7_000_222 => (401, "invalid_client", "The provided client secret keys are expired."),
+        700_027 => (401, "invalid_client", "Client assertion failed signature validation."),
+        700_016 => (400, "unauthorized_client", "The application was not found in the directory."),
         90_002 => (400, "invalid_request", "The tenant was not found."),
-        900_023 => (
-            400,
-            "invalid_request",
-            "The specified tenant identifier is not valid.",
-        ),
-        65_001 => (
-            400,
-            "invalid_grant",
-            "An administrator has not consented to the application.",
-        ),
-        70_003 => (
-            400,
-            "unsupported_grant_type",
-            "The grant type is not supported.",
-        ),
-        70_008 => (
-            400,
-            "invalid_grant",
-            "The provided authorization code has expired.",
-        ),
-        _ => (
-            400,
-            "invalid_request",
-            "The request is malformed or a parameter is missing.",
-        ),
+        900_023 => (400, "invalid_request", "The specified tenant identifier is not valid."),
+        65_001 => (400, "invalid_grant", "An administrator has not consented to the application."),
+        70_003 => (400, "unsupported_grant_type", "The grant type is not supported."),
+        70_008 => (400, "invalid_grant", "The provided authorization code has expired."),
+        _ => (400, "invalid_request", "The request is malformed or a parameter is missing."),
     };
     let (trace, correlation) = (Uuid::new_v4(), Uuid::new_v4());
     let body = EntraError {
@@ -178,26 +138,17 @@ pub(super) fn time(at: Timestamp) -> String {
 }
 
 pub(super) fn full(body: impl Into<Bytes>) -> Body {
-    Full::new(body.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn coded(status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    json(
-        status,
-        &Wrapped {
-            error: AfError { code, message },
-        },
-    )
+    json(status, &Wrapped { error: AfError { code, message } })
 }
 
 fn typed(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

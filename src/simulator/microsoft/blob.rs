@@ -58,11 +58,7 @@ impl Blob {
             Self::Bytes(body) => (streamed(gzipped(chunks_of(body.clone()))), None),
             Self::Generated { total_bytes, seed } => {
                 let chunks = generated(Records::new(*seed, feed, *total_bytes));
-                let body = if gzip {
-                    streamed(gzipped(chunks))
-                } else {
-                    streamed(chunks)
-                };
+                let body = if gzip { streamed(gzipped(chunks)) } else { streamed(chunks) };
                 (body, None)
             }
         }
@@ -115,9 +111,7 @@ fn gzipped(mut chunks: impl Iterator<Item = Bytes>) -> impl Iterator<Item = Byte
                 return Some(last.expect("writing to memory does not fail").into());
             };
             let encoder = encoder.as_mut()?;
-            encoder
-                .write_all(&chunk)
-                .expect("writing to memory does not fail");
+            encoder.write_all(&chunk).expect("writing to memory does not fail");
             // The encoder holds back until it has a block; an empty chunk would end the body.
             let ready = std::mem::take(encoder.get_mut());
             if !ready.is_empty() {

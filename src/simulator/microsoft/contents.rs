@@ -69,17 +69,11 @@ impl Contents {
 
     pub(super) fn add(&mut self, feed: Feed, new: New) -> Content {
         self.serial += 1;
-        let place = Place {
-            created: new.created,
-            serial: self.serial,
-        };
+        let place = Place { created: new.created, serial: self.serial };
         let content = Content {
             id: spelled(feed.content_type, place),
             created: new.created,
-            expires: new
-                .created
-                .saturating_add(new.life)
-                .unwrap_or(Timestamp::MAX),
+            expires: new.created.saturating_add(new.life).unwrap_or(Timestamp::MAX),
             blob: new.blob,
             gzip: new.gzip,
             listed: new.listed,
@@ -97,20 +91,14 @@ impl Contents {
     /// Looks a content up by its id in any form.
     pub(super) fn find(&self, tenant: TenantId, id: &ContentId) -> Option<(Feed, &Content)> {
         let (content_type, place) = self.places.get(&(tenant, id.canonical()))?;
-        let feed = Feed {
-            tenant,
-            content_type: *content_type,
-        };
+        let feed = Feed { tenant, content_type: *content_type };
         let content = self.feeds.get(&feed)?.get(place)?;
         Some((feed, content))
     }
 
     pub(super) fn find_mut(&mut self, tenant: TenantId, id: &ContentId) -> Option<&mut Content> {
         let (content_type, place) = self.places.get(&(tenant, id.canonical()))?;
-        let feed = Feed {
-            tenant,
-            content_type: *content_type,
-        };
+        let feed = Feed { tenant, content_type: *content_type };
         self.feeds.get_mut(&feed)?.get_mut(place)
     }
 
@@ -133,10 +121,7 @@ impl Contents {
         after: Option<Place>,
         length: usize,
     ) -> (Vec<(Place, &Content)>, bool) {
-        let first = Place {
-            created: window.start,
-            serial: 0,
-        };
+        let first = Place { created: window.start, serial: 0 };
         let mut found = self
             .feeds
             .get(&feed)
@@ -162,10 +147,7 @@ impl Contents {
             let Some((content_type, place)) = self.places.remove(&key) else {
                 continue;
             };
-            let feed = Feed {
-                tenant: key.0,
-                content_type,
-            };
+            let feed = Feed { tenant: key.0, content_type };
             let removed = self.feeds.get_mut(&feed).and_then(|all| all.remove(&place));
             self.bytes -= removed.map_or(0, |content| content.blob.weight());
         }
@@ -177,10 +159,7 @@ impl Contents {
 fn spelled(content_type: ContentType, place: Place) -> ContentId {
     let ticks = i64::try_from(place.serial).unwrap_or(i64::MAX);
     let later = jiff::SignedDuration::from_nanos(ticks.saturating_mul(100));
-    let second = place
-        .created
-        .saturating_add(later)
-        .unwrap_or(Timestamp::MAX);
+    let second = place.created.saturating_add(later).unwrap_or(Timestamp::MAX);
     let feed = content_type.as_str().replace('.', "_");
     let text = format!(
         "{}${}${}${feed}$na0017",

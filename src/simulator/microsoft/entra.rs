@@ -85,10 +85,7 @@ impl Entra {
             return Some(UNKNOWN_CLIENT);
         }
         if let Some(secret) = form.get("client_secret") {
-            let right = self
-                .secrets
-                .get(&tenant.id)
-                .unwrap_or(&tenant.client_secret);
+            let right = self.secrets.get(&tenant.id).unwrap_or(&tenant.client_secret);
             return (secret != right).then_some(WRONG_SECRET);
         }
         let typed = form.get("client_assertion_type").map(String::as_str) == Some(ASSERTION_TYPE);
@@ -122,9 +119,7 @@ impl Entra {
             && claims.iss == client
             && claims.sub == client
             && !claims.jti.is_empty()
-            && claims
-                .aud
-                .ends_with(&format!("/{}/oauth2/token", tenant.id))
+            && claims.aud.ends_with(&format!("/{}/oauth2/token", tenant.id))
             && claims.nbf <= now + SKEW
             && claims.exp > now
             && claims.exp <= now + LONGEST_ASSERTION
@@ -152,11 +147,7 @@ impl Entra {
             .expect("plain claims are signed with a shared key");
         self.issued.retain(|_, issued| issue.now < issued.expires);
         let expires = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
-        let issued = Issued {
-            tenant: tenant.id,
-            roles,
-            expires,
-        };
+        let issued = Issued { tenant: tenant.id, roles, expires };
         self.issued.insert(token.clone(), issued);
         token
     }
@@ -195,11 +186,7 @@ pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Bod
         return answers::entra(MALFORMED);
     };
     let seconds = i64::try_from(world.token_life.as_secs()).unwrap_or(i64::MAX);
-    let issue = Issue {
-        now,
-        seconds,
-        key: &world.signing_key,
-    };
+    let issue = Issue { now, seconds, key: &world.signing_key };
     let access_token = entra.issue(tenant, resource, &issue);
     let answer = TokenAnswer {
         token_type: "Bearer",
@@ -278,11 +265,7 @@ struct TokenAnswer<'a> {
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The roles of an application that was consented to in full.
-const ROLES: [&str; 3] = [
-    "ActivityFeed.Read",
-    "ActivityFeed.ReadDlp",
-    "ServiceHealth.Read",
-];
+const ROLES: [&str; 3] = ["ActivityFeed.Read", "ActivityFeed.ReadDlp", "ServiceHealth.Read"];
 
 const BAD_ASSERTION: u32 = 700_027;
 const MALFORMED: u32 = 900_144;

@@ -126,11 +126,7 @@ impl Fault {
             Self::Empty(status) => answers::empty(*status),
             Self::Entra(number) => answers::entra(*number),
             Self::Html(status) => answers::html(*status),
-            Self::Status {
-                status,
-                headers,
-                body,
-            } => answers::verbatim(*status, headers, body),
+            Self::Status { status, headers, body } => answers::verbatim(*status, headers, body),
             Self::Throttled403 => answers::throttled(tenant),
             Self::Throttled429 { retry_after } => answers::too_many(*retry_after),
             Self::Unauthorized => answers::unauthorized(),
@@ -151,13 +147,7 @@ impl Fault {
             _ => return response,
         };
         response.map(|body| {
-            let spoiled = Spoiled {
-                body,
-                held: Bytes::new(),
-                left,
-                ending,
-                pace,
-            };
+            let spoiled = Spoiled { body, held: Bytes::new(), left, ending, pace };
             StreamBody::new(stream::unfold(spoiled, Spoiled::next)).boxed_unsync()
         })
     }
@@ -183,12 +173,7 @@ impl Script {
         fault: Fault,
         times: u32,
     ) {
-        self.0.push(Planned {
-            tenant,
-            operation,
-            fault,
-            left: times,
-        });
+        self.0.push(Planned { tenant, operation, fault, left: times });
     }
 
     pub(super) fn clear(&mut self) {

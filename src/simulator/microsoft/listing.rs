@@ -64,11 +64,7 @@ impl Call<'_> {
 
     /// As captured: keys in lower case, no publisher, and now and then the shorter version.
     fn next_page(&self, feed: Feed, start: Timestamp, end: Timestamp, last: Place) -> String {
-        let version = if last.serial.is_multiple_of(2) {
-            "v1.0"
-        } else {
-            "v1"
-        };
+        let version = if last.serial.is_multiple_of(2) { "v1.0" } else { "v1" };
         // A window that ends within a second must not lose its tail on the next page.
         let second = "%Y-%m-%dT%H:%M:%S%.f";
         format!(

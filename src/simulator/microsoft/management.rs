@@ -42,11 +42,9 @@ pub(in crate::simulator) async fn answer(
     let at = Instant::now();
     let (number, throttled) = {
         let mut requests = locked(&world.requests);
-        let throttled = tenant
-            .zip(world.requests_per_minute)
-            .is_some_and(|(t, limit)| {
-                operation != Operation::Token && requests.last_minute(t, at) >= limit
-            });
+        let throttled = tenant.zip(world.requests_per_minute).is_some_and(|(t, limit)| {
+            operation != Operation::Token && requests.last_minute(t, at) >= limit
+        });
         let number = requests.arrived(requests::Request {
             at,
             tenant,
@@ -69,12 +67,7 @@ pub(in crate::simulator) async fn answer(
     let mut response = match planned {
         Some(response) => response,
         None => {
-            let call = Call {
-                world: &world,
-                directory: &route.directory,
-                operation,
-                query,
-            };
+            let call = Call { world: &world, directory: &route.directory, operation, query };
             call.answer(request).await
         }
     };
@@ -101,15 +94,7 @@ impl Route {
         let post = request.method() == Method::POST;
         let (directory, operation) = match *segments.as_slice() {
             [directory, "oauth2", "token"] if post => (directory, Operation::Token),
-            [
-                "api",
-                "v1.0" | "v1",
-                directory,
-                "activity",
-                "feed",
-                what,
-                which,
-            ] => {
+            ["api", "v1.0" | "v1", directory, "activity", "feed", what, which] => {
                 let operation = match (what, which) {
                     ("audit", id) if get => {
                         let id = percent_decode_str(id).decode_utf8().ok()?;
@@ -126,10 +111,7 @@ impl Route {
             }
             _ => return None,
         };
-        Some(Self {
-            directory: directory.to_owned(),
-            operation,
-        })
+        Some(Self { directory: directory.to_owned(), operation })
     }
 }
 
@@ -177,10 +159,7 @@ impl Call<'_> {
         let Some(Ok(content_type)) = named.map(|name| name.parse::<ContentType>()) else {
             return answers::af(20_020, "The specified content type is not valid.");
         };
-        let feed = Feed {
-            tenant,
-            content_type,
-        };
+        let feed = Feed { tenant, content_type };
         if !may_read(&issued, content_type) {
             return answers::unauthorized();
         }
@@ -255,10 +234,7 @@ fn may_read(issued: &Issued, content_type: ContentType) -> bool {
 }
 
 pub(super) fn no_subscription() -> Response<Body> {
-    answers::af(
-        20_022,
-        "No subscription found for the specified content type.",
-    )
+    answers::af(20_022, "No subscription found for the specified content type.")
 }
 
 /// The query with keys in lower case: the real one does not care about theirs.

@@ -63,20 +63,12 @@ pub struct Announcing {
 
 impl Announcing {
     /// Not at all.
-    pub const LOST: Self = Self {
-        copies: 0,
-        form: IdForm::Listed,
-        first: false,
-    };
+    pub const LOST: Self = Self { copies: 0, form: IdForm::Listed, first: false };
 }
 
 impl Default for Announcing {
     fn default() -> Self {
-        Self {
-            copies: 1,
-            form: IdForm::Listed,
-            first: false,
-        }
+        Self { copies: 1, form: IdForm::Listed, first: false }
     }
 }
 
@@ -95,12 +87,8 @@ pub enum IdForm {
 
 impl IdForm {
     /// Every form.
-    pub const ALL: [Self; 4] = [
-        Self::Listed,
-        Self::Marked,
-        Self::MarkedNumbered,
-        Self::RepeatedRegion,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Listed, Self::Marked, Self::MarkedNumbered, Self::RepeatedRegion];
 
     /// Spells an id in this form.
     pub fn spell(self, id: &ContentId) -> String {
@@ -146,10 +134,7 @@ impl Outbox {
     pub(super) fn push(&self, feed: Feed, entry: &Entry, announcing: Announcing) {
         let mut state = locked(&self.state);
         let lane = state.lanes.entry(feed).or_default();
-        for _ in 0..announcing
-            .copies
-            .min(LONGEST_LANE.saturating_sub(lane.len()))
-        {
+        for _ in 0..announcing.copies.min(LONGEST_LANE.saturating_sub(lane.len())) {
             if announcing.first {
                 lane.push_front(entry.clone());
             } else {
@@ -223,9 +208,7 @@ async fn deliver(world: &World, under_way: &Semaphore, feed: Feed, entries: Arc<
             return;
         }
     }
-    locked(&world.subscriptions)
-        .entry(feed)
-        .set_webhook_state(WebhookState::Disabled);
+    locked(&world.subscriptions).entry(feed).set_webhook_state(WebhookState::Disabled);
 }
 
 /// Asks a webhook to prove itself; the error is what the start call then says.
@@ -235,9 +218,7 @@ pub(super) async fn validate(
     auth_id: Option<&str>,
 ) -> Result<(), String> {
     let code = Uuid::new_v4().to_string();
-    let body = serde_json::to_vec(&Validation {
-        validation_code: &code,
-    });
+    let body = serde_json::to_vec(&Validation { validation_code: &code });
     let body = Bytes::from(body.expect("a code is plain text"));
     match post(world, address, auth_id, Some(&code), body).await {
         Ok(answer) if answer.status == 200 => Ok(()),
@@ -256,10 +237,7 @@ async fn post(
     let address = Url::parse(address).map_err(io::Error::other)?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    for (name, value) in [
-        ("webhook-authid", auth_id),
-        ("webhook-validationcode", validation),
-    ] {
+    for (name, value) in [("webhook-authid", auth_id), ("webhook-validationcode", validation)] {
         if let Some(value) = value {
             let value = HeaderValue::from_str(value).map_err(io::Error::other)?;
             headers.insert(name, value);

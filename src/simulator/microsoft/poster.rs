@@ -94,8 +94,7 @@ impl Poster {
         }
         let mut fresh = self.connect(&target).await?;
         let response = fresh.send_request(request()?).await;
-        self.finish(target, fresh, response.map_err(io::Error::other)?)
-            .await
+        self.finish(target, fresh, response.map_err(io::Error::other)?).await
     }
 
     async fn finish(
@@ -113,11 +112,7 @@ impl Poster {
         if idle.len() < MOST_IDLE && !connection.is_closed() {
             idle.push(connection);
         }
-        Ok(Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        })
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
     async fn connect(&self, target: &Target) -> io::Result<Connection> {
@@ -127,17 +122,15 @@ impl Poster {
             return self.handshake(stream).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(io::Error::other)?;
-        self.handshake(self.connector.connect(name, stream).await?)
-            .await
+        self.handshake(self.connector.connect(name, stream).await?).await
     }
 
     async fn handshake(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> io::Result<Connection> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         self.tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a webhook broke");

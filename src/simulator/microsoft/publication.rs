@@ -24,13 +24,6 @@ pub struct Publication {
 impl Publication {
     /// Nothing odd about it.
     pub fn of(blob: Blob) -> Self {
-        Self {
-            blob,
-            created: None,
-            listed: true,
-            announcing: None,
-            gzip: None,
-            fault: None,
-        }
+        Self { blob, created: None, listed: true, announcing: None, gzip: None, fault: None }
     }
 }

@@ -100,10 +100,7 @@ impl Requests {
         let mut most = 0;
         for request in self.recent.iter().filter(|r| is_paced(r, tenant)) {
             window.push_back(request.at);
-            while window
-                .front()
-                .is_some_and(|first| request.at.duration_since(*first) >= stretch)
-            {
+            while window.front().is_some_and(|first| request.at.duration_since(*first) >= stretch) {
                 window.pop_front();
             }
             most = most.max(window.len());

@@ -89,10 +89,7 @@ fn wanted(body: &[u8], now: Timestamp) -> Result<Option<Webhook>, Box<Response<B
         return Ok(None);
     }
     let Ok(body) = serde_json::from_slice::<StartBody>(body) else {
-        return Err(Box::new(answers::af(
-            20_001,
-            "Missing parameter: webhook.address.",
-        )));
+        return Err(Box::new(answers::af(20_001, "Missing parameter: webhook.address.")));
     };
     let Some(webhook) = body.webhook else {
         return Ok(None);
@@ -149,17 +146,10 @@ struct Listed {
 impl Listed {
     fn of(feed: Feed, subscription: &Subscription, spelling: ListSpelling, now: Timestamp) -> Self {
         let spell = |text: &str| {
-            if spelling.capitals {
-                text.to_uppercase()
-            } else {
-                text.to_owned()
-            }
+            if spelling.capitals { text.to_uppercase() } else { text.to_owned() }
         };
-        let status = if subscription.enabled {
-            WebhookState::Enabled
-        } else {
-            WebhookState::Disabled
-        };
+        let status =
+            if subscription.enabled { WebhookState::Enabled } else { WebhookState::Disabled };
         let webhook = subscription.webhook.as_ref().map(|webhook| ListedWebhook {
             auth_id: webhook.auth_id.clone(),
             address: webhook.address.clone(),

@@ -34,11 +34,7 @@ impl Subscription {
 
 impl Default for Subscription {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            webhook: None,
-            started: None,
-        }
+        Self { enabled: true, webhook: None, started: None }
     }
 }
 
@@ -135,10 +131,7 @@ impl Subscriptions {
             }
         }
         let subscription = self.entry(feed);
-        *subscription = Subscription {
-            started: Some(now),
-            ..Subscription::default()
-        };
+        *subscription = Subscription { started: Some(now), ..Subscription::default() };
         Start::Pending
     }
 
