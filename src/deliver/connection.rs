@@ -182,7 +182,9 @@ impl Connection {
         let under_way = self.spare.is_some() || !self.dialling.is_empty();
         if wanted && !under_way && self.health.may_dial(now) {
             let dialer = self.dialer.clone();
-            self.dialling.spawn(async move { dialer.dial().await });
+            let welcome = self.health.welcome();
+            self.dialling
+                .spawn(async move { dialer.dial(welcome).await });
         }
     }
 
