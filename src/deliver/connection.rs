@@ -130,14 +130,15 @@ impl Connection {
             _ if able => None,
             since => since.or(Some(now)),
         };
-        self.board.post(
-            self.slot,
-            Standing {
-                open: self.current.is_some() || self.spare.is_some() || !self.closing.is_empty(),
-                accepts: able,
-                trouble: self.health.trouble(),
-            },
-        );
+        let trouble = self.health.trouble();
+        // Between two sessions the closing one still is a connection, unless the next is refused.
+        let between = trouble.is_none() && !self.closing.is_empty();
+        let standing = Standing {
+            open: self.current.is_some() || self.spare.is_some() || between,
+            accepts: able,
+            trouble,
+        };
+        self.board.post(self.slot, standing);
         // A receiver in doubt gets one session at a time to prove itself.
         let room = if self.health.is_doubtful() {
             self.closing.is_empty()

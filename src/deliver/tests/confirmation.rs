@@ -121,6 +121,8 @@ async fn a_goodbye_followed_by_a_reset_confirms_nothing() {
     assert!(not_yet.is_err(), "closed, and waiting for the receiver");
     theirs.get_mut().1.send_close_notify();
     theirs.flush().await.unwrap();
+    let not_yet = timeout(Duration::from_millis(50), &mut closing).await;
+    assert!(not_yet.is_err(), "a goodbye is no end of the stream");
     drop(theirs);
     assert_eq!(within(closing).await, Err(Reason::ConnectionLost));
 }
@@ -253,6 +255,27 @@ async fn a_slow_receiver_gets_everything_and_confirms() {
     world.receiver.go();
     within(sending.join_next()).await.unwrap().unwrap().unwrap();
     assert!(world.received().await == lines(0, 20_000));
+}
+
+#[tokio::test]
+async fn a_probe_tells_who_confirms_and_sends_nothing() {
+    let config = |receiver: &Receiver| Config {
+        confirm_timeout: Duration::from_millis(300),
+        ..config(receiver, None)
+    };
+    for (behaviour, confirmed) in [
+        (Behaviour::Proper, Ok(())),
+        (Behaviour::Holding, Err(Reason::Unconfirmed)),
+    ] {
+        let receiver = Receiver::start(None, move |_| behaviour).await;
+        let probe = within(probe(&config(&receiver))).await.unwrap();
+        assert_eq!(probe.confirmed, confirmed);
+        assert_eq!(receiver.received(), [b""]);
+    }
+    let receiver = Receiver::start(None, |_| Behaviour::Absent).await;
+    let failed = within(probe(&config(&receiver))).await;
+    let expected = matches!(failed, Err(ProbeError::Dial(DialError::ClosedAtOnce)));
+    assert!(expected, "{failed:?}");
 }
 
 #[tokio::test]
