@@ -190,7 +190,12 @@ async fn a_receiver_that_never_closes_leaves_the_session_unconfirmed() {
     // The second time in a row holds for at least one whole timeout.
     let held = Instant::now();
     within(world.outlet.ready()).await;
-    assert!(held.elapsed() >= timeout / 2, "{:?}", held.elapsed());
+    let seen_late = Duration::from_millis(100);
+    assert!(
+        held.elapsed() >= timeout - seen_late,
+        "{:?}",
+        held.elapsed()
+    );
     assert!(world.receiver.received().len() <= 4, "no storm");
 }
 
