@@ -40,6 +40,7 @@ mod endpoint;
 mod health;
 mod outstanding;
 mod parcel;
+mod probe;
 mod session;
 mod wire;
 
@@ -47,6 +48,7 @@ pub use board::State;
 pub use dial::DialError;
 pub use endpoint::{Endpoint, InvalidEndpoint, Transport};
 pub use parcel::{Batch, Parcel, Receipt};
+pub use probe::{Probe, ProbeError, probe};
 
 use board::Board;
 use connection::Connection;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Cli, Command, ConfigCommand, Exit, LedgerCommand, SubscriptionsCommand, check, ledger, sample,
+    Cli, Command, ConfigCommand, Exit, SubscriptionsCommand, check, ledger, sample,
     schema, service, subscriptions,
 };
 use crate::{

@@ -20,7 +20,7 @@ pub(super) async fn demo(demo: Demo, outside: &Outside) -> Result<Exit, CommandE
     let options = Options {
         tenants: usize::try_from(demo.tenants.get()).unwrap_or(usize::MAX),
         rate: f64::from(demo.rate.get()),
-        duration: demo.duration.into(),
+        duration: demo.duration.0,
         devo: demo.devo.map(|endpoint| endpoint.to_string()),
         terminal: outside.terminal,
         colour: outside.colour,
@@ -41,7 +41,7 @@ pub(super) async fn simulate(
     signals.spawn(stop_on_signal(shutdown.clone())?);
     let options = SimulateOptions {
         rate: f64::from(simulate.rate.get()),
-        duration: simulate.duration.map(Into::into),
+        duration: simulate.duration.map(|duration| duration.0),
         records: simulate.records,
         count: simulate.count,
         devo: !simulate.without_devo,

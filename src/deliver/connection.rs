@@ -130,14 +130,15 @@ impl Connection {
             _ if able => None,
             since => since.or(Some(now)),
         };
-        self.board.post(
-            self.slot,
-            Standing {
-                open: self.current.is_some() || self.spare.is_some() || !self.closing.is_empty(),
-                accepts: able,
-                trouble: self.health.trouble(),
-            },
-        );
+        let trouble = self.health.trouble();
+        // Between two sessions the closing one still is a connection, unless the next is refused.
+        let between = trouble.is_none() && !self.closing.is_empty();
+        let standing = Standing {
+            open: self.current.is_some() || self.spare.is_some() || between,
+            accepts: able,
+            trouble,
+        };
+        self.board.post(self.slot, standing);
         // A receiver in doubt gets one session at a time to prove itself.
         let room = if self.health.is_doubtful() {
             self.closing.is_empty()
@@ -181,7 +182,9 @@ impl Connection {
         let under_way = self.spare.is_some() || !self.dialling.is_empty();
         if wanted && !under_way && self.health.may_dial(now) {
             let dialer = self.dialer.clone();
-            self.dialling.spawn(async move { dialer.dial().await });
+            let welcome = self.health.welcome();
+            self.dialling
+                .spawn(async move { dialer.dial(welcome).await });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
-use rustls::{AlertDescription, CertificateError, pki_types::ServerName};
+use rustls::{AlertDescription, CertificateError, client::Resumption, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -26,16 +26,28 @@ impl Dialer {
     pub(super) fn new(config: &Config) -> Result<Self, OpenError> {
         let endpoint = config.endpoint.clone();
         if endpoint.transport == Transport::Tcp {
-            return Ok(Self { endpoint, tls: None });
+            return Ok(Self {
+                endpoint,
+                tls: None,
+            });
         }
         let name = config.server_name.as_ref().unwrap_or(&endpoint.host);
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_invalid| OpenError::ServerName { name: name.clone() })?;
         let ca = config.ca.as_deref().map(tls::certificates).transpose()?;
-        let identity =
-            config.identity.as_ref().map(|(cert, key)| Identity::load(cert, key)).transpose()?;
-        let connector = TlsConnector::from(Arc::new(tls::client(ca, identity)?));
-        Ok(Self { endpoint, tls: Some((connector, server_name)) })
+        let identity = config
+            .identity
+            .as_ref()
+            .map(|(cert, key)| Identity::load(cert, key))
+            .transpose()?;
+        let mut client = tls::client(ca, identity)?;
+        // rsyslog's OpenSSL driver, when it checks client certificates, breaks off every handshake
+        // that offers to resume ("session id context uninitialized").
+        client.resumption = Resumption::disabled();
+        Ok(Self {
+            endpoint,
+            tls: Some((TlsConnector::from(Arc::new(client)), server_name)),
+        })
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -43,13 +55,17 @@ impl Dialer {
     }
 
     /// Opens a connection.
-    pub(super) async fn dial(&self) -> Result<Wire, DialError> {
-        timeout(DIAL, self.open()).await.unwrap_or(Err(DialError::Timeout))
+    pub(super) async fn dial(&self, welcome: Welcome) -> Result<Wire, DialError> {
+        timeout(DIAL, self.open(welcome))
+            .await
+            .unwrap_or(Err(DialError::Timeout))
     }
 
-    async fn open(&self) -> Result<Wire, DialError> {
+    async fn open(&self, welcome: Welcome) -> Result<Wire, DialError> {
         let Endpoint { host, port, .. } = &self.endpoint;
-        let addresses = lookup_host((host.as_str(), *port)).await.map_err(DialError::Lookup)?;
+        let addresses = lookup_host((host.as_str(), *port))
+            .await
+            .map_err(DialError::Lookup)?;
         let socket = connect(addresses).await?;
         tune(&socket).map_err(DialError::Connect)?;
         let wire = match &self.tls {
@@ -60,15 +76,25 @@ impl Dialer {
                 .map(Wire::tls)
                 .map_err(DialError::handshake)?,
         };
-        welcome(wire).await
+        welcomed(wire, welcome).await
     }
+}
+
+/// What makes a fresh connection a good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Welcome {
+    /// The receiver shows that it accepted us, or at least does not end the connection at once.
+    Sign,
+    /// The connection lasts for a moment, whatever the receiver shows. For one that has taken
+    /// connections away before: some look at a certificate only after the handshake.
+    Stay,
 }
 
 /// Why no connection could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// The connection was made and taken away again.
-    #[error("the receiver closed the connection at once")]
+    /// The connection was made and taken away again, as some do with a client they do not accept.
+    #[error("the receiver closed the connection at once; it may not accept our certificate")]
     ClosedAtOnce,
     /// No address took the connection.
     #[error("cannot connect")]
@@ -97,7 +123,9 @@ impl DialError {
     /// Reads from a failure in the handshake, or right after it, what an operator has to do.
     pub(super) fn handshake(error: io::Error) -> Self {
         // rustls hands its error through I/O traits, so this is the only typed way to it.
-        let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let cause = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match cause {
             Some(rustls::Error::AlertReceived(
                 AlertDescription::AccessDenied
@@ -139,12 +167,12 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
-/// Waits for a sign that the receiver keeps the connection. One that never gives a sign is
-/// believed after a while: a refusal that comes later still ends the wire.
-async fn welcome(mut wire: Wire) -> Result<Wire, DialError> {
+/// Waits until the connection is known to be good. A receiver that gives no sign is believed
+/// after a while: a refusal that comes later still ends the wire.
+async fn welcomed(mut wire: Wire, welcome: Welcome) -> Result<Wire, DialError> {
     let sign = poll_fn(|cx| match wire.poll_ended(cx) {
         Poll::Ready(ending) => Poll::Ready(Some(ending)),
-        Poll::Pending if wire.is_welcome() => Poll::Ready(None),
+        Poll::Pending if welcome == Welcome::Sign && wire.is_welcome() => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
     match timeout(WELCOME, sign).await {

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{DialError, board::Trouble};
+use super::{DialError, board::Trouble, dial::Welcome};
 use crate::{
     backoff::{Backoff, jitter},
     reason::Reason,
@@ -106,6 +106,15 @@ impl Health {
     /// Whether a connection may be opened.
     pub(super) fn may_dial(&self, now: Instant) -> bool {
         !self.is_held(now) && self.dial_after.is_none_or(|at| at <= now)
+    }
+
+    /// What the next connection has to show: more, when the last ones were taken away.
+    pub(super) fn welcome(&self) -> Welcome {
+        if self.brief > 0 || self.breaks > 0 {
+            Welcome::Stay
+        } else {
+            Welcome::Sign
+        }
     }
 
     /// Whether no batch may be taken.
@@ -206,8 +215,10 @@ mod tests {
         let now = Instant::now();
         health.ended_unused(BRIEF, now);
         assert!(health.may_dial(now));
+        assert_eq!(health.welcome(), Welcome::Sign);
         health.ended_unused(Duration::ZERO, now);
         assert!(!health.may_dial(now));
+        assert_eq!(health.welcome(), Welcome::Stay);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ pub struct Material {
 
 impl Material {
     /// Uses the set in `directory`, making it when a file of it is missing.
-    pub(super) fn open(directory: Option<&Path>) -> io::Result<Self> {
+    pub fn open(directory: Option<&Path>) -> io::Result<Self> {
         let (directory, temporary) = match directory {
             Some(directory) => (directory.to_owned(), None),
             None => {

@@ -83,6 +83,18 @@ async fn a_receiver_without_tickets_is_welcome_too() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_takes_every_connection_away_is_unreachable() {
+    let world = World::facing(|_| Behaviour::Absent, |_| {}).await;
+    let state = world
+        .state_becomes(|state| matches!(state, State::Unreachable { .. }))
+        .await;
+    let State::Unreachable { cause } = state else {
+        unreachable!("just matched")
+    };
+    assert!(matches!(*cause, DialError::ClosedAtOnce), "{cause:?}");
+}
+
+#[tokio::test]
 async fn an_absent_receiver_makes_nobody_ready_and_fails_what_waits() {
     let receiver = Receiver::start(None, |_| Behaviour::Proper).await;
     let config = Config { confirm_timeout: Duration::from_millis(300), ..config(&receiver, None) };

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
-    RootCertStore, ServerConfig,
+    HandshakeKind, RootCertStore, ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use socket2::SockRef;
@@ -82,7 +82,10 @@ impl Receiver {
                     match tls {
                         None => intake.serve(socket).await,
                         Some(tls) => {
-                            if let Ok(stream) = tls.accept(socket).await {
+                            if let Ok(stream) = tls.accept(socket).await
+                                // As rsyslog's OpenSSL driver does when it checks who we are.
+                                && stream.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed)
+                            {
                                 intake.serve(stream).await;
                             }
                         }
