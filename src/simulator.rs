@@ -54,6 +54,7 @@ pub struct Simulator {
     management: SocketAddr,
     login: SocketAddr,
     devo_endpoint: String,
+    clock: Clock,
     tasks: Tasks,
     shutdown: Shutdown,
 }
@@ -119,6 +120,7 @@ impl Simulator {
             management: management_address,
             login: login_address,
             devo_endpoint,
+            clock: config.clock,
             tasks,
             shutdown,
         })
@@ -160,6 +162,11 @@ impl Simulator {
     /// certificate is valid for `127.0.0.1`, `::1` and `localhost`.
     pub fn devo_endpoint(&self) -> String {
         self.devo_endpoint.clone()
+    }
+
+    /// This world's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The files of certificates and keys.
