@@ -8,6 +8,7 @@ use crate::content::{ClientId, TenantId};
 mod client;
 mod contents;
 mod devo;
+mod entra;
 mod faults;
 mod subscriptions;
 

@@ -13,13 +13,14 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, body::Incoming, client::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinSet,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use url::Url;
 
 use super::{DEADLINE, application, eventually, id, tenant};
@@ -114,6 +115,38 @@ impl Client {
         self.feed(Method::GET, &format!("audit/{id}?"), "").await
     }
 
+    /// A blob over HTTP/2; `None` when that is not offered or the body breaks off.
+    pub(super) async fn blob_over_http2(&self, id: &str) -> Option<Vec<u8>> {
+        let mut config = (**self.connector.config()).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let port = self.root.port().unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect("127.0.0.1".try_into().unwrap(), stream)
+            .await
+            .ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .ok()?;
+        locked(&self.connections).spawn(async move {
+            let _ended = connection.await;
+        });
+        let path = format!("api/v1.0/{}/activity/feed/audit/{id}", super::id());
+        let request = Request::builder()
+            .uri(self.root.join(&path).unwrap().as_str())
+            .header("authorization", format!("Bearer {}", self.token))
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            #[expect(clippy::disallowed_methods, reason = "the peer is our own")]
+            let body = response.into_body().collect().await?;
+            Ok::<_, hyper::Error>(body.to_bytes().to_vec())
+        };
+        tokio::time::timeout(DEADLINE, exchange).await.unwrap().ok()
+    }
+
     pub(super) async fn feed(&self, method: Method, path: &str, body: &str) -> Reply {
         let id = id();
         let path = format!("/api/v1.0/{id}/activity/feed/{path}PublisherIdentifier={id}");
@@ -193,6 +226,32 @@ struct State {
 
 impl Webhook {
     pub(super) async fn new() -> Self {
+        Self::behind(None).await
+    }
+
+    /// A webhook that ends TLS and requires a certificate of Microsoft's side.
+    pub(super) async fn secured(simulator: &Simulator) -> Self {
+        let material = simulator.material();
+        let mut roots = RootCertStore::empty();
+        for authority in tls::certificates(material.microsoft_ca()).unwrap() {
+            roots.add(authority).unwrap();
+        }
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+                .build()
+                .unwrap();
+        let identity = tls::Identity::load(material.server_cert(), material.server_key());
+        let (chain, key) = identity.unwrap().into_parts();
+        let config = ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .unwrap();
+        Self::behind(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn behind(acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -203,10 +262,16 @@ impl Webhook {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = shared.clone();
                 let service = service_fn(move |request| answer(state.clone(), request));
-                let serving = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service);
+                let acceptor = acceptor.clone();
                 connections.spawn(async move {
-                    let _ended = serving.await;
+                    let http = hyper::server::conn::http1::Builder::new();
+                    let _ended = match acceptor {
+                        None => http.serve_connection(TokioIo::new(stream), service).await,
+                        Some(acceptor) => {
+                            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+                            http.serve_connection(stream, service).await
+                        }
+                    };
                 });
             }
         });

@@ -8,7 +8,7 @@ use super::{client::Client, config, id, tenant};
 use crate::{
     content::{ContentId, ContentType},
     simulator::{
-        Blob, Config, Feed, Operation, Simulator,
+        Blob, Config, Fault, Feed, Operation, Simulator,
         generator::Records,
         microsoft::{IdForm, Publication},
     },
@@ -201,6 +201,26 @@ async fn generated_blobs_are_equal_each_time_plain_and_compressed() {
     };
     assert!(plain.body == expected);
     assert_eq!(simulator.microsoft().held(), (2, 0));
+}
+
+#[tokio::test]
+async fn http2_is_spoken_where_it_is_offered() {
+    for http2 in [true, false] {
+        let (simulator, client) = world(Config { http2, ..config() }).await;
+        let blob = Blob::Generated {
+            total_bytes: 1_000_000,
+            seed: 1,
+        };
+        let content = simulator.microsoft().publish_raw(id(), FEED, blob);
+        let fetched = client.blob_over_http2(content.as_str()).await;
+        if http2 {
+            let same = client.blob(content.as_str()).await.body;
+            assert!(fetched.unwrap() == same);
+            let fault = Fault::CutBody { after: 70_000 };
+            simulator.microsoft().fail(Operation::Blob, fault, 1);
+        }
+        assert!(client.blob_over_http2(content.as_str()).await.is_none());
+    }
 }
 
 #[tokio::test]
