@@ -153,6 +153,12 @@ impl Client {
         self.send(method, &path, body.to_owned()).await.unwrap()
     }
 
+    /// A GET that may be left without an answer.
+    pub(super) async fn feed_or_break(&self, path: &str) -> Result<Reply, hyper::Error> {
+        let path = format!("/api/v1.0/{}/activity/feed/{path}", id());
+        self.send(Method::GET, &path, String::new()).await
+    }
+
     /// Sends one request on a connection of its own; an error is an answer that broke off.
     pub(super) async fn send(
         &self,
