@@ -115,7 +115,7 @@ impl App {
             subscriptions::Metrics::register(&registry, &tenants)?,
         );
         let pipeline = Pipeline::new(
-            config.pipeline,
+            &config.pipeline,
             pipeline::Parts {
                 ledger: ledger.clone(),
                 client,

@@ -92,13 +92,13 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline that has claimed nothing yet.
-    pub fn new(config: Config, parts: Parts, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, parts: Parts, metrics: Metrics) -> Self {
         let Parts { ledger, client, outlet, tables, tenants, clock } = parts;
         let framer = Framer::new(&config.hostname, tables.prefix());
         let step = Step {
             client,
             outlet,
-            identities: Identities::default(),
+            identities: Identities,
             tables,
             framer,
             clock,

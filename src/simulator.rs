@@ -54,6 +54,7 @@ pub struct Simulator {
     management: SocketAddr,
     login: SocketAddr,
     devo_endpoint: String,
+    clock: Clock,
     tasks: Tasks,
     shutdown: Shutdown,
 }
@@ -113,6 +114,7 @@ impl Simulator {
             management: management_address,
             login: login_address,
             devo_endpoint,
+            clock: config.clock,
             tasks,
             shutdown,
         })
@@ -134,8 +136,10 @@ impl Simulator {
         self.microsoft.set_edge(Some(Edge::Plain(edge)));
     }
 
-    /// Like [`Simulator::set_edge`] for an application that ends TLS itself. The simulator trusts
-    /// certificates of its own authority and presents the one of `manage.office.com`.
+    /// Like [`Simulator::set_edge`] for an application that ends TLS itself. Its certificate must
+    /// be valid for the socket's address and come from the simulator's authority, as
+    /// [`Material::server_cert`] does, or from [`Config::webhook_ca`]. The notifier presents a
+    /// certificate of `manage.office.com`.
     pub fn set_tls_edge(&self, edge: SocketAddr) {
         self.microsoft.set_edge(Some(Edge::Tls(edge)));
     }
@@ -154,6 +158,11 @@ impl Simulator {
     /// certificate is valid for `127.0.0.1`, `::1` and `localhost`.
     pub fn devo_endpoint(&self) -> String {
         self.devo_endpoint.clone()
+    }
+
+    /// This world's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The files of certificates and keys.
@@ -212,6 +221,8 @@ pub struct Config {
     /// validations and notifications go to this socket as plain HTTP, with the path and the host
     /// of the address. `None` dials the address itself.
     pub edge: Option<SocketAddr>,
+    /// Authorities of webhooks that end TLS themselves, beside the simulator's own.
+    pub webhook_ca: Option<PathBuf>,
     /// A directory to keep the certificates in; a complete set found there is used again. `None`
     /// takes a temporary one.
     pub material: Option<PathBuf>,
@@ -262,6 +273,7 @@ impl Config {
             devo: Some(any),
             devo_tls: true,
             edge: None,
+            webhook_ca: None,
             material: None,
             clock: Clock::system(),
             seed: 0,

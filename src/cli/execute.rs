@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Cli, Command, ConfigCommand, Exit, SubscriptionsCommand, check, ledger, sample,
-    schema, service, subscriptions,
+    Cli, Command, ConfigCommand, Exit, SubscriptionsCommand, check, ledger, sample, schema,
+    service, subscriptions,
 };
 use crate::{
     app::{RunError, StartError},

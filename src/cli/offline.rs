@@ -13,7 +13,7 @@ use crate::config::{Config, Loaded, SAMPLE, json_schema};
 /// # Errors
 ///
 /// Only when `human` cannot be written to.
-pub fn check(
+pub(super) fn check(
     path: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
     human: &mut impl Write,
@@ -51,7 +51,7 @@ pub fn check(
 /// # Errors
 ///
 /// When `output` cannot be written to.
-pub fn sample(output: &mut impl Write) -> io::Result<()> {
+pub(super) fn sample(output: &mut impl Write) -> io::Result<()> {
     output.write_all(SAMPLE.as_bytes())
 }
 
@@ -60,7 +60,7 @@ pub fn sample(output: &mut impl Write) -> io::Result<()> {
 /// # Errors
 ///
 /// When `output` cannot be written to.
-pub fn schema(output: &mut impl Write) -> io::Result<()> {
+pub(super) fn schema(output: &mut impl Write) -> io::Result<()> {
     writeln!(output, "{}", json_schema())
 }
 

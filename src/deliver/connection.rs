@@ -183,8 +183,7 @@ impl Connection {
         if wanted && !under_way && self.health.may_dial(now) {
             let dialer = self.dialer.clone();
             let welcome = self.health.welcome();
-            self.dialling
-                .spawn(async move { dialer.dial(welcome).await });
+            self.dialling.spawn(async move { dialer.dial(welcome).await });
         }
     }
 

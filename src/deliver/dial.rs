@@ -26,28 +26,19 @@ impl Dialer {
     pub(super) fn new(config: &Config) -> Result<Self, OpenError> {
         let endpoint = config.endpoint.clone();
         if endpoint.transport == Transport::Tcp {
-            return Ok(Self {
-                endpoint,
-                tls: None,
-            });
+            return Ok(Self { endpoint, tls: None });
         }
         let name = config.server_name.as_ref().unwrap_or(&endpoint.host);
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_invalid| OpenError::ServerName { name: name.clone() })?;
         let ca = config.ca.as_deref().map(tls::certificates).transpose()?;
-        let identity = config
-            .identity
-            .as_ref()
-            .map(|(cert, key)| Identity::load(cert, key))
-            .transpose()?;
+        let identity =
+            config.identity.as_ref().map(|(cert, key)| Identity::load(cert, key)).transpose()?;
         let mut client = tls::client(ca, identity)?;
         // rsyslog's OpenSSL driver, when it checks client certificates, breaks off every handshake
         // that offers to resume ("session id context uninitialized").
         client.resumption = Resumption::disabled();
-        Ok(Self {
-            endpoint,
-            tls: Some((TlsConnector::from(Arc::new(client)), server_name)),
-        })
+        Ok(Self { endpoint, tls: Some((TlsConnector::from(Arc::new(client)), server_name)) })
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -56,16 +47,12 @@ impl Dialer {
 
     /// Opens a connection.
     pub(super) async fn dial(&self, welcome: Welcome) -> Result<Wire, DialError> {
-        timeout(DIAL, self.open(welcome))
-            .await
-            .unwrap_or(Err(DialError::Timeout))
+        timeout(DIAL, self.open(welcome)).await.unwrap_or(Err(DialError::Timeout))
     }
 
     async fn open(&self, welcome: Welcome) -> Result<Wire, DialError> {
         let Endpoint { host, port, .. } = &self.endpoint;
-        let addresses = lookup_host((host.as_str(), *port))
-            .await
-            .map_err(DialError::Lookup)?;
+        let addresses = lookup_host((host.as_str(), *port)).await.map_err(DialError::Lookup)?;
         let socket = connect(addresses).await?;
         tune(&socket).map_err(DialError::Connect)?;
         let wire = match &self.tls {
@@ -123,9 +110,7 @@ impl DialError {
     /// Reads from a failure in the handshake, or right after it, what an operator has to do.
     pub(super) fn handshake(error: io::Error) -> Self {
         // rustls hands its error through I/O traits, so this is the only typed way to it.
-        let cause = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match cause {
             Some(rustls::Error::AlertReceived(
                 AlertDescription::AccessDenied

@@ -110,11 +110,7 @@ impl Health {
 
     /// What the next connection has to show: more, when the last ones were taken away.
     pub(super) fn welcome(&self) -> Welcome {
-        if self.brief > 0 || self.breaks > 0 {
-            Welcome::Stay
-        } else {
-            Welcome::Sign
-        }
+        if self.brief > 0 || self.breaks > 0 { Welcome::Stay } else { Welcome::Sign }
     }
 
     /// Whether no batch may be taken.

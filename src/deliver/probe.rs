@@ -22,10 +22,7 @@ pub async fn probe(config: &Config) -> Result<Probe, ProbeError> {
     let mut wire = Dialer::new(config)?.dial(Welcome::Stay).await?;
     let started = Instant::now();
     let confirmed = closing::by_end_of_stream(&mut wire, config.confirm_timeout).await;
-    Ok(Probe {
-        confirmed,
-        took: started.elapsed(),
-    })
+    Ok(Probe { confirmed, took: started.elapsed() })
 }
 
 /// What the receiver did when we ended our stream.

@@ -102,6 +102,7 @@ impl Load {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 fn failure(error: ApiError) -> Failure {
     match error.disposition() {
         Disposition::Final(reason) => Failure::Final(reason),

@@ -116,9 +116,13 @@ impl Material {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// How the notifier dials a webhook that ends TLS itself.
-    pub(super) fn notifier_client(&self) -> io::Result<ClientConfig> {
-        let roots = tls::certificates(self.microsoft_ca()).map_err(io::Error::other)?;
+    /// How the notifier dials a webhook that ends TLS itself: trusting our own authority and those
+    /// of `more`.
+    pub(super) fn notifier_client(&self, more: Option<&Path>) -> io::Result<ClientConfig> {
+        let mut roots = tls::certificates(self.microsoft_ca()).map_err(io::Error::other)?;
+        if let Some(more) = more {
+            roots.extend(tls::certificates(more).map_err(io::Error::other)?);
+        }
         let presented = identity(self.notifier_cert(), self.file(NOTIFIER_KEY))?;
         tls::client(Some(roots), Some(presented)).map_err(io::Error::other)
     }

@@ -36,7 +36,7 @@ impl Devo {
     pub(super) fn new(keep_lines: bool) -> Self {
         Self(Arc::new(Receiver {
             arrivals: Mutex::new(Arrivals::new(keep_lines)),
-            lines: watch::Sender::new(0),
+            changes: watch::Sender::new(()),
             mode: watch::Sender::new(DevoMode::Normal),
         }))
     }
@@ -72,11 +72,28 @@ impl Devo {
     ///
     /// [`Shortfall`] when they have not in this time.
     pub async fn wait_for(&self, lines: u64, within: Duration) -> Result<(), Shortfall> {
-        let mut arrived = self.0.lines.subscribe();
-        let waited = time::timeout(within, arrived.wait_for(|arrived| *arrived >= lines)).await;
-        match waited {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Shortfall { expected: lines, arrived: *self.0.lines.borrow() }),
+        let waited = self.wait_until(|received| received.lines >= lines, within);
+        waited.await.map_err(|received| Shortfall { expected: lines, arrived: received.lines })
+    }
+
+    /// Waits until what has arrived satisfies a condition.
+    ///
+    /// # Errors
+    ///
+    /// What has arrived by then, when it does not in this time.
+    pub async fn wait_until(
+        &self,
+        condition: impl Fn(&Received) -> bool,
+        within: Duration,
+    ) -> Result<(), Box<Received>> {
+        let mut changes = self.0.changes.subscribe();
+        let waited = time::timeout(within, async {
+            // The sender lives as long as this handle.
+            while !condition(&self.received()) && changes.changed().await.is_ok() {}
+        });
+        match waited.await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Box::new(self.received())),
         }
     }
 
@@ -92,7 +109,7 @@ impl Devo {
 
 impl fmt::Debug for Devo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Devo").field("lines", &*self.0.lines.borrow()).finish_non_exhaustive()
+        f.debug_struct("Devo").field("mode", &*self.0.mode.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -127,6 +144,15 @@ pub struct Shortfall {
 
 struct Receiver {
     arrivals: Mutex<Arrivals>,
-    lines: watch::Sender<u64>,
+    changes: watch::Sender<()>,
     mode: watch::Sender<DevoMode>,
+}
+
+impl Receiver {
+    /// Changes what has arrived, and wakes those who wait for it.
+    fn change<T>(&self, change: impl FnOnce(&mut Arrivals) -> T) -> T {
+        let changed = change(&mut locked(&self.arrivals));
+        self.changes.send_replace(());
+        changed
+    }
 }

@@ -49,6 +49,7 @@ pub use notifier::{Announcing, Attempt, Entry, IdForm};
 pub use poster::Answer;
 pub use publication::Publication;
 pub use requests::Request;
+pub use starting::ListSpelling;
 pub use subscriptions::{Subscription, Webhook, WebhookState};
 
 pub(super) use management::answer;
@@ -76,7 +77,7 @@ impl Microsoft {
         let tenants = config.tenants.iter().cloned();
         let poster = Poster::new(
             config.edge.map(Edge::Plain),
-            material.notifier_client()?,
+            material.notifier_client(config.webhook_ca.as_deref())?,
             config.webhook_timeout,
             tasks.clone(),
         );
@@ -343,17 +344,6 @@ impl fmt::Debug for Microsoft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Microsoft").field("root", &self.0.root.as_str()).finish_non_exhaustive()
     }
-}
-
-/// Oddities in the list of subscriptions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ListSpelling {
-    /// No `status` beside the content type.
-    pub without_status: bool,
-    /// An absent expiration is `""` instead of null.
-    pub empty_expiration: bool,
-    /// Content types and states in capitals.
-    pub capitals: bool,
 }
 
 /// The state of Microsoft's side. Locks are held for moments, never across a wait.

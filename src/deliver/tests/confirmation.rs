@@ -74,9 +74,7 @@ async fn a_close_with_bytes_unread_confirms_nothing() {
 async fn an_end_of_stream_before_ours_confirms_nothing() {
     for tls in [true, false] {
         let certificates = tls.then(|| Certificates::new("127.0.0.1"));
-        let server = certificates
-            .as_ref()
-            .map(|certificates| certificates.server(false));
+        let server = certificates.as_ref().map(|certificates| certificates.server(false));
         // It gets everything, and says goodbye before it was asked to.
         let all = lines(0, 3).len();
         let receiver = Receiver::start(server, move |_| Behaviour::HalfClosing(all)).await;
@@ -191,11 +189,7 @@ async fn a_receiver_that_never_closes_leaves_the_session_unconfirmed() {
     let held = Instant::now();
     within(world.outlet.ready()).await;
     let seen_late = Duration::from_millis(100);
-    assert!(
-        held.elapsed() >= timeout - seen_late,
-        "{:?}",
-        held.elapsed()
-    );
+    assert!(held.elapsed() >= timeout - seen_late, "{:?}", held.elapsed());
     assert!(world.receiver.received().len() <= 4, "no storm");
 }
 
@@ -215,9 +209,7 @@ async fn a_receiver_that_closes_after_all_ends_the_doubt() {
     assert_eq!(within(receipt.confirmed()).await, unconfirmed);
     let again = world.parcel(0, 1).await;
     within(again.confirmed()).await.unwrap();
-    world
-        .state_becomes(|state| matches!(state, State::Connected))
-        .await;
+    world.state_becomes(|state| matches!(state, State::Connected)).await;
 }
 
 #[tokio::test]
@@ -236,10 +228,7 @@ async fn a_receiver_that_stops_reading_stalls() {
         }
     };
     assert_eq!(within(failed).await, Reason::Stalled);
-    assert_eq!(
-        within(parcel.seal().confirmed()).await,
-        Err(Reason::Stalled)
-    );
+    assert_eq!(within(parcel.seal().confirmed()).await, Err(Reason::Stalled));
 }
 
 #[tokio::test]
@@ -254,9 +243,7 @@ async fn a_slow_receiver_gets_everything_and_confirms() {
         }
         parcel.seal().confirmed().await
     });
-    world
-        .state_becomes(|state| matches!(state, State::Connected))
-        .await;
+    world.state_becomes(|state| matches!(state, State::Connected)).await;
     world.receiver.go();
     within(sending.join_next()).await.unwrap().unwrap().unwrap();
     assert!(world.received().await == lines(0, 20_000));
@@ -268,10 +255,9 @@ async fn a_probe_tells_who_confirms_and_sends_nothing() {
         confirm_timeout: Duration::from_millis(300),
         ..config(receiver, None)
     };
-    for (behaviour, confirmed) in [
-        (Behaviour::Proper, Ok(())),
-        (Behaviour::Holding, Err(Reason::Unconfirmed)),
-    ] {
+    for (behaviour, confirmed) in
+        [(Behaviour::Proper, Ok(())), (Behaviour::Holding, Err(Reason::Unconfirmed))]
+    {
         let receiver = Receiver::start(None, move |_| behaviour).await;
         let probe = within(probe(&config(&receiver))).await.unwrap();
         assert_eq!(probe.confirmed, confirmed);
@@ -297,20 +283,17 @@ async fn tcp_mode_needs_no_end_of_stream_and_keeps_its_connection() {
         let receipt = world.parcel(number, 1).await;
         within(receipt.confirmed()).await.unwrap();
     }
-    let received = world
-        .receiver
-        .until(|received| received.concat().len() >= lines(0, 3).len())
-        .await;
+    let received =
+        world.receiver.until(|received| received.concat().len() >= lines(0, 3).len()).await;
     assert_eq!(received, [lines(0, 3)]);
     world.stop().await;
 }
 
 #[tokio::test]
 async fn tcp_mode_still_notices_a_receiver_that_takes_nothing_or_resets() {
-    for (behaviour, reason) in [
-        (Behaviour::Deaf, Reason::Stalled),
-        (Behaviour::Resetting(5000), Reason::ConnectionLost),
-    ] {
+    for (behaviour, reason) in
+        [(Behaviour::Deaf, Reason::Stalled), (Behaviour::Resetting(5000), Reason::ConnectionLost)]
+    {
         let world = World::facing(
             move |_| behaviour,
             |config| {

@@ -85,12 +85,8 @@ async fn a_receiver_without_tickets_is_welcome_too() {
 #[tokio::test]
 async fn a_receiver_that_takes_every_connection_away_is_unreachable() {
     let world = World::facing(|_| Behaviour::Absent, |_| {}).await;
-    let state = world
-        .state_becomes(|state| matches!(state, State::Unreachable { .. }))
-        .await;
-    let State::Unreachable { cause } = state else {
-        unreachable!("just matched")
-    };
+    let state = world.state_becomes(|state| matches!(state, State::Unreachable { .. })).await;
+    let State::Unreachable { cause } = state else { unreachable!("just matched") };
     assert!(matches!(*cause, DialError::ClosedAtOnce), "{cause:?}");
 }
 

@@ -69,8 +69,8 @@ impl Arrivals {
         Self { kept: keep_lines.then(Vec::new), ..Self::default() }
     }
 
-    /// Adds what a session gathered, and returns the lines so far.
-    pub(super) fn add(&mut self, gathered: &mut Gathered) -> u64 {
+    /// Adds what a session gathered, leaving it empty.
+    pub(super) fn add(&mut self, gathered: &mut Gathered) {
         let received = &mut self.received;
         received.lines += gathered.lines;
         received.bytes += gathered.bytes;
@@ -95,7 +95,6 @@ impl Arrivals {
             kept.append(&mut gathered.kept);
         }
         (gathered.lines, gathered.bytes, gathered.malformed) = (0, 0, 0);
-        received.lines
     }
 
     pub(super) fn members(&mut self, members: u64) {

@@ -75,6 +75,8 @@ impl Framing {
         };
         let (piece, _) = bytes.split_at(bytes.len().min(PIECE));
         let used = member.write(piece)?;
+        // What was decoded last is held back otherwise, and the stream may end here.
+        member.flush()?;
         self.plain.append(member.get_mut());
         if used == 0 {
             member.try_finish()?;

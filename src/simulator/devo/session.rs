@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{DevoMode, Receiver, arrivals::Gathered, framing::Framing};
-use crate::simulator::{locked, tasks::Tasks};
+use crate::simulator::tasks::Tasks;
 
 /// Accepts sessions until the task is ended.
 pub(super) async fn serve(
@@ -34,7 +34,7 @@ impl Receiver {
     async fn session(&self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
         if *self.mode.borrow() == DevoMode::Refuse {
             reset(&stream);
-            locked(&self.arrivals).sessions().refused += 1;
+            self.change(|arrivals| arrivals.sessions().refused += 1);
             return;
         }
         match acceptor {
@@ -46,7 +46,7 @@ impl Receiver {
             Some(acceptor) => {
                 let handshake = time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
                 let Ok(Ok(mut stream)) = handshake else {
-                    locked(&self.arrivals).sessions().refused += 1;
+                    self.change(|arrivals| arrivals.sessions().refused += 1);
                     return;
                 };
                 let ending = self.receive(&mut stream).await;
@@ -58,11 +58,10 @@ impl Receiver {
     /// Reads until the session is over, and says in which way.
     async fn receive(&self, stream: &mut (impl AsyncRead + Unpin)) -> Ending {
         let mut mode = self.mode.subscribe();
-        let keep_lines = {
-            let mut arrivals = locked(&self.arrivals);
+        let keep_lines = self.change(|arrivals| {
             arrivals.sessions().opened += 1;
             arrivals.keeps_lines()
-        };
+        });
         let mut gathered = Gathered::new(keep_lines);
         let mut framing = Framing::default();
         let mut buffer = vec![0; BUFFER];
@@ -87,12 +86,10 @@ impl Receiver {
                 }
                 continue;
             }
-            let mut arrivals = locked(&self.arrivals);
-            arrivals.members(framing.members - before);
-            let lines = arrivals.add(&mut gathered);
-            // Under the lock, so that a slower session cannot put the number back.
-            self.lines.send_replace(lines);
-            drop(arrivals);
+            self.change(|arrivals| {
+                arrivals.members(framing.members - before);
+                arrivals.add(&mut gathered);
+            });
             if framed.is_err() {
                 return Ending::Broken;
             }
@@ -107,20 +104,20 @@ impl Receiver {
     ) {
         match ending {
             Ending::Complete => {
-                locked(&self.arrivals).sessions().ended += 1;
+                self.change(|arrivals| arrivals.sessions().ended += 1);
                 let mut mode = self.mode.subscribe();
                 let closes = |mode: &DevoMode| *mode != DevoMode::NeverClose;
                 let may_close = mode.wait_for(closes).await.is_ok();
                 if may_close {
                     // Counted first: whoever sees the confirmation finds it counted.
-                    locked(&self.arrivals).sessions().confirmed += 1;
+                    self.change(|arrivals| arrivals.sessions().confirmed += 1);
                     close(stream).await;
                 }
             }
             Ending::Close => close(stream).await,
-            Ending::Broken => locked(&self.arrivals).sessions().broken += 1,
+            Ending::Broken => self.change(|arrivals| arrivals.sessions().broken += 1),
             Ending::Reset => {
-                locked(&self.arrivals).sessions().broken += 1;
+                self.change(|arrivals| arrivals.sessions().broken += 1);
                 reset(stream);
             }
         }

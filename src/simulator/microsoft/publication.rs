@@ -13,7 +13,7 @@ pub struct Publication {
     pub created: Option<Timestamp>,
     /// Whether the listing has it.
     pub listed: bool,
-    /// How it is notified; `None` as [`Microsoft::announce`] says.
+    /// How it is notified; `None` as [`Microsoft::announce`](super::Microsoft::announce) says.
     pub announcing: Option<Announcing>,
     /// Whether it is compressed for those who accept it; `None` as the configuration says.
     pub gzip: Option<bool>,

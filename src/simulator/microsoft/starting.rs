@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ListSpelling, answers,
+    answers,
     listing::utc,
     management::{Call, no_subscription},
     notifier,
@@ -119,6 +119,17 @@ fn wanted(body: &[u8], now: Timestamp) -> Result<Option<Webhook>, Box<Response<B
             state: WebhookState::Enabled,
         })),
     }
+}
+
+/// Oddities in the list of subscriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListSpelling {
+    /// No `status` beside the content type.
+    pub without_status: bool,
+    /// An absent expiration is `""` instead of null.
+    pub empty_expiration: bool,
+    /// Content types and states in capitals.
+    pub capitals: bool,
 }
 
 #[derive(Deserialize)]
