@@ -151,7 +151,7 @@ pub enum ConfigCommand {
 /// Views of the ledger.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LedgerCommand {
-    /// List content that waits to be delivered, the one that expires first on top
+    /// List content that waits to be delivered, the oldest on top
     Pending {
         /// Which content.
         #[command(flatten)]
