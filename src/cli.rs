@@ -16,9 +16,11 @@ use crate::{
     deliver::{Endpoint, InvalidEndpoint},
 };
 
+mod error;
 mod execute;
 mod ledger;
 mod offline;
+mod outside;
 mod service;
 mod subscriptions;
 mod table;
@@ -28,8 +30,9 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use execute::{CommandError, Outside, complain, execute};
-use offline::{check, sample, schema};
+pub use error::{CommandError, complain};
+pub use execute::execute;
+pub use outside::Outside;
 
 /// Microsoft 365 audit records, delivered to Devo
 ///
