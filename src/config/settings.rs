@@ -3,23 +3,6 @@
 //! Every other part owns its `Config`. Nothing here parses; whoever holds one of these may rely on
 //! every field.
 
-pub mod sweep {
-    //! The listing of what Microsoft has.
-
-    use std::time::Duration;
-
-    /// How often and how far back the listing goes.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Config {
-        /// The time between two sweeps.
-        pub interval: Duration,
-        /// Content younger than this is left to the webhook.
-        pub settle: Duration,
-        /// How far back the first sweep after a start goes.
-        pub startup_lookback: Duration,
-    }
-}
-
 pub mod records {
     //! The window of record identities.
 

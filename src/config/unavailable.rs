@@ -26,14 +26,6 @@ pub(super) fn refuse(raw: &Raw, findings: &mut Findings<'_>) {
             "\"sqlite:FILE\"",
         );
     }
-    let webhook = Key::from("webhook");
-    if !findings.sets(&webhook) {
-        findings.unavailable(
-            &webhook,
-            "no such section, and collecting by sweep alone is not available yet",
-            "a [webhook] section with address and auth_id",
-        );
-    }
 }
 
 /// The key, or one for each tenant.
@@ -47,7 +39,7 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
 }
 
 /// Sections without any effect yet.
-const SECTIONS: &[&str] = &["sweep", "records"];
+const SECTIONS: &[&str] = &["records"];
 
 /// Keys without effect yet.
 const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];

@@ -221,5 +221,5 @@ pub(super) const DEPTH: &str = "SELECT tenant, COUNT(*) AS waiting, \
      MIN(expires) AS first_expiry FROM content WHERE state = 'waiting' \
      GROUP BY tenant ORDER BY tenant";
 
-pub(super) const TENANT_DUE: &str =
-    "SELECT 1 FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 LIMIT 1";
+pub(super) const TENANT_DUE: &str = "SELECT 1 FROM content WHERE tenant = $1 AND lane IN (0, 1) AND state = 'waiting' \
+     AND due <= $2 LIMIT 1";

@@ -85,9 +85,6 @@ fn exactly_what_is_marked_so_is_not_available_yet() {
     let expected = [
         "records.remember",
         "records.remember_max",
-        "sweep.interval",
-        "sweep.settle",
-        "sweep.startup_lookback",
         "tenants[0].certificate",
         "tenants[0].federated_token",
         "webhook.tls",
