@@ -14,18 +14,15 @@
 //! that turns out to have been computed with a wrong one is listed again.
 //!
 //! If the process dies in the middle of a sweep, it is due again. What is refused (no subscription,
-//! auditing off, a role missing) is said once and tried again at the next interval; starting
+//! auditing off, a role missing) is said once and tried again, at each interval at last; starting
 //! subscriptions is for others.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
+    backoff::Backoff,
     clock::Clock,
     content::{Announcement, ContentType, Tenant, Tenants, Via},
     ledger::{Ledger, LedgerError, Mark, Recorded, SweepDepth, Swept},
@@ -35,15 +32,19 @@ use crate::{
 };
 
 mod backfill;
+mod feed;
 mod listing;
 mod metrics;
+mod skew;
 pub mod window;
 
 pub use backfill::{Backfill, BackfillError, Progress, Range, Summary};
 pub use listing::{ListError, Lister, Pages};
 pub use metrics::Metrics;
 
+use feed::Feed;
 use metrics::Outcome;
+use skew::Believed;
 use window::{Cadence, Completed};
 
 /// How often and how far back the listing is read.
@@ -75,6 +76,7 @@ impl Sweep {
         let Config { interval, settle, startup_lookback } = config;
         Self(Arc::new(Inner {
             cadence: Cadence { interval, startup_lookback },
+            after_failure: feed::after_failure(interval.max(MIN_PAUSE)),
             settle: settle.unwrap_or_default(),
             lister: Lister::new(client, clock.clone(), PAGES_AT_A_TIME),
             ledger,
@@ -142,13 +144,7 @@ impl Sweep {
                     self.0.metrics.complete(&tenant.name, content_type, swept.at);
                 }
             }
-            Feed {
-                content_type,
-                completed,
-                at_start: true,
-                not_before: Instant::now(),
-                trouble: None,
-            }
+            Feed::new(content_type, completed)
         });
         feeds.collect()
     }
@@ -157,9 +153,7 @@ impl Sweep {
     async fn look(&self, tenant: &Tenant, feed: &mut Feed) -> Duration {
         let cadence = &self.0.cadence;
         let now = self.0.clock.now();
-        if let Some(left) = feed.not_before.checked_duration_since(Instant::now())
-            && !left.is_zero()
-        {
+        if let Some(left) = feed.held_back() {
             return left;
         }
         let Some(back) = cadence.due(&feed.completed, feed.at_start, now) else {
@@ -167,22 +161,10 @@ impl Sweep {
         };
         match self.sweep(tenant, feed, back).await {
             Ok(()) => {
-                feed.at_start = false;
-                if feed.trouble.take().is_some() {
-                    tracing::info!(
-                        tenant = &*tenant.name,
-                        content.r#type = feed.content_type.as_str(),
-                        "the listing can be read again"
-                    );
-                }
+                feed.succeeded(tenant);
                 cadence.pause(&feed.completed, self.0.clock.now())
             }
-            Err(error) => {
-                self.note_trouble(tenant, feed, &error);
-                let pause = cadence.interval.min(AFTER_FAILURE);
-                feed.not_before = Instant::now() + pause;
-                pause
-            }
+            Err(error) => feed.failed(tenant, &error, self.0.after_failure),
         }
     }
 
@@ -295,20 +277,6 @@ impl Sweep {
         Ok(())
     }
 
-    /// Says what is the matter, once as long as it stays the same.
-    fn note_trouble(&self, tenant: &Tenant, feed: &mut Feed, error: &ListError) {
-        let kind = error.kind();
-        if feed.trouble.replace(kind) != Some(kind) {
-            tracing::warn!(
-                tenant = &*tenant.name,
-                content.r#type = feed.content_type.as_str(),
-                reason = kind,
-                error = error as &dyn std::error::Error,
-                "the listing cannot be read whole, trying again and again"
-            );
-        }
-    }
-
     /// Counts what commands announce beside this process, which cannot count here themselves.
     async fn count_backfilled(self) {
         let inner = &*self.0;
@@ -334,43 +302,10 @@ impl Sweep {
     }
 }
 
-/// One feed of a tenant.
-#[derive(Debug)]
-struct Feed {
-    content_type: ContentType,
-    completed: Completed,
-    /// Until the first sweep of this process is complete.
-    at_start: bool,
-    /// After a failure; others of the tenant go on meanwhile.
-    not_before: Instant,
-    /// What was the matter last time.
-    trouble: Option<&'static str>,
-}
-
-/// What is taken to be the distance of the clocks.
-#[derive(Clone, Copy, Debug)]
-struct Believed {
-    skew: SignedDuration,
-    /// Whether there is another try.
-    strict: bool,
-}
-
-impl Believed {
-    /// Whether a window that was computed with this proves nothing. Too early an end only leaves
-    /// content to the next sweep, but one in Microsoft's future would call complete what is not.
-    fn is_wrong(self, seen: SignedDuration) -> bool {
-        let off = seen - self.skew;
-        off < -TOLERANCE || (self.strict && off > TOLERANCE)
-    }
-
-    fn differs(self, seen: SignedDuration) -> bool {
-        (seen - self.skew).abs() > TOLERANCE
-    }
-}
-
 #[derive(Debug)]
 struct Inner {
     cadence: Cadence,
+    after_failure: Backoff,
     settle: Duration,
     lister: Lister,
     ledger: Ledger,
@@ -386,17 +321,11 @@ const PAGES_AT_A_TIME: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not 
 /// Times a sweep is begun before clocks that do not agree are left to the next one.
 const TRIES: u32 = 3;
 
-/// `Date` has whole seconds, and an answer takes its time. Less than the margin at a window's end.
-const TOLERANCE: SignedDuration = SignedDuration::from_secs(3);
-
 /// The shortest pause, whatever is configured.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// A clock that is set wakes nobody, so due dates are looked at this often.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-
-/// A long interval should not make a passing failure last.
-const AFTER_FAILURE: Duration = Duration::from_secs(10 * 60);
 
 const READ_AGAIN: Duration = Duration::from_secs(1);
 

@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{Ledger, LedgerError, operation::Operation, rows};
 use crate::content::{Announcement, ContentType, TenantId, Unknown, Via};
@@ -82,22 +82,26 @@ impl Ledger {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn sweeps(&self, tenant: TenantId) -> Result<Vec<Swept>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT content_type, depth, completed_until, at FROM sweep WHERE tenant = $1",
-        )
-        .bind(tenant.to_string())
-        .fetch_all(&self.reads)
-        .await?;
-        let swept = rows.iter().map(|row| {
-            Ok(Swept {
-                content_type: rows::parsed(row, "content_type")?,
-                depth: rows::parsed(row, "depth")?,
-                until: rows::moment(row, "completed_until")?,
-                at: rows::moment(row, "at")?,
-            })
-        });
-        Ok(swept.collect::<sqlx::Result<_>>()?)
+        Ok(sweeps(&self.reads, tenant).await?)
     }
+}
+
+/// The last complete sweeps of a tenant.
+pub(super) async fn sweeps(reads: &SqlitePool, tenant: TenantId) -> sqlx::Result<Vec<Swept>> {
+    let rows =
+        sqlx::query("SELECT content_type, depth, completed_until, at FROM sweep WHERE tenant = $1")
+            .bind(tenant.to_string())
+            .fetch_all(reads)
+            .await?;
+    let swept = rows.iter().map(|row| {
+        Ok(Swept {
+            content_type: rows::parsed(row, "content_type")?,
+            depth: rows::parsed(row, "depth")?,
+            until: rows::moment(row, "completed_until")?,
+            at: rows::moment(row, "at")?,
+        })
+    });
+    swept.collect()
 }
 
 /// Notes that a tenant was swept.

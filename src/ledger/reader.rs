@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{Config, LedgerError, Location, OpenError, rows, sqlite::Database};
+use super::{Config, LedgerError, Location, OpenError, Swept, listed, rows, sqlite::Database};
 use crate::{
     content::{Announcement, ContentType, TenantId, Via},
     reason::Reason,
@@ -52,6 +52,15 @@ impl Reader {
         .fetch_all(&self.0)
         .await?;
         Ok(rows.iter().map(status_from).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// The last complete sweeps of a tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn sweeps(&self, tenant: TenantId) -> Result<Vec<Swept>, LedgerError> {
+        Ok(listed::sweeps(&self.0, tenant).await?)
     }
 
     /// Undelivered content, oldest first.

@@ -17,8 +17,10 @@ use crate::{
 };
 
 mod announce;
+mod backfill;
 mod claim;
 mod failure;
+mod listed;
 mod model;
 mod open;
 mod prune;

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     content::{ContentType, TenantId},
     ledger::{self, Completed, LedgerError, Recorded},
-    microsoft::{Client, answer::Action, client::Window},
+    microsoft::{Client, client::Window},
 };
 
 /// What to announce.
@@ -177,12 +177,7 @@ pub enum BackfillError {
 
 impl BackfillError {
     fn reading(error: ListError) -> Self {
-        match &error {
-            ListError::Api(api) if api.action() == Some(Action::NotSubscribed) => {
-                Self::NotSubscribed(error)
-            }
-            _ => Self::Listing(error),
-        }
+        if error.is_not_subscribed() { Self::NotSubscribed(error) } else { Self::Listing(error) }
     }
 }
 

@@ -208,6 +208,11 @@ impl ListError {
         }
     }
 
+    /// Whether there is no enabled subscription to what should be listed.
+    pub const fn is_not_subscribed(&self) -> bool {
+        matches!(self, Self::Api(error) if matches!(error.reason(), Reason::NotSubscribed))
+    }
+
     /// Whether somebody has to allow the listing first.
     pub const fn is_refusal(&self) -> bool {
         let Self::Api(error) = self else {

@@ -5,4 +5,5 @@
 
 mod pipeline;
 mod support;
+mod sweep;
 mod tidy;

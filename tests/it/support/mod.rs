@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Reader, Status},
+    ledger::{Filter, Ledger, Reader, Status, Swept},
     shutdown::Shutdown,
     simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -181,6 +181,9 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
+        // The parts are cut off, but end in their own time.
+        let free = async || Ledger::open(&self.config.ledger).await.is_ok();
+        eventually("the file is let go", free).await;
     }
 
     /// Waits until every subscription is enabled, and validated where there is a webhook.
@@ -244,6 +247,12 @@ impl Service {
         let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
         let filter = Filter { tenant: None, content_type: None };
         reader.pending(filter, 10_000, self.clock.now()).await.expect("the ledger can be read")
+    }
+
+    /// How far the sweeps of a tenant came.
+    pub async fn sweeps(&self, tenant: usize) -> Vec<Swept> {
+        let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
+        reader.sweeps(self.tenant(tenant)).await.expect("the ledger can be read")
     }
 
     /// A page of the admin port: status and body.
