@@ -6,3 +6,4 @@
 mod pipeline;
 mod support;
 mod tidy;
+mod webhook;
