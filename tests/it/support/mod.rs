@@ -30,6 +30,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod bait;
 pub mod edge;
 pub mod metrics;
 pub mod processes;
