@@ -98,7 +98,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Binds the port. Connections wait from here on, and are served by [`Self::run`].
+    /// Binds the port. Connections wait from here on, and are served by [`Self::run`]. The
+    /// management roots are what content uris may begin with; they are compared, never asked.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl Webhook {
     pub async fn bind(
         config: Config,
         tenants: Tenants,
-        management_root: Url,
+        management_roots: Vec<Url>,
         ledger: Ledger,
         clock: Clock,
         metrics: Metrics,
@@ -128,7 +129,7 @@ impl Webhook {
             recordings: TaskTracker::new(),
             request_timeout: config.request_timeout,
             tenants,
-            management_root,
+            management_roots,
             ledger,
             clock,
             metrics,
@@ -182,7 +183,7 @@ struct Receiver {
     recordings: TaskTracker,
     request_timeout: Duration,
     tenants: Tenants,
-    management_root: Url,
+    management_roots: Vec<Url>,
     ledger: Ledger,
     clock: Clock,
     metrics: Metrics,
@@ -258,7 +259,7 @@ impl Receiver {
         let now = self.clock.now();
         let mut judged = Judged { now, good: Vec::with_capacity(entries.len()), refused: vec![] };
         for entry in entries {
-            match notification::judge(entry, &self.tenants, &self.management_root, now) {
+            match notification::judge(entry, &self.tenants, &self.management_roots, now) {
                 Ok(announcement) => judged.good.push(announcement),
                 Err(refusal) => judged.refused.push(refusal),
             }
