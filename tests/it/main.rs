@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
 mod pipeline;
+mod subscriptions;
 mod support;
 mod tidy;
 mod webhook;
