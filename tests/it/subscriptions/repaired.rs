@@ -6,7 +6,7 @@ use m365_collector::{
     content::ContentType::{self, AzureActiveDirectory, Dlp, Exchange, General, SharePoint},
     simulator::{
         Operation,
-        microsoft::{ListSpelling, Subscription, WebhookState},
+        microsoft::{ListSpelling, Subscription, Webhook, WebhookState},
     },
 };
 
@@ -23,27 +23,16 @@ type Break = fn(&mut Subscription);
 const BROKEN: [(usize, ContentType, Break, (f64, f64)); 7] = [
     (0, AzureActiveDirectory, |s| s.enabled = false, (0.0, 1.0)),
     (0, Dlp, |s| s.webhook = None, (1.0, 0.0)),
-    (
-        0,
-        Exchange,
-        |s| s.webhook.as_mut().unwrap().address = "https://other.example/".into(),
-        (1.0, 1.0),
-    ),
-    (
-        0,
-        General,
-        |s| s.webhook.as_mut().unwrap().auth_id = Some("another-auth-id-of-old".into()),
-        (1.0, 1.0),
-    ),
+    (0, Exchange, |s| webhook(s).address = "https://other.example/".into(), (1.0, 1.0)),
+    (0, General, |s| webhook(s).auth_id = Some("another-auth-id-of-old".into()), (1.0, 1.0)),
     (0, SharePoint, |s| s.set_webhook_state(WebhookState::Disabled), (1.0, 0.0)),
-    (
-        1,
-        Exchange,
-        |s| s.webhook.as_mut().unwrap().expiration = Some("2026-01-01T00:00:00Z".into()),
-        (1.0, 0.0),
-    ),
+    (1, Exchange, |s| webhook(s).expiration = Some("2026-01-01T00:00:00Z".into()), (1.0, 0.0)),
     (1, General, |s| s.set_webhook_state(WebhookState::Expired), (1.0, 0.0)),
 ];
+
+fn webhook(subscription: &mut Subscription) -> &mut Webhook {
+    subscription.webhook.as_mut().expect("it was registered")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_is_mended_at_the_next_check_the_rule_allows_and_never_before() {
@@ -153,7 +142,7 @@ async fn who_may_not_manage_starts_nothing_and_still_sees_and_collects() {
     // Somebody else keeps them here.
     let auth_id = service.auth_id();
     service.change(0, Exchange, |subscription| {
-        subscription.webhook = Some(m365_collector::simulator::microsoft::Webhook {
+        subscription.webhook = Some(Webhook {
             address: "https://m365-collector.example.com/webhook".into(),
             auth_id: Some(auth_id),
             expiration: None,

@@ -38,7 +38,7 @@ async fn the_auth_id_opens_the_door_and_nothing_else_does() {
     let right = service.post(validation.clone());
     let auth_id = service.auth_id();
     let longer = format!("{auth_id}x");
-    let shorter = &auth_id[..auth_id.len() - 1];
+    let shorter = auth_id.strip_suffix('e').expect("that is how it ends");
     for wrong in ["", MARKER, longer.as_str(), shorter, &auth_id.to_uppercase()] {
         both(&service, &Post::new(wrong, validation.clone()), 401).await;
     }
