@@ -3,6 +3,9 @@
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
+mod errors;
 mod pipeline;
+mod subscriptions;
 mod support;
 mod tidy;
+mod webhook;
