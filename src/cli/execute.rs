@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Cli, Command, ConfigCommand, Exit, SubscriptionsCommand, check, ledger, sample, schema,
+    Check, Cli, Command, ConfigCommand, Exit, SubscriptionsCommand, check, ledger, sample, schema,
     service, subscriptions,
 };
 use crate::{
@@ -53,7 +53,16 @@ impl Outside {
 pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
     let path = cli.config;
     match cli.command {
-        Command::Check(_) => Ok(check(&path, outside.variables, &mut io::stderr())?),
+        Command::Check(Check { offline }) => {
+            let human = &mut io::stderr();
+            let exit = check(&path, outside.variables, human)?;
+            if offline || exit != Exit::Success {
+                return Ok(exit);
+            }
+            // A success would be taken for a word about the connections.
+            writeln!(human, "error: {ONLY_OFFLINE}")?;
+            Ok(Exit::Failed)
+        }
         Command::Config(ConfigCommand::Sample) => {
             sample(&mut io::stdout())?;
             Ok(Exit::Success)
@@ -167,3 +176,6 @@ pub enum CommandError {
     #[error("no tenant is configured with the name or id {0:?}")]
     UnknownTenant(String),
 }
+
+const ONLY_OFFLINE: &str = "only the file was checked, because connections cannot be checked yet; \
+                            `check --offline` asks for no more than that";

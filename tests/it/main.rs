@@ -3,6 +3,8 @@
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
+mod crash;
 mod pipeline;
+mod rsyslog;
 mod support;
 mod tidy;

@@ -30,8 +30,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod collector;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
 
 /// What the service and its world should be like.
 pub struct Builder {

@@ -1,0 +1,177 @@
+//! The real binary in a simulated world: its configuration, its runs, what it writes.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use m365_collector::{
+    content::TenantId,
+    demo::Setup,
+    simulator::{self, SimulatedTenant, Simulator},
+};
+use tempfile::TempDir;
+
+use super::{eventually, get, ports, processes::Process, rsyslog::Rsyslog, tenant};
+
+/// A simulated world, and a configuration file for a collector in it.
+pub struct Site {
+    pub simulator: Simulator,
+    pub tenants: Vec<(String, SimulatedTenant)>,
+    pub folder: TempDir,
+    pub config: PathBuf,
+    pub webhook: SocketAddr,
+    pub admin: SocketAddr,
+    variables: Vec<(String, String)>,
+    runs: AtomicU32,
+}
+
+impl Site {
+    /// The world as `change` makes it, with the simulated Devo unless another receiver is given.
+    pub async fn start(
+        tenants: usize,
+        receiver: Option<&Rsyslog>,
+        change: impl FnOnce(&mut simulator::Config),
+    ) -> Self {
+        let tenants: Vec<_> = (0..tenants).map(tenant).collect();
+        let of = tenants.iter().map(|(_, tenant)| tenant.clone());
+        let mut world = simulator::Config::new(of.collect());
+        if receiver.is_some() {
+            world.devo = None;
+        }
+        let (webhook, admin) = (ports::free(), ports::free());
+        world.edge = Some(webhook);
+        change(&mut world);
+        let simulator = Simulator::start(world).await.expect("loopback ports are free");
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let setup = Setup {
+            simulator: &simulator,
+            tenants: &tenants,
+            folder: folder.path(),
+            webhook,
+            admin,
+            devo: receiver.map(Rsyslog::endpoint),
+        };
+        let config = setup.write().expect("the folder can be written to");
+        let runs = AtomicU32::new(0);
+        let mut site =
+            Self { simulator, tenants, folder, config, webhook, admin, variables: vec![], runs };
+        for (key, value) in receiver.into_iter().flat_map(Rsyslog::keys) {
+            site.set(key, value);
+        }
+        site
+    }
+
+    /// Overrides a key through the environment of what is started from now on.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        let name = key.to_uppercase().replace('.', "__");
+        self.variables.push((format!("M365_COLLECTOR__{name}"), value.to_string()));
+    }
+
+    pub fn tenant(&self, index: usize) -> TenantId {
+        self.tenants[index].1.id
+    }
+
+    /// Waits until Microsoft has validated so many subscriptions.
+    pub async fn registered(&self, wanted: usize) {
+        eventually("every subscription is registered", async || {
+            let subscriptions = self.simulator.microsoft().subscriptions();
+            subscriptions.iter().filter(|(_, state)| state.webhook.is_some()).count() == wanted
+        })
+        .await;
+    }
+
+    /// Starts `run` and waits until it listens.
+    pub async fn run(&self) -> Collector {
+        let mut collector = self.spawn(&["run"]);
+        eventually("the collector listens", async || {
+            let running = collector.process.is_running();
+            assert!(running, "the collector ended:\n{}", collector.stderr());
+            // Another port may be taken between its death and its birth; /livez is ours alone.
+            collector.stderr().contains("listening for notifications")
+                && get(self.admin, "/livez").await.0 == 200
+        })
+        .await;
+        collector
+    }
+
+    /// Starts the binary with this site's configuration, without waiting for anything.
+    pub fn spawn(&self, arguments: &[&str]) -> Collector {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--config").arg(&self.config);
+        command.env_clear().envs(self.variables.iter().cloned());
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        Collector::start(command, self.folder.path(), run)
+    }
+
+    /// Runs a command to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Said {
+        self.spawn(arguments).said(BRIEF).await
+    }
+}
+
+/// Runs the binary to its end in an empty environment but for `variables`.
+pub async fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).current_dir(folder);
+    command.env_clear().envs(variables.iter().copied());
+    Collector::start(command, folder, u32::MAX).said(BRIEF).await
+}
+
+/// The binary at work. Dropping it kills it.
+pub struct Collector {
+    pub process: Process,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Collector {
+    fn start(mut command: Command, folder: &Path, run: u32) -> Self {
+        // Files, because a pipe nobody reads would stop it.
+        let (stdout, stderr) =
+            (folder.join(format!("{run}.out")), folder.join(format!("{run}.err")));
+        let file = |path: &Path| fs::File::create(path).expect("the folder is writable");
+        command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr));
+        Self { process: Process::start(&mut command), stdout, stderr }
+    }
+
+    /// Everything it has written to standard output.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stdout).unwrap_or_default()).into_owned()
+    }
+
+    /// Everything it has written to standard error.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn stop(mut self) -> Said {
+        self.process.terminate();
+        self.said(Duration::from_secs(30)).await
+    }
+
+    /// Waits for its end.
+    pub async fn said(mut self, limit: Duration) -> Said {
+        let code = self.process.ended(limit).await.code();
+        Said { code, out: self.stdout(), err: self.stderr() }
+    }
+}
+
+/// What the binary said, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// None: killed.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_m365-collector");
+
+/// Most commands are done in no time; this is for a machine that is busy.
+const BRIEF: Duration = Duration::from_secs(30);
