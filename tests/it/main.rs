@@ -3,8 +3,10 @@
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
+mod commands;
 mod crash;
 mod pipeline;
 mod rsyslog;
+mod simulate;
 mod support;
 mod tidy;

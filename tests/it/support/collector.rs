@@ -27,7 +27,6 @@ pub struct Site {
     pub webhook: SocketAddr,
     pub admin: SocketAddr,
     variables: Vec<(String, String)>,
-    runs: AtomicU32,
 }
 
 impl Site {
@@ -57,9 +56,8 @@ impl Site {
             devo: receiver.map(Rsyslog::endpoint),
         };
         let config = setup.write().expect("the folder can be written to");
-        let runs = AtomicU32::new(0);
         let mut site =
-            Self { simulator, tenants, folder, config, webhook, admin, variables: vec![], runs };
+            Self { simulator, tenants, folder, config, webhook, admin, variables: vec![] };
         for (key, value) in receiver.into_iter().flat_map(Rsyslog::keys) {
             site.set(key, value);
         }
@@ -104,22 +102,30 @@ impl Site {
         let mut command = Command::new(BINARY);
         command.args(arguments).arg("--config").arg(&self.config);
         command.env_clear().envs(self.variables.iter().cloned());
-        let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        Collector::start(command, self.folder.path(), run)
+        Collector::start(command, self.folder.path())
     }
 
     /// Runs a command to its end.
     pub async fn command(&self, arguments: &[&str]) -> Said {
-        self.spawn(arguments).said(BRIEF).await
+        self.spawn(arguments).said().await
     }
 }
 
-/// Runs the binary to its end in an empty environment but for `variables`.
+/// Runs the binary in a folder to its end, in an empty environment but for `variables`.
 pub async fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    start(folder, arguments, variables).said().await
+}
+
+/// Starts the binary in a folder, without waiting for anything.
+pub fn spawn(folder: &Path, arguments: &[&str]) -> Collector {
+    start(folder, arguments, &[])
+}
+
+fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Collector {
     let mut command = Command::new(BINARY);
     command.args(arguments).current_dir(folder);
     command.env_clear().envs(variables.iter().copied());
-    Collector::start(command, folder, u32::MAX).said(BRIEF).await
+    Collector::start(command, folder)
 }
 
 /// The binary at work. Dropping it kills it.
@@ -130,7 +136,10 @@ pub struct Collector {
 }
 
 impl Collector {
-    fn start(mut command: Command, folder: &Path, run: u32) -> Self {
+    /// Starts a command; what it writes goes to files in the folder.
+    pub fn start(mut command: Command, folder: &Path) -> Self {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
         // Files, because a pipe nobody reads would stop it.
         let (stdout, stderr) =
             (folder.join(format!("{run}.out")), folder.join(format!("{run}.err")));
@@ -150,14 +159,14 @@ impl Collector {
     }
 
     /// SIGTERM, and its end.
-    pub async fn stop(mut self) -> Said {
+    pub async fn stop(self) -> Said {
         self.process.terminate();
-        self.said(Duration::from_secs(30)).await
+        self.said().await
     }
 
     /// Waits for its end.
-    pub async fn said(mut self, limit: Duration) -> Said {
-        let code = self.process.ended(limit).await.code();
+    pub async fn said(mut self) -> Said {
+        let code = self.process.ended(BRIEF).await.code();
         Said { code, out: self.stdout(), err: self.stderr() }
     }
 }
@@ -171,7 +180,7 @@ pub struct Said {
     pub err: String,
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_m365-collector");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_m365-collector");
 
 /// Most commands are done in no time; this is for a machine that is busy.
 const BRIEF: Duration = Duration::from_secs(30);
