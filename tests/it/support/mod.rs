@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod ports;
 pub mod processes;
 pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
