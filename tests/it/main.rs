@@ -9,5 +9,6 @@ mod crash;
 mod pipeline;
 mod rsyslog;
 mod simulate;
+mod stages;
 mod support;
 mod tidy;
