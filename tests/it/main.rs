@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod pipeline;
 mod rsyslog;
+mod secrets;
 mod simulate;
 mod stages;
 mod support;
