@@ -287,11 +287,22 @@ async fn sigterm_finishes_what_is_under_way() {
     assert!(said.err.contains("draining") && said.err.trim_end().ends_with("drained"));
     is_plain(&said);
     // What was begun was confirmed and settled: the next run sends nothing of it again.
+    let settled = async || {
+        #[derive(Deserialize)]
+        struct Row {
+            records: u64,
+        }
+        let said = site.command(&["ledger", "status", "--json"]).await;
+        let rows: Vec<Row> = serde_json::from_str(&said.out).expect("the rows are JSON");
+        rows.iter().map(|row| row.records).sum::<u64>()
+    };
+    assert_eq!(settled().await, site.simulator.devo().received().lines);
     let collector = site.run().await;
     let wanted = u64::try_from(published.len()).unwrap();
-    eventually("all arrived", async || site.simulator.devo().received().distinct == wanted).await;
+    eventually("everything is settled", async || settled().await == wanted).await;
     assert_eq!(collector.stop().await.code, Some(0));
-    assert_eq!(site.simulator.devo().received().repeated, 0);
+    let received = site.simulator.devo().received();
+    assert_eq!((received.distinct, received.repeated), (wanted, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,16 @@
 
 use std::{fs, path::Path, process::Command};
 
-use m365_collector::content::{ContentType, TenantId};
+use m365_collector::{
+    content::{ContentType, TenantId},
+    simulator::certificates::Material,
+};
 use uuid::Uuid;
 
 use crate::{
     commands::is_plain,
     support::{
-        collector::{self, Collector, command},
+        collector::{self, Collector, Said, command},
         eventually, ports, records,
     },
 };
@@ -25,14 +28,24 @@ async fn the_demo_shows_that_every_record_arrives_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn colours_come_with_a_terminal_unless_unwanted() {
-    let (with, without) = tokio::join!(on_terminal(&[]), on_terminal(&[("NO_COLOR", "1")]));
-    assert!(with.contains("\x1b[32m"), "{with:?}");
-    for colour in 30..48 {
-        assert!(!without.contains(&format!("\x1b[{colour}m")), "{without:?}");
+    let demo = "demo --for 1s --rate 5 --tenants 1";
+    let (with, without) =
+        tokio::join!(on_terminal(demo, &[]), on_terminal(demo, &[("NO_COLOR", "1")]));
+    check_colours(&with, &without);
+    for Said { code, out, .. } in [with, without] {
+        assert_eq!(code, Some(0), "{out}");
+        assert!(out.contains("arrived"), "progress is shown: {out:?}");
+        assert!(out.contains("every record arrived exactly once"), "{out:?}");
     }
-    for screen in [with, without] {
-        assert!(screen.contains("arrived"), "progress is shown: {screen:?}");
-        assert!(screen.contains("every record arrived exactly once"), "{screen:?}");
+
+    // The service's log, until it finds that an address is not this machine's.
+    let nowhere = ("M365_COLLECTOR__ADMIN__LISTEN", "192.0.2.1:9464");
+    let with = on_terminal("run", &[nowhere]).await;
+    let without = on_terminal("run", &[nowhere, ("NO_COLOR", "1")]).await;
+    check_colours(&with, &without);
+    for said in [with, without] {
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.out.contains("m365-collector starts"), "{said:?}");
     }
 }
 
@@ -93,16 +106,25 @@ async fn simulate_serves_no_address_but_of_this_machine() {
     );
 }
 
-/// A short demo on a terminal, as `script` records it.
-async fn on_terminal(variables: &[(&str, &str)]) -> String {
+#[track_caller]
+fn check_colours(with: &Said, without: &Said) {
+    assert!(with.out.contains("\x1b[32m"), "{with:?}");
+    for style in 1..48 {
+        assert!(!without.out.contains(&format!("\x1b[{style}m")), "{without:?}");
+    }
+}
+
+/// The binary on a terminal, as `script` records it.
+async fn on_terminal(arguments: &str, variables: &[(&str, &str)]) -> Said {
     let folder = tempfile::tempdir().unwrap();
-    let demo = format!("{} demo --for 1s --rate 5 --tenants 1", collector::BINARY);
+    write_config(folder.path());
+    drop(Material::open(Some(folder.path())).expect("certificates can be made"));
+    let line = format!("{} {arguments}", collector::BINARY);
     let mut script = Command::new("script");
-    script.args(["-qec", &demo, "/dev/null"]).env_clear().env("TERM", "xterm-256color");
-    script.env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").envs(variables.iter().copied());
-    let said = Collector::start(script, folder.path()).said().await;
-    assert_eq!(said.code, Some(0), "{said:?}");
-    said.out
+    script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path());
+    script.env_clear().env("TERM", "xterm-256color").env("PATH", "/usr/bin:/bin");
+    script.env("SHELL", "/bin/sh").envs(variables.iter().copied());
+    Collector::start(script, folder.path()).said().await
 }
 
 /// What somebody who tries an installation writes.
@@ -119,7 +141,7 @@ listen = "{admin}"
 [microsoft]
 management_url = "https://{microsoft}"
 login_url = "https://{microsoft}"
-ca = "microsoft-ca.crt"
+ca = "microsoft-ca.pem"
 [devo]
 endpoint = "tls://{devo}"
 ca = "chain.crt"
