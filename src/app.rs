@@ -87,7 +87,7 @@ impl App {
         let (ledger, writer) = Ledger::open(&config.ledger).await?;
         let (outlet, sessions) =
             Outlet::open(config.deliver, deliver::Metrics::register(&registry)?)?;
-        let management_root = config.microsoft.management_url.clone();
+        let management_roots = config.microsoft.management_roots();
         let client = Client::new(
             config.microsoft,
             tenants.clone(),
@@ -99,7 +99,7 @@ impl App {
         let webhook = Webhook::bind(
             config.webhook,
             tenants.clone(),
-            management_root,
+            management_roots,
             ledger.clone(),
             clock.clone(),
             webhook::Metrics::register(&registry, Announced::register(&registry, &tenants)?)?,

@@ -16,9 +16,11 @@ use crate::{
     deliver::{Endpoint, InvalidEndpoint},
 };
 
+mod error;
 mod execute;
 mod ledger;
 mod offline;
+mod outside;
 mod service;
 mod subscriptions;
 mod table;
@@ -28,8 +30,9 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use execute::{CommandError, Outside, complain, execute};
-use offline::{check, sample, schema};
+pub use error::{CommandError, complain};
+pub use execute::execute;
+pub use outside::Outside;
 
 /// Microsoft 365 audit records, delivered to Devo
 ///
@@ -151,7 +154,7 @@ pub enum ConfigCommand {
 /// Views of the ledger.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LedgerCommand {
-    /// List content that waits to be delivered, the one that expires first on top
+    /// List content that waits to be delivered, the oldest on top
     Pending {
         /// Which content.
         #[command(flatten)]

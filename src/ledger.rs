@@ -10,8 +10,8 @@
 //!
 //! A caller that goes away cancels nothing: once an operation is queued it belongs to the writer,
 //! and it is done whether or not somebody still waits for the answer. If the process dies, every
-//! commit that was answered is found again at the next start, and leases run out by themselves:
-//! restart is the recovery path.
+//! commit that was answered is found again at the next start, which takes back its leases: restart
+//! is the recovery path.
 //!
 //! Deliberately not here: when to try again, what an error means, how many to claim. Time is an
 //! argument everywhere and is kept in milliseconds. Records are never stored, only announcements,
@@ -36,7 +36,7 @@ mod rows;
 mod sqlite;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use reader::{Depth, Filter, Pending, Reader, Status};
@@ -57,8 +57,8 @@ use writer::Retention;
 pub struct Config {
     /// Which database holds it.
     pub location: Location,
-    /// How long claimed content is left to its holder. Shorter: content of a killed process is
-    /// taken up sooner; longer: fewer renewals.
+    /// How long claimed content is left to its holder. Shorter: content that its holder lost is
+    /// taken up sooner; longer: fewer renewals. A start waits for no lease.
     pub lease: Duration,
     /// How long delivered content is remembered, at least until Microsoft deletes it.
     pub keep_delivered: Duration,

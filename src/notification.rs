@@ -85,7 +85,8 @@ pub fn parse(body: &[u8]) -> Result<Body<'_>, NotANotification> {
     }
 }
 
-/// Decides about one entry; the table above has the order.
+/// Decides about one entry; the table above has the order. `management_roots` are those that
+/// Microsoft may write: the configured one and, where that is a proxy, Microsoft's own.
 ///
 /// # Errors
 ///
@@ -93,7 +94,7 @@ pub fn parse(body: &[u8]) -> Result<Body<'_>, NotANotification> {
 pub fn judge(
     entry: &Entry<'_>,
     tenants: &Tenants,
-    management_root: &Url,
+    management_roots: &[Url],
     now: Timestamp,
 ) -> Result<Announcement, Refused> {
     let malformed = Refused { tenant: None, reason: Reason::MalformedEntry };
@@ -101,7 +102,7 @@ pub fn judge(
     let id: TenantId = text(fields.tenant_id).and_then(|id| id.parse().ok()).ok_or(malformed)?;
     let tenant = tenants.find(id);
     fields
-        .judge(tenant, management_root, now)
+        .judge(tenant, management_roots, now)
         .map_err(|reason| Refused { tenant: tenant.map(|tenant| tenant.id), reason })
 }
 
@@ -109,7 +110,7 @@ impl Fields<'_> {
     fn judge(
         &self,
         tenant: Option<&Tenant>,
-        management_root: &Url,
+        management_roots: &[Url],
         now: Timestamp,
     ) -> Result<Announcement, Reason> {
         let required = |field| text(field).ok_or(Reason::MalformedEntry);
@@ -126,7 +127,7 @@ impl Fields<'_> {
             return Err(Reason::UnknownType);
         }
         let id = ContentId::parse(&id).map_err(|_| Reason::MalformedId)?;
-        uri::check(&uri, management_root, tenant.id, &id)?;
+        uri::check(&uri, management_roots, tenant.id, &id)?;
         Ok(Announcement {
             tenant: tenant.id,
             content_type,

@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use crate::{
     content::{ContentType, Tenants},
-    reason::Reason,
+    reason::{Reason, Stage},
 };
 
 mod announced;
@@ -55,11 +55,17 @@ impl Outcomes {
         registry.register(Box::new(outcomes.unsuccessful.clone()))?;
         registry.register(Box::new(outcomes.attempts_failed.clone()))?;
         registry.register(Box::new(outcomes.successful.clone()))?;
-        let names = tenants.iter().map(|tenant| &*tenant.name).chain([""]);
-        for (name, reason) in names.flat_map(|name| Reason::ALL.iter().map(move |r| (name, r))) {
-            let labels = [name, reason.stage().as_str(), reason.as_str()];
-            outcomes.unsuccessful.with_label_values(&labels);
-            outcomes.attempts_failed.with_label_values(&labels);
+        // What is refused at the door may belong to nobody; everything later belongs to a tenant.
+        for reason in Reason::ALL.iter().filter(|reason| reason.stage() == Stage::Notification) {
+            outcomes.given_up("", *reason, 0);
+        }
+        for tenant in tenants.iter() {
+            for reason in Reason::ALL {
+                outcomes.given_up(&tenant.name, *reason, 0);
+                if reason.stage() != Stage::Notification {
+                    outcomes.attempts_failed(&tenant.name, *reason, 0);
+                }
+            }
         }
         for tenant in tenants.iter() {
             for content_type in &tenant.content_types {
@@ -78,8 +84,12 @@ impl Outcomes {
 
     /// Counts an attempt that will be made again.
     pub fn attempt_failed(&self, tenant: &str, reason: Reason) {
+        self.attempts_failed(tenant, reason, 1);
+    }
+
+    fn attempts_failed(&self, tenant: &str, reason: Reason, attempts: u64) {
         let labels = [tenant, reason.stage().as_str(), reason.as_str()];
-        self.attempts_failed.with_label_values(&labels).inc();
+        self.attempts_failed.with_label_values(&labels).inc_by(attempts);
     }
 
     /// Counts records confirmed by Devo.

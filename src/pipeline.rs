@@ -15,7 +15,7 @@ use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{
     task::{self, JoinError, JoinSet},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
 use tracing::{Instrument, error, info_span, warn};
 
@@ -122,14 +122,18 @@ impl Pipeline {
         renewing.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
+        // A claim is a commit: after an event a few places are filled at once, and a single one
+        // is filled when it stayed free for the length of a poll.
+        let few = self.places.div_ceil(4);
+        let mut least = 1;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_requested() {
-            let claimed = self.claim().await;
-            // What was found full or failing is looked at again after a while; everything else
-            // that could make work possible wakes the loop at once.
-            let pause = tokio::time::sleep(if claimed { Duration::ZERO } else { POLL });
+            self.claim(least).await;
+            least = few;
             tokio::select! {
                 () = shutdown.requested() => break,
-                () = pause => {}
+                _ = poll.tick() => least = 1,
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
@@ -145,23 +149,21 @@ impl Pipeline {
         Unsettled { confirmations: self.confirmations, renewing }
     }
 
-    /// Claims as much as there is room for. Returns whether anything was claimed.
-    async fn claim(&mut self) -> bool {
+    /// Claims as much as there is room for, if that is at least so much.
+    async fn claim(&mut self, least: usize) {
         let free = self.places.saturating_sub(self.steps.len());
-        // A claim is a commit: a few places at a time cost no more than one.
-        if free == 0
-            || free * 4 < self.places
+        if free < least
             || self.confirmations.len() >= MAX_UNCONFIRMED
             || !self.work.step.outlet.is_ready()
         {
-            return false;
+            return;
         }
         let now = self.work.step.clock.now();
         let due = match self.work.ledger.tenants_due(&self.ids, now).await {
             Ok(due) => due,
             Err(error) => {
                 warn!(error = %error, "cannot look for due content");
-                return false;
+                return;
             }
         };
         let due: Vec<_> = due
@@ -173,11 +175,9 @@ impl Pipeline {
             })
             .collect();
         let most = fairness::most(self.places, self.ids.len());
-        let mut claimed = false;
         for (tenant, limit) in fairness::shares(free, most, &due) {
             match self.work.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {
-                    claimed |= !leases.is_empty();
                     for lease in leases {
                         self.start(lease);
                     }
@@ -185,7 +185,6 @@ impl Pipeline {
                 Err(error) => warn!(error = %error, "cannot claim content"),
             }
         }
-        claimed
     }
 
     fn start(&mut self, lease: Lease) {

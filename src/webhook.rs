@@ -96,7 +96,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Binds the port. Connections wait from here on, and are served by [`Self::run`].
+    /// Binds the port. Connections wait from here on, and are served by [`Self::run`]. The
+    /// management roots are what content uris may begin with; they are compared, never asked.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl Webhook {
     pub async fn bind(
         config: Config,
         tenants: Tenants,
-        management_root: Url,
+        management_roots: Vec<Url>,
         ledger: Ledger,
         clock: Clock,
         metrics: Metrics,
@@ -125,7 +126,7 @@ impl Webhook {
             bodies: Semaphore::new(config.max_connections),
             request_timeout: config.request_timeout,
             tenants,
-            management_root,
+            management_roots,
             ledger,
             clock,
             metrics,
@@ -174,7 +175,7 @@ struct Receiver {
     bodies: Semaphore,
     request_timeout: Duration,
     tenants: Tenants,
-    management_root: Url,
+    management_roots: Vec<Url>,
     ledger: Ledger,
     clock: Clock,
     metrics: Metrics,
@@ -244,7 +245,7 @@ impl Receiver {
         let mut announcements = Vec::with_capacity(entries.len());
         let mut refused = Vec::new();
         for entry in entries {
-            match notification::judge(entry, &self.tenants, &self.management_root, now) {
+            match notification::judge(entry, &self.tenants, &self.management_roots, now) {
                 Ok(announcement) => announcements.push(announcement),
                 Err(refusal) => refused.push(refusal),
             }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Exit, LedgerCommand, Select, execute::CommandError, table};
+use super::{CommandError, Exit, LedgerCommand, Select, table};
 use crate::{
     clock::Clock,
     config::Config,

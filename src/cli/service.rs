@@ -12,7 +12,7 @@ use tokio::{
 use tracing::info;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{Exit, Outside, execute::CommandError};
+use super::{CommandError, Exit, Outside};
 use crate::{
     app::App,
     clock::Clock,

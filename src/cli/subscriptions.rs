@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use prometheus::Registry;
 use serde::Serialize;
 
-use super::{Exit, Select, execute::CommandError, ledger, table};
+use super::{CommandError, Exit, Select, ledger, table};
 use crate::{
     app,
     clock::Clock,

@@ -3,7 +3,10 @@
 use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect;
 
-use super::*;
+use super::{
+    offline::{check, sample, schema},
+    *,
+};
 
 fn parse(line: &str) -> Cli {
     Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))

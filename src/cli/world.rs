@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{Demo, Exit, Outside, Simulate, execute::CommandError, service::stop_on_signal};
+use super::{CommandError, Demo, Exit, Outside, Simulate, service::stop_on_signal};
 use crate::{
     config::Config,
     demo::{self, Options, SimulateOptions},

@@ -117,8 +117,14 @@ mod tests {
     use super::*;
 
     fn summary(verdict: Verdict) -> Summary {
-        let book = Book { records: 3, ..Book::default() };
-        Summary { book, last: Moment::default(), lags: Default::default(), verdict }
+        let mut summary = Summary {
+            book: Book::default(),
+            last: Moment::default(),
+            lags: Default::default(),
+            verdict,
+        };
+        summary.book.records = 3;
+        summary
     }
 
     #[test]

@@ -84,7 +84,15 @@ impl Running {
     }
 }
 
-fn config(directory: &Path) -> Config {
+/// A writer whose file may grow to so many pages, and not at all if it has them already: what a
+/// full disk looks like to `SQLite`.
+pub(crate) fn with_room(mut writer: Writer, pages: u32) -> Writer {
+    writer.database.write = writer.database.write.pragma("max_page_count", pages.to_string());
+    writer.connection = None;
+    writer
+}
+
+pub(crate) fn config(directory: &Path) -> Config {
     Config {
         location: Location::Sqlite(directory.join("ledger.db")),
         lease: Duration::from_secs(300),

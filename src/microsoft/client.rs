@@ -31,6 +31,7 @@ use uuid::Uuid;
 use super::{
     Metrics,
     answer::{self, Action},
+    cloud::Cloud,
     pacing::Pacing,
     tokens::Tokens,
 };
@@ -59,6 +60,8 @@ pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
 /// Where Microsoft is and how it is asked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The cloud the tenants live in. Its addresses are compared with, never asked because of this.
+    pub cloud: Cloud,
     /// The root of the Management Activity API; its origin and path are the only ones asked.
     pub management_url: Url,
     /// The root of Entra's token endpoints.
@@ -73,6 +76,15 @@ pub struct Config {
     pub timeout: Duration,
     /// The client secret of each tenant's application.
     pub credentials: HashMap<TenantId, Secret>,
+}
+
+impl Config {
+    /// The roots that addresses written by Microsoft may have: the one that is asked, and the
+    /// cloud's own, which differs where a proxy is asked. Only to compare with.
+    pub fn management_roots(&self) -> Vec<Url> {
+        let own = self.cloud.management_root().parse().expect("the roots of clouds are addresses");
+        vec![self.management_url.clone(), own]
+    }
 }
 
 /// A client for all tenants. Cheap to clone.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Client, Config, Metrics};
+use super::{Client, Config, Metrics, cloud::Cloud};
 use crate::{
     clock::Clock,
     content::{ContentType, Tenant, TenantId, Tenants},
@@ -95,6 +95,7 @@ impl World {
 
     pub(crate) fn config(&self, change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config {
+            cloud: Cloud::Commercial,
             management_url: self.root.clone(),
             login_url: self.root.join("login").unwrap(),
             ca: None,

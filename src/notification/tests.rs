@@ -65,7 +65,7 @@ fn judge_one(entry: &str) -> Result<Announcement, Refused> {
     let Ok(Body::Entries(entries)) = parse(body.as_bytes()) else {
         panic!("no notification: {body}");
     };
-    judge(&entries[0], &tenants(), &root(), now())
+    judge(&entries[0], &tenants(), &[root()], now())
 }
 
 fn check(field: &str, value: Option<&str>, expected: Result<(), Reason>) {
@@ -133,7 +133,7 @@ fn nesting_however_deep_is_skipped_without_a_stack() {
     let Ok(Body::Entries(entries)) = parse(deep.as_bytes()) else {
         panic!("an array of one object");
     };
-    let refused = judge(&entries[0], &tenants(), &root(), now()).unwrap_err();
+    let refused = judge(&entries[0], &tenants(), &[root()], now()).unwrap_err();
     assert_eq!(refused.reason, Reason::MalformedEntry);
 }
 
@@ -224,7 +224,7 @@ fn times_are_taken_from_the_wire_when_they_make_sense() {
 fn never_panics(body: &[u8]) {
     if let Ok(Body::Entries(entries)) = parse(body) {
         for entry in &entries {
-            drop(judge(entry, &tenants(), &root(), now()));
+            drop(judge(entry, &tenants(), &[root()], now()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the content uri of an entry fits the rest of the entry.
 //!
-//! It is never dialled: a request is built from our root, the tenant and the id. So the check is
+//! It is never dialled: a request is built from the configured root, the tenant and the id. So the check is
 //! not what keeps tokens safe; it keeps forged and misdirected entries out of the ledger. The two
 //! harmless deviations seen in live captures pass: `http`, and no `/api/v1.0`.
 
@@ -14,12 +14,26 @@ use crate::{
     reason::Reason,
 };
 
-/// Compares the uri with our management root, the entry's tenant and its content id.
-pub(super) fn check(uri: &str, root: &Url, tenant: TenantId, id: &ContentId) -> Result<(), Reason> {
+/// Compares the uri with the management roots, the entry's tenant and its content id. It fits if it
+/// fits one of the roots, and is foreign if it has the host of none.
+pub(super) fn check(
+    uri: &str,
+    roots: &[Url],
+    tenant: TenantId,
+    id: &ContentId,
+) -> Result<(), Reason> {
     let url = plain(uri).ok_or(Reason::MalformedUri)?;
-    if !same_host(&url, root) {
-        return Err(Reason::ForeignUri);
+    let mut outcome = Err(Reason::ForeignUri);
+    for root in roots.iter().filter(|root| same_host(&url, root)) {
+        outcome = check_path(&url, root, tenant, id);
+        if outcome.is_ok() {
+            break;
+        }
     }
+    outcome
+}
+
+fn check_path(url: &Url, root: &Url, tenant: TenantId, id: &ContentId) -> Result<(), Reason> {
     let path = url.path().strip_prefix(root.path().trim_end_matches('/'));
     let segments: Vec<&str> = path
         .and_then(|path| path.strip_prefix('/'))

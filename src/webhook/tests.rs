@@ -11,8 +11,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus::Registry;
+use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
+    sync::Notify,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -20,7 +22,7 @@ use tokio::{
 use super::*;
 use crate::{
     content::{ContentType, Tenant},
-    ledger::Mood,
+    ledger::{self, LedgerError, Writer},
     outcomes::Announced,
     reason::Reason,
 };
@@ -32,6 +34,10 @@ mod table;
 const AUTH_ID: &str = "0123456789abcdef-current";
 const TENANT: &str = "41463f53-8812-40f4-890f-865bf6e35190";
 const CLIENT: &str = "1d7cd7d4-5b6e-4a2e-8a4d-0c4a4b3a2b1c";
+/// The one that is asked, and the one Microsoft writes.
+const ROOTS: [&str; 2] = ["https://proxy.example.com", "https://manage.office.com"];
+/// So many entries need more room than a new ledger has in its pages.
+const MANY: usize = 120;
 const SOON: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,7 @@ enum Protocol {
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
-/// A served public port.
+/// A served public port, and the ledger behind it in a file of its own.
 struct Port {
     address: SocketAddr,
     ledger: Ledger,
@@ -50,6 +56,9 @@ struct Port {
     edge: Edge,
     stop: Shutdown,
     task: JoinSet<()>,
+    may_commit: Arc<Notify>,
+    _writer: JoinSet<Result<(), LedgerError>>,
+    _directory: TempDir,
 }
 
 impl Port {
@@ -58,6 +67,33 @@ impl Port {
     }
 
     async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        let port = Self::waiting(change).await;
+        port.commit();
+        port
+    }
+
+    /// With a ledger that answers nobody until [`Self::commit`].
+    async fn waiting(change: impl FnOnce(&mut Config)) -> Self {
+        Self::serve(change, Some).await
+    }
+
+    /// With a ledger whose writer has ended.
+    async fn without_ledger() -> Self {
+        Self::serve(|_| (), |_| None).await
+    }
+
+    /// With a ledger whose file cannot grow: what fits into its pages is committed, but not what
+    /// needs another one, such as [`MANY`] entries.
+    async fn on_full_disk() -> Self {
+        let port = Self::serve(|_| (), |writer| Some(ledger::tests::with_room(writer, 1))).await;
+        port.commit();
+        port
+    }
+
+    async fn serve(
+        change: impl FnOnce(&mut Config),
+        writer: impl FnOnce(Writer) -> Option<Writer>,
+    ) -> Self {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             address: "https://m365.example.com/webhook".parse().unwrap(),
@@ -84,11 +120,21 @@ impl Port {
         let outcomes = Outcomes::register(&registry, &tenants).unwrap();
         let announced = Announced::register(&registry, &tenants).unwrap();
         let metrics = Metrics::register(&registry, announced).unwrap();
-        let ledger = Ledger::stand_in();
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Ledger::open(&ledger::tests::config(directory.path())).await.unwrap();
+        let (ledger, may_commit) = (opened.0, Arc::new(Notify::new()));
+        let mut writing = JoinSet::new();
+        if let Some(writer) = writer(opened.1) {
+            let may_commit = Arc::clone(&may_commit);
+            writing.spawn(async move {
+                may_commit.notified().await;
+                writer.run(Shutdown::new()).await
+            });
+        }
         let webhook = Webhook::bind(
             config,
             tenants,
-            "https://manage.office.com".parse().unwrap(),
+            ROOTS.map(|root| root.parse().unwrap()).into(),
             ledger.clone(),
             Clock::system(),
             metrics,
@@ -99,7 +145,28 @@ impl Port {
         let stop = Shutdown::new();
         let mut task = JoinSet::new();
         task.spawn(webhook.run(stop.clone()));
-        Self { address, ledger, registry, edge, stop, task }
+        Self {
+            address,
+            ledger,
+            registry,
+            edge,
+            stop,
+            task,
+            may_commit,
+            _writer: writing,
+            _directory: directory,
+        }
+    }
+
+    /// Lets the ledger write what it was told, from now on.
+    fn commit(&self) {
+        self.may_commit.notify_one();
+    }
+
+    /// How many contents are in the ledger, committed.
+    async fn recorded(&self) -> u64 {
+        let depth = in_time(self.ledger.depth(Clock::system().now())).await.unwrap();
+        depth.iter().map(|depth| depth.waiting).sum()
     }
 
     /// How often requests had the outcome.
@@ -258,4 +325,9 @@ fn entry_of(content_type: &str, id: &str) -> String {
     format!(
         r#"{{"tenantId":"{TENANT}","clientId":"{CLIENT}","contentType":"{content_type}","contentId":"{id}","contentUri":"https://manage.office.com/api/v1.0/{TENANT}/activity/feed/audit/{id}","contentCreated":"2026-06-01T11:58:00.000Z","contentExpiration":"2026-06-08T11:58:00.000Z"}}"#
     )
+}
+
+/// Good entries, followed by commas.
+fn many() -> String {
+    (0..MANY).map(|n| entry(&format!("many{n}")) + ",").collect()
 }

@@ -99,8 +99,8 @@ async fn a_second_process_on_one_ledger_is_refused_until_the_first_is_gone() {
     assert!(second.err.contains(&clear), "{}", second.err);
     assert_eq!(first.stop().await.code, Some(0));
 
-    site.set("webhook.listen", webhook);
-    site.set("admin.listen", admin);
+    site.set("webhook.listen", &webhook);
+    site.set("admin.listen", &admin);
     let third = site.run().await;
     assert_eq!(third.stop().await.code, Some(0));
 }

@@ -35,6 +35,7 @@ pub(super) fn microsoft(
     let requests = findings.count(&key("requests_per_minute"), fetch.requests_per_minute, REQUESTS);
     let timeout = findings.duration(&key("timeout"), fetch.timeout, SILENCE);
     Some(microsoft::Config {
+        cloud: raw.cloud.0,
         management_url: management_url?,
         login_url: login_url?,
         ca,

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use url::Url;
+
 use super::{MINIMAL, Site, with};
 use crate::{
     backoff::Backoff,
@@ -109,12 +111,17 @@ fn a_cloud_decides_both_addresses_and_each_can_be_overridden() {
     ] {
         let config = site.accept(&with("microsoft", &format!("cloud = \"{cloud}\"")));
         assert_eq!(config.microsoft.management_url.as_str(), management);
+        assert_eq!(config.microsoft.cloud.as_str(), cloud);
         assert_eq!(config.microsoft.login_url.as_str(), login);
     }
     let lines = "cloud = \"dod\"\nlogin_url = \"https://login.example.com:444\"";
     let config = site.accept(&with("microsoft", lines));
     assert_eq!(config.microsoft.management_url.as_str(), "https://manage.protection.apps.mil/");
     assert_eq!(config.microsoft.login_url.as_str(), "https://login.example.com:444/");
+    let lines = "cloud = \"gcc\"\nmanagement_url = \"https://proxy.example.com\"";
+    let roots = site.accept(&with("microsoft", lines)).microsoft.management_roots();
+    let roots: Vec<&str> = roots.iter().map(Url::as_str).collect();
+    assert_eq!(roots, ["https://proxy.example.com/", "https://manage-gcc.office.com/"]);
 }
 
 #[test]

@@ -45,10 +45,8 @@ async fn a_failed_commit_fails_everyone_in_the_group_and_applies_nothing() {
 
 #[tokio::test]
 async fn a_full_disk_makes_it_unavailable_until_there_is_room() {
-    let (directory, config, ledger, mut writer) = opened().await;
-    writer.database.write = writer.database.write.pragma("max_page_count", "60");
-    writer.connection = None;
-    let running = Running::with(directory, config, ledger, writer);
+    let (directory, config, ledger, writer) = opened().await;
+    let running = Running::with(directory, config, ledger, with_room(writer, 60));
     let mut recorded = 0;
     let error = loop {
         let batch = (recorded..recorded + 50).map(|n| content(TENANT, &format!("c{n}")));

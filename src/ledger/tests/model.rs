@@ -10,6 +10,7 @@ use crate::{ledger::LeaseKey, reason::Reason};
 /// Content as the model sees it: `due` while it waits, none once it is settled.
 #[derive(Clone, Debug, Default)]
 struct Row {
+    announced: i64,
     due: Option<i64>,
     holder: Option<usize>,
     attempts: u32,
@@ -28,8 +29,8 @@ impl Model {
         if self.rows.iter().any(|(known, _)| known == id) {
             return Recorded::Known;
         }
-        let due = Some(now);
-        self.rows.push((id.to_owned(), Row { due, ..Row::default() }));
+        let row = Row { announced: now, due: Some(now), ..Row::default() };
+        self.rows.push((id.to_owned(), row));
         Recorded::New
     }
 
@@ -76,6 +77,15 @@ impl Model {
         let mut rows = self.rows.iter_mut();
         let row = rows.find(|(_, row)| row.holder == Some(lease));
         row.map(|(_, row)| row.due = Some(now + LEASE)).is_some()
+    }
+
+    /// Who held a lease is gone.
+    fn reopen(&mut self) {
+        for (_, row) in &mut self.rows {
+            if row.holder.is_some() {
+                row.due = Some(row.announced);
+            }
+        }
     }
 }
 
@@ -174,6 +184,7 @@ async fn check(steps: Vec<Step>) {
                 let (directory, config) = running.kill().await;
                 let (ledger, writer) = Ledger::open(&config).await.unwrap();
                 running = Running::with(directory, config, ledger, writer);
+                model.reopen();
             }
             Step::Renew(_) | Step::Settle(..) => {}
         }

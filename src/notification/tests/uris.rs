@@ -70,13 +70,37 @@ fn a_root_with_port_and_path_is_compared_whole() {
         (uri("http://127.0.0.1:8444/proxy"), Err(Reason::ForeignUri)),
     ];
     for (uri, expected) in cases {
-        assert_eq!(uri::check(&uri, &root, tenant, &id), expected, "{uri}");
+        assert_eq!(uri::check(&uri, std::slice::from_ref(&root), tenant, &id), expected, "{uri}");
     }
+}
+
+#[test]
+fn one_of_several_roots_is_enough_and_only_the_host_of_none_is_foreign() {
+    let roots =
+        ["https://proxy.example.com", "https://manage.office.com", "https://proxy.example.com/two"]
+            .map(|root| root.parse().unwrap());
+    let (tenant, id) = (TENANT.parse().unwrap(), ContentId::parse(ID).unwrap());
+    let cases = [
+        (uri("https://proxy.example.com"), Ok(())),
+        (uri("https://manage.office.com"), Ok(())),
+        (uri("https://proxy.example.com/two"), Ok(())),
+        (uri("https://proxy.example.com/three"), Err(Reason::MalformedUri)),
+        (uri("https://manage.office.com/two"), Err(Reason::MalformedUri)),
+        (uri("https://manage-gcc.office.com"), Err(Reason::ForeignUri)),
+        (uri("https://manage.office.com").replace(TENANT, OTHER), Err(Reason::ForeignUri)),
+    ];
+    for (uri, expected) in cases {
+        assert_eq!(uri::check(&uri, &roots, tenant, &id), expected, "{uri}");
+    }
+    assert_eq!(
+        uri::check(&uri("https://manage.office.com"), &[], tenant, &id),
+        Err(Reason::ForeignUri)
+    );
 }
 
 proptest! {
 #[test]
 fn only_our_root_and_tenant_and_id_ever_pass(uri in "https?://[a-z.@:/%$0-9]{0,80}") {
     let (tenant, id) = (TENANT.parse().unwrap(), ContentId::parse(ID).unwrap());
-    prop_assert!(uri::check(&uri, &root(), tenant, &id).is_err());
+    prop_assert!(uri::check(&uri, &[root()], tenant, &id).is_err());
 }}

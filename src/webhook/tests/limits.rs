@@ -116,8 +116,7 @@ async fn a_body_that_breaks_off_is_no_notification() {
 
 #[tokio::test]
 async fn i7_no_more_bodies_are_read_at_a_time_than_connections_are_allowed() {
-    let port = Port::open_with(|config| config.max_connections = 1).await;
-    port.ledger.set(Mood::Waits);
+    let port = Port::waiting(|config| config.max_connections = 1).await;
     let Client::Http2(sender, _task) = Client::connect(port.address, Protocol::Http2).await else {
         panic!("asked for HTTP/2");
     };
@@ -132,7 +131,7 @@ async fn i7_no_more_bodies_are_read_at_a_time_than_connections_are_allowed() {
     let mut second = Box::pin(send("no notification".into()));
     let early = timeout(Duration::from_millis(100), &mut second).await;
     assert!(early.is_err(), "read beside another one: {early:?}");
-    port.ledger.set(Mood::Commits);
+    port.commit();
     assert_eq!(first.await, 200);
     assert_eq!(second.await, 400);
 }
@@ -147,7 +146,7 @@ async fn connections_are_kept_for_further_requests() {
             assert_eq!(answer.status, 200);
             assert_eq!(answer.headers[CONTENT_LENGTH], "0");
         }
-        assert_eq!(port.ledger.len(), 3);
+        assert_eq!(port.recorded().await, 3);
     }
 }
 
@@ -155,14 +154,13 @@ async fn connections_are_kept_for_further_requests() {
 async fn draining_goes_on_for_its_delay_then_finishes_what_was_begun() {
     for protocol in PROTOCOLS {
         let drain_delay = Duration::from_secs(1);
-        let mut port = Port::open_with(|config| config.drain_delay = drain_delay).await;
+        let mut port = Port::waiting(|config| config.drain_delay = drain_delay).await;
         let mut idle = Client::connect(port.address, protocol).await;
         assert_eq!(idle.ask(post("[]")).await.status, 200);
         port.stop.request();
         // The balancer has not noticed yet.
         assert_eq!(status(&port, protocol, post("[]")).await, 200);
 
-        port.ledger.set(Mood::Waits);
         let mut busy = Client::connect(port.address, protocol).await;
         let mut answer = Box::pin(busy.ask(post(format!("[{}]", entry("a")))));
         let early = timeout(Duration::from_millis(100), &mut answer).await;
@@ -170,9 +168,9 @@ async fn draining_goes_on_for_its_delay_then_finishes_what_was_begun() {
         idle.closed().await;
         assert!(TcpStream::connect(port.address).await.is_err());
         assert!(!port.task.is_empty());
-        port.ledger.set(Mood::Commits);
+        port.commit();
         assert_eq!(answer.await.status, 200);
         in_time(port.task.join_next()).await.unwrap().unwrap();
-        assert_eq!(port.ledger.len(), 1);
+        assert_eq!(port.recorded().await, 1);
     }
 }

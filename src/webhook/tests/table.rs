@@ -5,9 +5,8 @@ use super::*;
 #[tokio::test]
 async fn validations_are_acknowledged_by_header_and_by_body() {
     for protocol in PROTOCOLS {
-        let port = Port::open().await;
         // A validation needs no ledger.
-        port.ledger.set(Mood::Fails);
+        let port = Port::without_ledger().await;
         let code = "webhook-validationcode";
         let requests = [
             with(post(r#"{"validationCode":"abc"}"#), code, "abc"),
@@ -38,7 +37,7 @@ async fn a_validation_header_does_not_hide_a_notification() {
     let port = Port::open().await;
     let request = with(post(format!("[{}]", entry("a"))), "webhook-validationcode", "abc");
     assert_eq!(status(&port, Protocol::Http1, request).await, 200);
-    assert_eq!(port.ledger.len(), 1);
+    assert_eq!(port.recorded().await, 1);
     assert_eq!(port.requests("accepted"), 1.0);
 }
 
@@ -64,7 +63,7 @@ async fn a_wrong_or_missing_or_repeated_auth_id_is_unauthorized() {
             assert_eq!(status(&port, protocol, request).await, 401);
         }
         assert_eq!(port.requests("unauthorized"), count as f64);
-        assert!(port.ledger.is_empty());
+        assert_eq!(port.recorded().await, 0);
     }
 }
 

@@ -59,13 +59,13 @@ impl Site {
         let mut site =
             Self { simulator, tenants, folder, config, webhook, admin, variables: vec![] };
         for (key, value) in receiver.into_iter().flat_map(Rsyslog::keys) {
-            site.set(key, value);
+            site.set(key, &value);
         }
         site
     }
 
     /// Overrides a key through the environment of what is started from now on.
-    pub fn set(&mut self, key: &str, value: impl ToString) {
+    pub fn set(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
         let name = key.to_uppercase().replace('.', "__");
         self.variables.push((format!("M365_COLLECTOR__{name}"), value.to_string()));
     }

@@ -1,0 +1,78 @@
+//! Why a command cannot be carried out, and how that is said.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+#[cfg(feature = "demo")]
+use crate::demo::{DemoError, SimulateError};
+use crate::{
+    app::{RunError, StartError},
+    config::Problems,
+    ledger::{LedgerError, OpenError},
+    microsoft::ClientError,
+};
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The demo could not be shown.
+    #[cfg(feature = "demo")]
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// A standard stream or a file.
+    #[error("cannot read or write")]
+    Io(#[from] io::Error),
+    /// The result cannot be written as JSON.
+    #[error("cannot write JSON")]
+    Json(#[from] serde_json::Error),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The log filter is none.
+    #[error("log.filter cannot be used")]
+    LogFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// The API client cannot be built.
+    #[error(transparent)]
+    Microsoft(#[from] ClientError),
+    /// A metric name is taken.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The generated configuration of the demo is refused.
+    #[error("{0}")]
+    Problems(#[from] Problems),
+    /// A part ended by itself.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The simulated sides cannot be served.
+    #[cfg(feature = "demo")]
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    /// The service cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No tenant has this name or id.
+    #[error("no tenant is configured with the name or id {0:?}")]
+    UnknownTenant(String),
+}
+
+/// Writes an error and what caused it, one line each.
+pub fn complain(human: &mut impl Write, error: &(dyn Error + 'static)) {
+    let mut line = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // A transparent error repeats its source.
+        if !line.contains(&text) {
+            line.push_str("\n  because ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    // Nobody is left to tell when standard error is gone.
+    writeln!(human, "{line}").ok();
+}
