@@ -2,9 +2,17 @@
 //! the real binary against real receivers.
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it shares")]
 
+mod admin;
+mod commands;
+mod crash;
 mod errors;
 mod pipeline;
+mod rsyslog;
+mod secrets;
+mod simulate;
+mod stages;
 mod subscriptions;
 mod support;
 mod tidy;

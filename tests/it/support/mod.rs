@@ -31,9 +31,13 @@ use tokio::{
 use uuid::Uuid;
 
 pub mod bait;
+pub mod collector;
 pub mod edge;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
