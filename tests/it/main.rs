@@ -7,10 +7,13 @@
 mod admin;
 mod commands;
 mod crash;
+mod errors;
 mod pipeline;
 mod rsyslog;
 mod secrets;
 mod simulate;
 mod stages;
+mod subscriptions;
 mod support;
 mod tidy;
+mod webhook;

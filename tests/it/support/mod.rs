@@ -30,7 +30,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod bait;
 pub mod collector;
+pub mod edge;
 pub mod metrics;
 pub mod ports;
 pub mod processes;
@@ -168,6 +170,13 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
+        // Its parts are tasks of their own, and the last of them has let go when the lock is free.
+        let lock = self.folder.path().join("ledger.db.lock");
+        eventually("the ledger is let go", async || {
+            let lock = std::fs::File::options().write(true).open(&lock);
+            lock.expect("the ledger has a lock").try_lock().is_ok()
+        })
+        .await;
     }
 
     /// Waits until Microsoft has validated every subscription.
