@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use expect_test::expect;
@@ -14,6 +15,7 @@ use m365_collector::{
     webhook::Outcome,
 };
 use serde::Deserialize;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -275,6 +277,40 @@ async fn a_draining_process_is_not_ready_and_still_serves() {
     })
     .await;
     assert_eq!(collector.said().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_cannot_commit_is_not_ready_until_it_can() {
+    let mut service = Service::builder()
+        .world(|world| world.notification_retries = vec![Duration::from_millis(100); 100])
+        .start()
+        .await;
+    ready_when(&service, "ready").await;
+    // Somebody else's transaction on the file, longer than anybody waits for it.
+    let path = service.folder.path().join("ledger.db");
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let sent = records(1, service.tenant(0), ContentType::Exchange, 3);
+    service.publish(0, ContentType::Exchange, &sent);
+    eventually("the notification is refused", async || {
+        let attempts = service.simulator.microsoft().attempts();
+        attempts.iter().any(|attempt| attempt.status == Some(503))
+    })
+    .await;
+    let (status, text) = service.admin("/readyz").await;
+    assert_eq!(status, 503, "{text}");
+    let health: Health = serde_json::from_str(&text).expect("readiness is JSON");
+    let ledger = health.parts.iter().find(|part| part.name == "ledger").unwrap();
+    assert_eq!((&*health.status, &*ledger.state), ("not_ready", "failed"));
+    assert!(ledger.detail.contains("cannot commit"), "{}", ledger.detail);
+    assert_eq!(service.admin("/metrics").await.0, 200, "what waits can still be read");
+
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    eventually("it is ready again", async || service.admin("/readyz").await.0 == 200).await;
+    service.delivered().await;
+    service.finish().await;
 }
 
 /// The answer of `/readyz` once it says this; 200 in any case.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use m365_collector::{content::ContentType, frame::Frame};
+use m365_collector::{content::ContentType, frame::Frame, simulator::certificates::Material};
 
 use crate::support::{
     Service, eventually, records,
@@ -22,6 +22,42 @@ async fn records_over_openssl() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_over_plain_tcp() {
     check(Driver::Plain, 1, 2, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_refused_loses_nothing_and_is_seen() {
+    // GnuTLS only closes; OpenSSL says why.
+    for (driver, objection) in [
+        (Driver::Gtls, "closed the connection at once; it may not accept our certificate"),
+        (Driver::Ossl, "the receiver refused our certificate, or demands one"),
+    ] {
+        let rsyslog = Rsyslog::start(driver).await;
+        let strangers = tempfile::tempdir().unwrap();
+        let stranger = Material::open(Some(strangers.path())).unwrap();
+        let mut builder =
+            Service::builder().devo(rsyslog.endpoint()).world(|world| world.devo = None);
+        for (key, value) in rsyslog.keys() {
+            builder = builder.with(key, value);
+        }
+        // With TLS 1.3 the refusal comes after the handshake has succeeded on our side.
+        let service = builder
+            .with("devo.cert", stranger.domain_cert().display())
+            .with("devo.key", stranger.domain_key().display())
+            .start()
+            .await;
+        let id = service.tenant(0);
+        let sent = records(1, id, ContentType::Exchange, 5);
+        service.simulator.microsoft().publish(id, ContentType::Exchange, &sent);
+        eventually("readiness says what Devo objects to", async || {
+            let (status, text) = service.admin("/readyz").await;
+            assert_eq!(status, 200);
+            text.contains(objection)
+        })
+        .await;
+        eventually("the content is recorded", async || !service.pending().await.is_empty()).await;
+        drop(service);
+        assert!(rsyslog.lines().is_empty(), "{driver:?}");
+    }
 }
 
 /// Publishes so many contents per feed of so many records, and compares what is in the file.

@@ -22,8 +22,10 @@ impl Process {
 
     /// SIGTERM.
     pub fn terminate(&self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.id().to_string()).status();
-        assert!(status.expect("kill is there").success(), "the process is there");
+        // Built into every shell, unlike the program of that name.
+        let id = self.id().to_string();
+        let status = Command::new("sh").args(["-c", "kill -TERM $0", &id]).status();
+        assert!(status.expect("there is a shell").success(), "the process is there");
     }
 
     /// Waits for an end of its own accord.
