@@ -143,7 +143,7 @@ async fn what_keeps_failing_ends_at_its_own_expiration_and_not_before() {
     service.waits_as(&id, "it is still tried", |pending| pending.attempts >= 6).await;
     service.clock.advance(Duration::from_secs(300));
     eventually("it is given up", async || {
-        service.given_up(0, "fetch", "past_expiration").await == 1.0
+        service.given_up(0, "fetch", "server_error").await == 1.0
     })
     .await;
     assert_eq!(service.settled_as(0, "expired").await, 1.0);
