@@ -3,6 +3,10 @@
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
+mod bodies;
+mod delivery;
+mod memory;
 mod pipeline;
+mod shutdown;
 mod support;
 mod tidy;

@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Reader, Status},
+    ledger::{Filter, Ledger, Reader, Status},
     shutdown::Shutdown,
     simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -30,6 +30,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod binary;
+pub mod books;
+pub mod ending;
 pub mod metrics;
 pub mod processes;
 
@@ -164,6 +167,11 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
+        // The app's tasks end with it, but a moment later, and one of them holds the ledger.
+        eventually("the ledger is let go", async || {
+            Ledger::open(&self.config.ledger).await.is_ok()
+        })
+        .await;
     }
 
     /// Waits until Microsoft has validated every subscription.
@@ -305,6 +313,12 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A port that was free a moment ago, for who must name it beforehand.
+pub fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind(any_port()).expect("loopback ports are free");
+    listener.local_addr().expect("a bound socket has an address")
 }
 
 pub fn tenant(serial: usize) -> (String, SimulatedTenant) {
