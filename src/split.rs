@@ -74,8 +74,9 @@ impl Splitter {
         };
         let index = self.pieces;
         self.pieces += 1;
+        let bare = self.place == Place::Top;
         Ok(Some(match ended {
-            Ok(bytes) => Piece::Record { index, bytes },
+            Ok(bytes) => Piece::Record { index, bytes, bare },
             Err(reason) => Piece::Dead { index, reason },
         }))
     }
@@ -157,6 +158,8 @@ pub enum Piece<'a> {
         index: u64,
         /// The record as forwarded.
         bytes: &'a [u8],
+        /// Whether it stands in no array. What answers a request that failed does, too.
+        bare: bool,
     },
 }
 

@@ -16,6 +16,17 @@ fn bodies_of_records() {
 }
 
 #[test]
+fn what_stands_in_no_array_is_marked() {
+    let mut splitter = Splitter::new(100);
+    let mut rest = &b"\xef\xbb\xbf {} [{},1] {}"[..];
+    let mut marks = Vec::new();
+    while let Some(piece) = splitter.next(&mut rest).unwrap() {
+        marks.push(matches!(piece, Piece::Record { bare: true, .. }));
+    }
+    assert_eq!(marks, [true, false, false, true]);
+}
+
+#[test]
 fn white_space_between_tokens_is_dropped() {
     check(
         "[\r\n  {\r\n\t\"a b\" : [ 1 , 2 ] ,\n    \"c\": \" x \"\n  }\n]\n",
@@ -241,7 +252,7 @@ fn split(chunks: &[&[u8]], max: usize) -> (Pieces, Result<u64, SplitError>) {
         loop {
             let (index, piece) = match splitter.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(Piece::Record { index, bytes })) => (index, Ok(bytes.to_vec())),
+                Ok(Some(Piece::Record { index, bytes, .. })) => (index, Ok(bytes.to_vec())),
                 Ok(Some(Piece::Dead { index, reason })) => (index, Err(reason)),
                 Err(error) => return (pieces, Err(error)),
             };

@@ -7,12 +7,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it shares")]
 
 mod admin;
+mod bodies;
 mod commands;
 mod crash;
+mod delivery;
 mod errors;
+mod memory;
 mod pipeline;
 mod rsyslog;
 mod secrets;
+mod shutdown;
 mod simulate;
 mod stages;
 mod subscriptions;
