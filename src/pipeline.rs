@@ -11,13 +11,19 @@
 //!
 //! Knows nothing of HTTP servers or of how content was announced.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::{
     task::{self, JoinError, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::{
     backoff::{Backoff, jitter},
@@ -26,7 +32,7 @@ use crate::{
     deliver::Outlet,
     frame::Framer,
     identity::Identities,
-    ledger::{Changes, Lease, Ledger, LedgerError, Settled, Settlement},
+    ledger::{Changes, Lease, LeaseKey, Ledger, LedgerError, Settled, Settlement},
     microsoft::Client,
     reason::Reason,
     route::Tables,
@@ -45,7 +51,7 @@ pub use metrics::Metrics;
 use fairness::Due;
 use renewal::{Held, Hold};
 use step::{Sent, Step};
-use verdict::Failure;
+use verdict::{Failure, History};
 
 /// How the pipeline works.
 #[derive(Clone, Debug)]
@@ -84,7 +90,7 @@ pub struct Pipeline {
     places: usize,
     changes: Changes,
     ids: Vec<TenantId>,
-    running: HashMap<task::Id, TenantId>,
+    running: HashMap<task::Id, Running>,
     steps: JoinSet<Option<Unconfirmed>>,
     work: Work,
     confirmations: JoinSet<()>,
@@ -137,6 +143,8 @@ impl Pipeline {
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
+                // It never ends but by a panic, and without it long steps would lose their leases.
+                Some(_) = renewing.join_next() => break,
             }
             while let Some(ended) = self.steps.try_join_next_with_id() {
                 self.step_ended(ended);
@@ -162,7 +170,7 @@ impl Pipeline {
         let due = match self.work.ledger.tenants_due(&self.ids, now).await {
             Ok(due) => due,
             Err(error) => {
-                warn!(error = %error, "cannot look for due content");
+                debug!(error = %error, "cannot look for due content");
                 return;
             }
         };
@@ -170,19 +178,21 @@ impl Pipeline {
             .into_iter()
             .map(|tenant| Due {
                 tenant,
-                running: self.running.values().filter(|running| **running == tenant).count(),
+                running: self.running.values().filter(|step| step.tenant == tenant).count(),
                 room: self.work.step.client.pacing().room(tenant),
             })
             .collect();
         let most = fairness::most(self.places, self.ids.len());
-        for (tenant, limit) in fairness::shares(free, most, &due) {
+        let busy: HashSet<_> = self.running.values().map(|step| step.tenant).collect();
+        let reserve = fairness::reserve(self.places, self.ids.len() - busy.len());
+        for (tenant, limit) in fairness::shares(free, most, reserve, &due) {
             match self.work.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {
                     for lease in leases {
                         self.start(lease);
                     }
                 }
-                Err(error) => warn!(error = %error, "cannot claim content"),
+                Err(error) => debug!(error = %error, "cannot claim content"),
             }
         }
     }
@@ -195,9 +205,13 @@ impl Pipeline {
             content.r#type = %lease.announcement.content_type,
             attempt = lease.attempts + 1,
         );
-        let hold = self.work.held.hold(lease.key);
+        if lease.last_reason == Some(Reason::LeaseLost) {
+            self.work.metrics.lease_lost(&lease);
+        }
+        let key = lease.key;
+        let hold = self.work.held.hold(key);
         let step = self.steps.spawn(self.work.clone().step(lease, hold).instrument(span));
-        self.running.insert(step.id(), tenant);
+        self.running.insert(step.id(), Running { tenant, lease: key });
     }
 
     fn step_ended(&mut self, ended: Result<(task::Id, Option<Unconfirmed>), JoinError>) {
@@ -221,8 +235,18 @@ impl Pipeline {
         {
             self.step_ended(ended);
         }
-        // Steps that did not finish are cut here; their leases run out.
+        // Steps that did not finish are cut here, and give back what they hold.
         self.steps.shutdown().await;
+        let now = self.work.step.clock.now();
+        let released = self
+            .running
+            .values()
+            .map(|step| self.work.ledger.settle(step.lease, Settlement::Release, now));
+        for released in join_all(released).await {
+            if let Err(error) = released {
+                debug!(error = %error, "cannot release a lease, it will run out");
+            }
+        }
     }
 }
 
@@ -250,6 +274,13 @@ impl Unsettled {
     }
 }
 
+/// A step in flight.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    tenant: TenantId,
+    lease: LeaseKey,
+}
+
 /// A content whose records are all sent.
 #[derive(Debug)]
 struct Unconfirmed {
@@ -270,7 +301,12 @@ struct Work {
 
 impl Work {
     async fn step(self, lease: Lease, hold: Hold) -> Option<Unconfirmed> {
-        match self.step.clone().run(&lease).await {
+        let run = self.step.clone().run(&lease);
+        let sent = match tokio::time::timeout(STEP_LIMIT, run).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Failure::Retry(Reason::Timeout)),
+        };
+        match sent {
             Ok(sent) => Some(Unconfirmed { lease, hold, sent }),
             Err(failure) => {
                 self.fail(&lease, hold, failure).await;
@@ -295,16 +331,13 @@ impl Work {
     }
 
     async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
-        let content = &lease.announcement;
         let now = self.step.clock.now();
-        let settlement = verdict::settlement(
-            failure,
-            lease.attempts,
-            now,
-            content.expires,
-            self.backoff,
-            jitter(),
-        );
+        let history = History {
+            attempts: lease.attempts,
+            last_reason: lease.last_reason,
+            expires: lease.announcement.expires,
+        };
+        let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());
         let reason = match (&settlement, failure) {
             (Settlement::Expired(reason), _) => *reason,
             (_, Failure::Final(reason) | Failure::Retry(reason)) => reason,
@@ -324,7 +357,8 @@ impl Work {
                 Ok(settled) => return settled == Settled::Applied,
                 Err(LedgerError::Closed) => return false,
                 Err(error) => {
-                    warn!(error = %error, "cannot settle content, trying again");
+                    // The ledger says once that it cannot commit; this is one of very many.
+                    debug!(error = %error, "cannot settle content, trying again");
                     tokio::time::sleep(SETTLE_AGAIN).await;
                 }
             }
@@ -348,6 +382,10 @@ const POLL: Duration = Duration::from_millis(250);
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.
 const STEP_GRACE: Duration = Duration::from_secs(8);
+
+/// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
+/// for as long as it likes.
+const STEP_LIMIT: Duration = Duration::from_secs(3600);
 
 /// A ledger that cannot commit (a full disk) comes back when somebody makes room.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -109,6 +109,10 @@ impl Splitter {
                     continue;
                 }
                 (Place::Top | Place::Array, b' ' | b'\t' | b'\n' | b'\r') => {}
+                // Each page of a blob is a text of its own, and each may begin with a mark.
+                (Place::Top, byte) if byte == BYTE_ORDER_MARK[0] => {
+                    self.place = Place::Mark { seen: 1 };
+                }
                 (Place::Top, b'[') => {
                     self.place = Place::Array;
                     self.begun = true;

@@ -143,8 +143,8 @@ fn a_body_of_something_else_is_undecodable() {
     check("[{}\0,{}]", "{} undecodable at 3");
     check("[1:2]", "1 undecodable at 2");
     check("[}]", "undecodable at 1");
-    check("{}\u{feff}{}", "{} undecodable at 2");
-    check(" \u{feff}{}", "undecodable at 1");
+    check("{}\u{feff}{}", "{} | {} = 2");
+    check("[{}\u{feff}]", "{} undecodable at 3");
     let utf16: Vec<u8> = "\u{feff}[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let undecodable = SplitError::Undecodable { offset: 0 };
     assert_eq!(split(&[&utf16], 100).1, Err(undecodable));

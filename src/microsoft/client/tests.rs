@@ -24,11 +24,14 @@ fn feed(path: &str) -> String {
 #[tokio::test]
 async fn every_request_says_who_publishes_and_carries_the_token() {
     let world = World::api(|asked| {
-        let page = format!("/api/v1/{A}/activity/feed/next?page=2");
+        let page = |of: &str| format!("/api/v1/{A}/activity/feed/{of}?page=2");
+        let further = asked.query.contains("page=2");
         match asked.path.as_str() {
-            path if path.ends_with("/content") => Reply::new(200, "[]").header("nextpageURI", page),
-            path if path.ends_with("/audit/b$1") => {
-                Reply::new(200, "[1]").header("NextPageUrl", page)
+            path if path.ends_with("/content") && !further => {
+                Reply::new(200, "[]").header("nextpageURI", page("subscriptions/content"))
+            }
+            path if path.ends_with("/audit/b$1") && !further => {
+                Reply::new(200, "[1]").header("NextPageUrl", page("audit/b$1"))
             }
             _ => Reply::new(200, "[]"),
         }

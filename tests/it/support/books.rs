@@ -50,13 +50,13 @@ impl Service {
     }
 
     /// Messages of the first tenant given up on for a reason.
-    pub async fn given_up(&self, stage: &str, reason: &str) -> u32 {
+    pub async fn messages_given_up(&self, stage: &str, reason: &str) -> u32 {
         let labels = format!("{{reason=\"{reason}\",stage=\"{stage}\",tenant=\"tenant-0\"}}");
         self.count(&format!("m365_messages_unsuccessfully_processed_total{labels}")).await
     }
 
     /// Attempts of the first tenant that failed for a reason and were made again.
-    pub async fn failed_attempts(&self, stage: &str, reason: &str) -> u32 {
+    pub async fn attempts_failed(&self, stage: &str, reason: &str) -> u32 {
         let labels = format!("{{reason=\"{reason}\",stage=\"{stage}\",tenant=\"tenant-0\"}}");
         self.count(&format!("m365_attempts_failed_total{labels}")).await
     }

@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Ledger, Reader, Status},
+    ledger::{Filter, Reader, Status},
     shutdown::Shutdown,
     simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -30,11 +30,16 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub mod binary;
+pub mod bait;
 pub mod books;
+pub mod collector;
+pub mod edge;
 pub mod ending;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
@@ -167,9 +172,11 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
-        // The app's tasks end with it, but a moment later, and one of them holds the ledger.
+        // Its parts are tasks of their own, and the last of them has let go when the lock is free.
+        let lock = self.folder.path().join("ledger.db.lock");
         eventually("the ledger is let go", async || {
-            Ledger::open(&self.config.ledger).await.is_ok()
+            let lock = std::fs::File::options().write(true).open(&lock);
+            lock.expect("the ledger has a lock").try_lock().is_ok()
         })
         .await;
     }
@@ -313,12 +320,6 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
-}
-
-/// A port that was free a moment ago, for who must name it beforehand.
-pub fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind(any_port()).expect("loopback ports are free");
-    listener.local_addr().expect("a bound socket has an address")
 }
 
 pub fn tenant(serial: usize) -> (String, SimulatedTenant) {
