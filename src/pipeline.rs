@@ -41,6 +41,7 @@ use crate::{
 
 mod fairness;
 mod metrics;
+mod orphans;
 mod renewal;
 mod step;
 mod tally;
@@ -89,6 +90,7 @@ pub struct Parts {
 pub struct Pipeline {
     places: usize,
     changes: Changes,
+    tenants: Tenants,
     ids: Vec<TenantId>,
     running: HashMap<task::Id, Running>,
     steps: JoinSet<Option<Unconfirmed>>,
@@ -114,6 +116,7 @@ impl Pipeline {
             places: config.concurrency.get(),
             changes: ledger.changes(),
             ids: tenants.iter().map(|tenant| tenant.id).collect(),
+            tenants,
             running: HashMap::new(),
             steps: JoinSet::new(),
             work: Work { step, ledger, held: Held::default(), backoff: config.backoff, metrics },
@@ -124,8 +127,14 @@ impl Pipeline {
     /// Works until asked to stop, then finishes the running steps, up to a few seconds. What is
     /// then still unconfirmed is handed back to be waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
-        let mut renewing = JoinSet::new();
-        renewing.spawn(
+        let mut watching = JoinSet::new();
+        watching.spawn(orphans::watch(
+            self.work.ledger.clone(),
+            self.tenants.clone(),
+            self.work.step.clock.clone(),
+            self.work.metrics.clone(),
+        ));
+        watching.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
         // A claim is a commit: after an event a few places are filled at once, and a single one
@@ -143,8 +152,8 @@ impl Pipeline {
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
-                // It never ends but by a panic, and without it long steps would lose their leases.
-                Some(_) = renewing.join_next() => break,
+                // They never end but by a panic, and without them long steps would lose their leases.
+                Some(_) = watching.join_next() => break,
             }
             while let Some(ended) = self.steps.try_join_next_with_id() {
                 self.step_ended(ended);
@@ -154,7 +163,7 @@ impl Pipeline {
             }
         }
         self.finish_steps().await;
-        Unsettled { confirmations: self.confirmations, renewing }
+        Unsettled { confirmations: self.confirmations, watching }
     }
 
     /// Claims as much as there is room for, if that is at least so much.
@@ -254,7 +263,7 @@ impl Pipeline {
 #[derive(Debug)]
 pub struct Unsettled {
     confirmations: JoinSet<()>,
-    renewing: JoinSet<()>,
+    watching: JoinSet<()>,
 }
 
 impl Unsettled {
@@ -270,7 +279,7 @@ impl Unsettled {
             warn!(contents = self.confirmations.len(), "unconfirmed content will be sent again");
         }
         self.confirmations.shutdown().await;
-        self.renewing.shutdown().await;
+        self.watching.shutdown().await;
     }
 }
 

@@ -59,7 +59,9 @@ pub(super) fn settlement(
     if now >= expires {
         return Settlement::Expired(reason);
     }
-    let step = if needs_a_person(reason) { u32::MAX } else { failures };
+    // Once may be chance: a token revoked twice, a subscription just being started.
+    let again = last_reason == Some(reason);
+    let step = if again && needs_a_person(reason) { u32::MAX } else { failures };
     let at = later(now, backoff.delay(step, random)).min(expires);
     Settlement::Retry { at, reason }
 }
@@ -131,6 +133,15 @@ mod tests {
         let reason = Reason::RoleMissing;
         let settled = check(Failure::Retry(reason), 0, 10_000);
         assert_eq!(settled, Settlement::Retry { at: at(900), reason });
+    }
+
+    #[test]
+    fn a_first_refusal_may_be_chance() {
+        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
+        let history = History { attempts: 0, last_reason: None, expires: at(10_000) };
+        let reason = Reason::Unauthorized;
+        let settled = settlement(Failure::Retry(reason), history, NOW, backoff, 0);
+        assert_eq!(settled, Settlement::Retry { at: at(2), reason });
     }
 
     #[test]

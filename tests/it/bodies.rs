@@ -153,8 +153,8 @@ async fn a_page_that_is_no_json_is_tried_three_times_and_then_dead() {
     service.publish(0, TYPE, &records(2, service.tenant(0), TYPE, 20));
     service.ended(Ends { delivered: 1, dead: 1, expired: 0 }).await;
     assert_eq!(requests(&service, &page), 3);
-    assert_eq!(service.attempts_failed("split", "undecodable").await, 2);
-    assert_eq!(service.messages_given_up("split", "undecodable").await, 1);
+    assert_eq!(service.failed_attempts(0, "split", "undecodable").await, 2);
+    assert_eq!(service.given_up(0, "split", "undecodable").await, 1);
     assert_eq!(service.dead_letters().await, [(None, "undecodable".to_owned())]);
     service.finish().await;
 }
@@ -175,7 +175,7 @@ async fn bodies_cut_short_are_fetched_again() {
         assert_eq!(requests(&service, &broken), 3);
         assert_eq!(requests(&service, &early), 2);
         assert_eq!(requests(&service, &empty), 2);
-        assert_eq!(service.attempts_failed("split", "cut_body").await, 4);
+        assert_eq!(service.failed_attempts(0, "split", "cut_body").await, 4);
         service.finish().await;
     }
 }
@@ -196,7 +196,7 @@ async fn errors_under_a_good_status_are_no_records() {
     }
     service.delivered().await;
     assert!(ids.iter().all(|id| requests(&service, id) == 2));
-    assert_eq!(service.attempts_failed("fetch", "bad_answer").await, 3);
+    assert_eq!(service.failed_attempts(0, "fetch", "bad_answer").await, 3);
     service.finish().await;
 }
 
@@ -214,8 +214,8 @@ async fn a_record_that_is_too_large_is_a_dead_letter_of_its_own() {
     service.ended(Ends { delivered: 1, ..Ends::default() }).await;
     let letters = [(Some(2), "record_too_large".into()), (Some(5), "malformed_record".into())];
     assert_eq!(service.dead_letters().await, letters);
-    assert_eq!(service.messages_given_up("split", "record_too_large").await, 1);
-    assert_eq!(service.messages_given_up("split", "malformed_record").await, 1);
+    assert_eq!(service.given_up(0, "split", "record_too_large").await, 1);
+    assert_eq!(service.given_up(0, "split", "malformed_record").await, 1);
     assert_eq!(service.records_delivered().await, 6);
     assert_eq!(service.simulator.devo().times_received(&large), 0);
     service.finish().await;
@@ -240,7 +240,7 @@ async fn compressed_answers_are_unpacked() {
     service.simulator.microsoft().fail(Operation::BlobOf(id.clone()), gzip(&packed), 1);
     service.delivered().await;
     assert_eq!(requests(&service, &id), 2, "the second answer was good");
-    assert_eq!(service.attempts_failed("split", "cut_body").await, 1);
+    assert_eq!(service.failed_attempts(0, "split", "cut_body").await, 1);
     service.finish().await;
 }
 
@@ -277,7 +277,7 @@ async fn further_pages_of_a_blob_belong_to_it_and_foreign_ones_are_not_asked() {
     let id = publish_faulty(&mut service, &third, elsewhere, 1);
     service.delivered().await;
     assert_eq!((requests(&service, &id), requests(&service, &page)), (2, 1));
-    assert_eq!(service.attempts_failed("fetch", "bad_answer").await, 1);
+    assert_eq!(service.failed_attempts(0, "fetch", "bad_answer").await, 1);
     service.finish().await;
 }
 

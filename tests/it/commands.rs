@@ -308,7 +308,7 @@ async fn sigterm_finishes_what_is_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let mut site = Site::start(1, None, |_| ()).await;
-    site.set("webhook.drain_delay", "25s");
+    site.set("webhook.drain_delay", "10s");
     let mut collector = site.run().await;
     site.simulator.devo().behave(DevoMode::NeverClose);
     collector.process.terminate();
@@ -318,7 +318,7 @@ async fn a_second_signal_ends_at_once() {
     let said = collector.stop().await;
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("asked twice to stop"), "{}", said.err);
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(asked.elapsed() < Duration::from_secs(5));
 }
 
 /// Every line but the last is a problem: place, key, what was found, what is expected.

@@ -34,7 +34,7 @@ fn fetches(service: &Service) -> u64 {
 
 /// Waits until attempts failed for this reason so often.
 async fn failed_at_least(service: &Service, times: u32, reason: &str) {
-    eventually(reason, async || service.attempts_failed("deliver", reason).await >= times).await;
+    eventually(reason, async || service.failed_attempts(0, "deliver", reason).await >= times).await;
 }
 
 /// Waits until `/readyz` says this, still with 200.
@@ -109,7 +109,7 @@ async fn a_session_closed_while_idle_confirms_nothing_and_repeats_only_what_it_h
     failed_at_least(&service, 1, "connection_lost").await;
     service.simulator.devo().behave(DevoMode::Normal);
     service.ended(Ends { delivered: 2, ..Ends::default() }).await;
-    let failed = service.attempts_failed("deliver", "connection_lost").await;
+    let failed = service.failed_attempts(0, "deliver", "connection_lost").await;
     assert_eq!(service.times(&confirmed), (1, 1));
     assert_eq!(service.times(&held), (1 + failed, 1 + failed), "{failed} sessions broke");
     assert_eq!(service.simulator.devo().received().repeated, u64::from(failed) * 50);
@@ -135,7 +135,7 @@ async fn a_receiver_that_takes_no_bytes_holds_up_and_loses_nothing() {
     service.ended(Ends { delivered: 3, ..Ends::default() }).await;
     let mut failed = 0;
     for reason in ["stalled", "unconfirmed", "connection_lost", "unreachable"] {
-        failed += service.attempts_failed("deliver", reason).await;
+        failed += service.failed_attempts(0, "deliver", reason).await;
     }
     assert_eq!(service.times(&confirmed), (1, 1));
     service.finish_with_repeats(1 + failed).await;
@@ -162,7 +162,7 @@ async fn a_receiver_that_never_confirms_is_named_with_its_remedy_and_not_stormed
     service.simulator.devo().behave(DevoMode::Normal);
     service.ended(Ends { delivered: 4, ..Ends::default() }).await;
     readiness(&service, "ready", "connected").await;
-    let failed = service.attempts_failed("deliver", "unconfirmed").await;
+    let failed = service.failed_attempts(0, "deliver", "unconfirmed").await;
     let repeated = service.simulator.devo().received().repeated;
     assert!(repeated <= u64::from(failed) * 10, "{repeated} repeats after {failed} attempts");
     service.finish_with_repeats(1 + failed).await;

@@ -57,7 +57,7 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
     let asked = world.asked();
     let lines: Vec<_> =
         asked.iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
-    let next = format!("GET /api/v1/{A}/activity/feed/next");
+    let next = |of: &str| format!("GET /api/v1/{A}/activity/feed/{of}");
     assert_eq!(
         lines,
         [
@@ -66,9 +66,9 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
             format!("POST {}", feed("subscriptions/start")),
             format!("POST {}", feed("subscriptions/stop")),
             format!("GET {}", feed("subscriptions/content")),
-            next.clone(),
+            next("subscriptions/content"),
             format!("GET {}", feed("audit/b$1")),
-            next,
+            next("audit/b$1"),
         ]
     );
     for asked in &asked {

@@ -1,5 +1,6 @@
 //! What the service wrote down about a test's content: counts, dead letters, series.
 
+use super::metrics::labelled;
 use m365_collector::ledger::Location;
 use sqlx::{
     Connection as _, Row as _,
@@ -49,16 +50,21 @@ impl Service {
         rows.iter().map(|row| (row.get("record_index"), row.get("reason"))).collect()
     }
 
-    /// Messages of the first tenant given up on for a reason.
-    pub async fn messages_given_up(&self, stage: &str, reason: &str) -> u32 {
-        let labels = format!("{{reason=\"{reason}\",stage=\"{stage}\",tenant=\"tenant-0\"}}");
-        self.count(&format!("m365_messages_unsuccessfully_processed_total{labels}")).await
+    /// Messages of a tenant given up on for a reason.
+    pub async fn given_up(&self, tenant: usize, stage: &str, reason: &str) -> u32 {
+        let name = "m365_messages_unsuccessfully_processed_total";
+        self.count_of(name, tenant, stage, reason).await
     }
 
-    /// Attempts of the first tenant that failed for a reason and were made again.
-    pub async fn attempts_failed(&self, stage: &str, reason: &str) -> u32 {
-        let labels = format!("{{reason=\"{reason}\",stage=\"{stage}\",tenant=\"tenant-0\"}}");
-        self.count(&format!("m365_attempts_failed_total{labels}")).await
+    /// Attempts of a tenant that failed for a reason and were made again.
+    pub async fn failed_attempts(&self, tenant: usize, stage: &str, reason: &str) -> u32 {
+        self.count_of("m365_attempts_failed_total", tenant, stage, reason).await
+    }
+
+    async fn count_of(&self, name: &str, tenant: usize, stage: &str, reason: &str) -> u32 {
+        let tenant = format!("tenant-{tenant}");
+        let labels = [("tenant", &*tenant), ("stage", stage), ("reason", reason)];
+        self.count(&labelled(name, &labels)).await
     }
 
     /// Records confirmed in a table.
