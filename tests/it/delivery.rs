@@ -9,7 +9,7 @@ use m365_collector::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Builder, Service, books::Ends, eventually, free_port, patience, records};
+use crate::support::{Builder, Service, books::Ends, eventually, patience, ports, records};
 
 const TYPE: ContentType = ContentType::Exchange;
 
@@ -240,7 +240,7 @@ async fn batches_are_compressed_on_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_in_the_house_is_reached_over_plain_tcp() {
-    let relay = free_port();
+    let relay = ports::free();
     let builder = Service::builder().devo(format!("tcp://{relay}")).world(|world| {
         world.devo = Some(relay);
         world.devo_tls = false;

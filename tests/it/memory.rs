@@ -1,16 +1,15 @@
 //! I7: memory does not depend on the size of a blob. Measured on the real binary, alone in its
 //! process.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use m365_collector::{
     content::ContentType,
     simulator::{Blob, DevoMode, Feed, generator::Records},
 };
-
 use tokio::{task, time::sleep};
 
-use crate::support::{binary::Binary, eventually, get, metrics, patience};
+use crate::support::{collector::Site, eventually, get, metrics, patience};
 
 const TYPE: ContentType = ContentType::SharePoint;
 
@@ -19,16 +18,18 @@ const MIB: u64 = 1024 * 1024;
 /// The peak after a first small blob and one of this size, in KiB. While the second is fetched,
 /// the receiver reads nothing for a moment, so that whatever can pile up does.
 async fn peak_after(total_bytes: u64) -> u64 {
-    let binary = Binary::start(&[]).await;
-    let devo = binary.simulator.devo();
-    let feed = Feed { tenant: binary.tenant, content_type: TYPE };
+    let site = Site::start(1, None, |_| {}).await;
+    let collector = site.run().await;
+    site.registered(ContentType::ALL.len()).await;
+    let devo = site.simulator.devo();
+    let feed = Feed { tenant: site.tenant(0), content_type: TYPE };
     let confirmed = format!(
         "m365_messages_successfully_processed_total{{content_type=\"{TYPE}\",tenant=\"tenant-0\"}}"
     );
     let mut expected = 0;
     for (seed, total_bytes) in [(1, MIB), (2, total_bytes)] {
         let blob = Blob::Generated { total_bytes, seed };
-        binary.simulator.microsoft().publish_raw(binary.tenant, TYPE, blob);
+        site.simulator.microsoft().publish_raw(feed.tenant, TYPE, blob);
         let count = move || Records::new(seed, feed, total_bytes).count() as u64;
         let count = task::spawn_blocking(count);
         if seed == 2 {
@@ -39,7 +40,7 @@ async fn peak_after(total_bytes: u64) -> u64 {
         expected += count.await.expect("records can be made");
         devo.wait_for(expected, 4 * patience()).await.expect("every record arrives");
         eventually("every record is confirmed", async || {
-            let (_, page) = get(binary.admin, "/metrics").await;
+            let (_, page) = get(site.admin, "/metrics").await;
             metrics::value(&page, &confirmed) == Some(expected as f64)
         })
         .await;
@@ -47,7 +48,15 @@ async fn peak_after(total_bytes: u64) -> u64 {
     let received = devo.received();
     assert_eq!((received.lines, received.distinct), (expected, expected));
     assert_eq!(received.malformed, 0);
-    binary.peak_kib()
+    peak_kib(collector.process.id())
+}
+
+/// The most memory a process ever had resident.
+fn peak_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let text = peak.expect("the kernel knows the peak").trim();
+    text.trim_end_matches(" kB").parse().expect("the peak is a number")
 }
 
 #[tokio::test(flavor = "multi_thread")]
