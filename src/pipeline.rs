@@ -11,13 +11,19 @@
 //!
 //! Knows nothing of HTTP servers or of how content was announced.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::{
     task::{self, JoinError, JoinSet},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::{
     backoff::{Backoff, jitter},
@@ -26,7 +32,7 @@ use crate::{
     deliver::Outlet,
     frame::Framer,
     identity::Identities,
-    ledger::{Changes, Lease, Ledger, LedgerError, Settled, Settlement},
+    ledger::{Changes, Lease, LeaseKey, Ledger, LedgerError, Settled, Settlement},
     microsoft::Client,
     reason::Reason,
     route::Tables,
@@ -35,6 +41,7 @@ use crate::{
 
 mod fairness;
 mod metrics;
+mod orphans;
 mod renewal;
 mod step;
 mod tally;
@@ -45,7 +52,7 @@ pub use metrics::Metrics;
 use fairness::Due;
 use renewal::{Held, Hold};
 use step::{Sent, Step};
-use verdict::Failure;
+use verdict::{Failure, History};
 
 /// How the pipeline works.
 #[derive(Clone, Debug)]
@@ -83,8 +90,9 @@ pub struct Parts {
 pub struct Pipeline {
     places: usize,
     changes: Changes,
+    tenants: Tenants,
     ids: Vec<TenantId>,
-    running: HashMap<task::Id, TenantId>,
+    running: HashMap<task::Id, Running>,
     steps: JoinSet<Option<Unconfirmed>>,
     work: Work,
     confirmations: JoinSet<()>,
@@ -108,6 +116,7 @@ impl Pipeline {
             places: config.concurrency.get(),
             changes: ledger.changes(),
             ids: tenants.iter().map(|tenant| tenant.id).collect(),
+            tenants,
             running: HashMap::new(),
             steps: JoinSet::new(),
             work: Work { step, ledger, held: Held::default(), backoff: config.backoff, metrics },
@@ -118,21 +127,33 @@ impl Pipeline {
     /// Works until asked to stop, then finishes the running steps, up to a few seconds. What is
     /// then still unconfirmed is handed back to be waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
-        let mut renewing = JoinSet::new();
-        renewing.spawn(
+        let mut watching = JoinSet::new();
+        watching.spawn(orphans::watch(
+            self.work.ledger.clone(),
+            self.tenants.clone(),
+            self.work.step.clock.clone(),
+            self.work.metrics.clone(),
+        ));
+        watching.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
+        // A claim is a commit: after an event a few places are filled at once, and a single one
+        // is filled when it stayed free for the length of a poll.
+        let few = self.places.div_ceil(4);
+        let mut least = 1;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_requested() {
-            let claimed = self.claim().await;
-            // What was found full or failing is looked at again after a while; everything else
-            // that could make work possible wakes the loop at once.
-            let pause = tokio::time::sleep(if claimed { Duration::ZERO } else { POLL });
+            self.claim(least).await;
+            least = few;
             tokio::select! {
                 () = shutdown.requested() => break,
-                () = pause => {}
+                _ = poll.tick() => least = 1,
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
+                // They never end but by a panic, and without them long steps would lose their leases.
+                Some(_) = watching.join_next() => break,
             }
             while let Some(ended) = self.steps.try_join_next_with_id() {
                 self.step_ended(ended);
@@ -142,50 +163,47 @@ impl Pipeline {
             }
         }
         self.finish_steps().await;
-        Unsettled { confirmations: self.confirmations, renewing }
+        Unsettled { confirmations: self.confirmations, watching }
     }
 
-    /// Claims as much as there is room for. Returns whether anything was claimed.
-    async fn claim(&mut self) -> bool {
+    /// Claims as much as there is room for, if that is at least so much.
+    async fn claim(&mut self, least: usize) {
         let free = self.places.saturating_sub(self.steps.len());
-        // A claim is a commit: a few places at a time cost no more than one.
-        if free == 0
-            || free * 4 < self.places
+        if free < least
             || self.confirmations.len() >= MAX_UNCONFIRMED
             || !self.work.step.outlet.is_ready()
         {
-            return false;
+            return;
         }
         let now = self.work.step.clock.now();
         let due = match self.work.ledger.tenants_due(&self.ids, now).await {
             Ok(due) => due,
             Err(error) => {
-                warn!(error = %error, "cannot look for due content");
-                return false;
+                debug!(error = %error, "cannot look for due content");
+                return;
             }
         };
         let due: Vec<_> = due
             .into_iter()
             .map(|tenant| Due {
                 tenant,
-                running: self.running.values().filter(|running| **running == tenant).count(),
+                running: self.running.values().filter(|step| step.tenant == tenant).count(),
                 room: self.work.step.client.pacing().room(tenant),
             })
             .collect();
         let most = fairness::most(self.places, self.ids.len());
-        let mut claimed = false;
-        for (tenant, limit) in fairness::shares(free, most, &due) {
+        let busy: HashSet<_> = self.running.values().map(|step| step.tenant).collect();
+        let reserve = fairness::reserve(self.places, self.ids.len() - busy.len());
+        for (tenant, limit) in fairness::shares(free, most, reserve, &due) {
             match self.work.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {
-                    claimed |= !leases.is_empty();
                     for lease in leases {
                         self.start(lease);
                     }
                 }
-                Err(error) => warn!(error = %error, "cannot claim content"),
+                Err(error) => debug!(error = %error, "cannot claim content"),
             }
         }
-        claimed
     }
 
     fn start(&mut self, lease: Lease) {
@@ -196,9 +214,13 @@ impl Pipeline {
             content.r#type = %lease.announcement.content_type,
             attempt = lease.attempts + 1,
         );
-        let hold = self.work.held.hold(lease.key);
+        if lease.last_reason == Some(Reason::LeaseLost) {
+            self.work.metrics.lease_lost(&lease);
+        }
+        let key = lease.key;
+        let hold = self.work.held.hold(key);
         let step = self.steps.spawn(self.work.clone().step(lease, hold).instrument(span));
-        self.running.insert(step.id(), tenant);
+        self.running.insert(step.id(), Running { tenant, lease: key });
     }
 
     fn step_ended(&mut self, ended: Result<(task::Id, Option<Unconfirmed>), JoinError>) {
@@ -222,8 +244,18 @@ impl Pipeline {
         {
             self.step_ended(ended);
         }
-        // Steps that did not finish are cut here; their leases run out.
+        // Steps that did not finish are cut here, and give back what they hold.
         self.steps.shutdown().await;
+        let now = self.work.step.clock.now();
+        let released = self
+            .running
+            .values()
+            .map(|step| self.work.ledger.settle(step.lease, Settlement::Release, now));
+        for released in join_all(released).await {
+            if let Err(error) = released {
+                debug!(error = %error, "cannot release a lease, it will run out");
+            }
+        }
     }
 }
 
@@ -231,7 +263,7 @@ impl Pipeline {
 #[derive(Debug)]
 pub struct Unsettled {
     confirmations: JoinSet<()>,
-    renewing: JoinSet<()>,
+    watching: JoinSet<()>,
 }
 
 impl Unsettled {
@@ -247,8 +279,15 @@ impl Unsettled {
             warn!(contents = self.confirmations.len(), "unconfirmed content will be sent again");
         }
         self.confirmations.shutdown().await;
-        self.renewing.shutdown().await;
+        self.watching.shutdown().await;
     }
+}
+
+/// A step in flight.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    tenant: TenantId,
+    lease: LeaseKey,
 }
 
 /// A content whose records are all sent.
@@ -271,7 +310,12 @@ struct Work {
 
 impl Work {
     async fn step(self, lease: Lease, hold: Hold) -> Option<Unconfirmed> {
-        match self.step.clone().run(&lease).await {
+        let run = self.step.clone().run(&lease);
+        let sent = match tokio::time::timeout(STEP_LIMIT, run).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Failure::Retry(Reason::Timeout)),
+        };
+        match sent {
             Ok(sent) => Some(Unconfirmed { lease, hold, sent }),
             Err(failure) => {
                 self.fail(&lease, hold, failure).await;
@@ -296,16 +340,13 @@ impl Work {
     }
 
     async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
-        let content = &lease.announcement;
         let now = self.step.clock.now();
-        let settlement = verdict::settlement(
-            failure,
-            lease.attempts,
-            now,
-            content.expires,
-            self.backoff,
-            jitter(),
-        );
+        let history = History {
+            attempts: lease.attempts,
+            last_reason: lease.last_reason,
+            expires: lease.announcement.expires,
+        };
+        let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());
         let reason = match (&settlement, failure) {
             (Settlement::Expired(reason), _) => *reason,
             (_, Failure::Final(reason) | Failure::Retry(reason)) => reason,
@@ -325,7 +366,8 @@ impl Work {
                 Ok(settled) => return settled == Settled::Applied,
                 Err(LedgerError::Closed) => return false,
                 Err(error) => {
-                    warn!(error = %error, "cannot settle content, trying again");
+                    // The ledger says once that it cannot commit; this is one of very many.
+                    debug!(error = %error, "cannot settle content, trying again");
                     tokio::time::sleep(SETTLE_AGAIN).await;
                 }
             }
@@ -349,6 +391,10 @@ const POLL: Duration = Duration::from_millis(250);
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.
 const STEP_GRACE: Duration = Duration::from_secs(8);
+
+/// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
+/// for as long as it likes.
+const STEP_LIMIT: Duration = Duration::from_secs(3600);
 
 /// A ledger that cannot commit (a full disk) comes back when somebody makes room.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 #[cfg(feature = "demo")]
 use super::world;
 use super::{
-    Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand, ledger,
+    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand, ledger,
     offline::{check, sample, schema},
     service, subscriptions,
 };
@@ -19,7 +19,16 @@ use crate::config::{Config, Loaded};
 pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
     let path = cli.config;
     match cli.command {
-        Command::Check(_) => Ok(check(&path, outside.variables, &mut io::stderr())?),
+        Command::Check(Check { offline }) => {
+            let human = &mut io::stderr();
+            let exit = check(&path, outside.variables, human)?;
+            if offline || exit != Exit::Success {
+                return Ok(exit);
+            }
+            // A success would be taken for a word about the connections.
+            writeln!(human, "error: {ONLY_OFFLINE}")?;
+            Ok(Exit::Failed)
+        }
         Command::Config(ConfigCommand::Sample) => {
             sample(&mut io::stdout())?;
             Ok(Exit::Success)
@@ -70,3 +79,6 @@ fn load(path: &std::path::Path, outside: &Outside) -> Result<Result<Config, Exit
         }
     }
 }
+
+const ONLY_OFFLINE: &str = "only the file was checked, because connections cannot be checked yet; \
+                            `check --offline` asks for no more than that";

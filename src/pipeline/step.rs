@@ -13,6 +13,7 @@ use crate::{
     identity::{Identities, Verdict},
     ledger::Lease,
     microsoft::{ApiError, Client, Disposition},
+    reason::Reason,
     route::{Head, Tables},
     split::{Piece, SplitError, Splitter},
 };
@@ -49,13 +50,12 @@ impl Step {
             let now = self.clock.now();
             let mut rest = &chunk[..];
             while let Some(piece) = splitter.next(&mut rest).map_err(unsplit)? {
-                let (index, record) = match piece {
-                    Piece::Record { index, bytes } => (index, Ok(bytes)),
-                    Piece::Dead { index, reason } => (index, Err(reason)),
-                };
-                match record {
-                    Ok(record) => {
+                match piece {
+                    Piece::Record { bytes: record, bare, .. } => {
                         let head = Head::read(record);
+                        if bare && is_error_answer(record, &head) {
+                            return Err(Failure::Retry(Reason::BadAnswer));
+                        }
                         if self.identities.judge(content, &head) == Verdict::Duplicate {
                             load.tally.duplicates += 1;
                             continue;
@@ -66,7 +66,9 @@ impl Step {
                         load.lines += 1;
                         load.tally.sent(&table);
                     }
-                    Err(reason) => load.tally.dead(index, reason).map_err(Failure::Final)?,
+                    Piece::Dead { index, reason } => {
+                        load.tally.dead(index, reason).map_err(Failure::Final)?;
+                    }
                 }
                 if load.batch.len() >= BATCH {
                     load.send().await?;
@@ -113,9 +115,20 @@ fn failure(error: ApiError) -> Failure {
     }
 }
 
+/// Whether this is how the API says that it failed, under a status that says it did not. In an
+/// array the same bytes are content.
+fn is_error_answer(record: &[u8], head: &Head<'_>) -> bool {
+    ERROR_ANSWERS.iter().any(|start| record.starts_with(start))
+        && head.id.is_none()
+        && head.creation_time.is_none()
+}
+
 fn unsplit(error: SplitError) -> Failure {
     Failure::Retry(error.reason())
 }
+
+/// How the documented error begins, and the one of the gate before the API. White space is gone.
+const ERROR_ANSWERS: [&[u8]; 2] = [b"{\"error\":", b"{\"Message\":"];
 
 /// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
 /// that as many batches as places stay a few megabytes.

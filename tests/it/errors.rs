@@ -41,21 +41,6 @@ impl Service {
         self.simulator.microsoft().count(None, &Operation::BlobOf(id.clone()))
     }
 
-    async fn failed_attempts(&self, tenant: usize, stage: &str, reason: &str) -> f64 {
-        self.stage_metric("m365_attempts_failed_total", tenant, stage, reason).await
-    }
-
-    async fn given_up(&self, tenant: usize, stage: &str, reason: &str) -> f64 {
-        let name = "m365_messages_unsuccessfully_processed_total";
-        self.stage_metric(name, tenant, stage, reason).await
-    }
-
-    async fn stage_metric(&self, name: &str, tenant: usize, stage: &str, reason: &str) -> f64 {
-        let tenant = format!("tenant-{tenant}");
-        let labels = [("tenant", &*tenant), ("stage", stage), ("reason", reason)];
-        self.metric(&labelled(name, &labels)).await
-    }
-
     /// Content of the usual type that left the ledger's work.
     async fn settled_as(&self, tenant: usize, outcome: &str) -> f64 {
         let tenant = format!("tenant-{tenant}");

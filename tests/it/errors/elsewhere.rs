@@ -45,6 +45,6 @@ async fn neither_redirects_nor_foreign_pages_are_followed() {
     for id in &asked {
         assert_eq!(service.fetches(id), 2, "{id}");
     }
-    assert_eq!(service.failed_attempts(0, "fetch", "bad_answer").await, count as f64);
+    assert_eq!(service.failed_attempts(0, "fetch", "bad_answer").await as usize, count);
     service.finish_published().await;
 }

@@ -31,9 +31,16 @@ use tokio::{
 use uuid::Uuid;
 
 pub mod bait;
+pub mod binary;
+pub mod books;
+pub mod collector;
 pub mod edge;
+pub mod ending;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
@@ -330,6 +337,12 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A port that was free a moment ago, for who must name it beforehand.
+pub fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind(any_port()).expect("loopback ports are free");
+    listener.local_addr().expect("a bound socket has an address")
 }
 
 pub fn tenant(serial: usize) -> (String, SimulatedTenant) {
