@@ -63,10 +63,11 @@ async fn a_refused_credential_is_asked_about_seldom() {
     microsoft.forget_tokens();
     let before = microsoft.count(None, &Operation::Token);
     let id = service.publish_faulty(0, 1, Fault::Empty(500), 0);
-    let waiting = service.waits_as(&id, "it is refused", |pending| pending.attempts == 1).await;
+    // Once may be chance; the second time in a row somebody must mend it.
+    let waiting = service.waits_as(&id, "it is refused", |pending| pending.attempts == 2).await;
     assert_eq!(waiting.last_reason.map(|reason| reason.as_str()), Some("credentials_refused"));
     let wait = waiting.due.duration_since(service.clock.now());
-    assert!(wait.as_secs() >= 7 * 60, "somebody must mend it first: {wait:?}");
+    assert!(wait.as_secs() >= 7 * 60, "{wait:?}");
     assert_eq!(microsoft.count(None, &Operation::Token), before + 1);
 
     // Mended without a restart: the file is read again.
