@@ -47,7 +47,7 @@ async fn content_waits_for_entra_and_other_tenants_do_not() {
         let waiting = service.waits_as(id, reason, |pending| pending.attempts >= 2).await;
         assert_eq!(waiting.last_reason.map(|reason| reason.as_str()), Some(reason), "{fault:?}");
         assert!(service.failed_attempts(tenant, "fetch", reason).await >= 2, "{fault:?}");
-        assert!(service.fetches(id) <= 1, "only with the old token: {fault:?}");
+        assert_eq!(service.fetches(id), 1, "only with the old token: {fault:?}");
     }
     microsoft.heal();
     service.delivered().await;
@@ -63,10 +63,11 @@ async fn a_refused_credential_is_asked_about_seldom() {
     microsoft.forget_tokens();
     let before = microsoft.count(None, &Operation::Token);
     let id = service.publish_faulty(0, 1, Fault::Empty(500), 0);
+    // Once may be chance; the second time in a row somebody must mend it.
     let waiting = service.waits_as(&id, "it is refused", |pending| pending.attempts == 2).await;
     assert_eq!(waiting.last_reason.map(|reason| reason.as_str()), Some("credentials_refused"));
     let wait = waiting.due.duration_since(service.clock.now());
-    assert!(wait.as_secs() >= 7 * 60, "somebody must mend it first: {wait:?}");
+    assert!(wait.as_secs() >= 7 * 60, "{wait:?}");
     assert_eq!(microsoft.count(None, &Operation::Token), before + 1);
 
     // Mended without a restart: the file is read again.

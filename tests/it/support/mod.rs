@@ -19,7 +19,7 @@ use m365_collector::{
     demo::Setup,
     ledger::{Filter, Reader, Status},
     shutdown::Shutdown,
-    simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
+    simulator::{self, Generator, Operation, SimulatedTenant, Simulator, devo::fingerprint},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -97,10 +97,12 @@ impl Builder {
         self
     }
 
-    /// Starts everything and waits until every subscription is registered.
+    /// Starts everything and waits until every subscription is registered and has been looked at
+    /// again, so that from there on the service asks for nothing until it is told something.
     pub async fn start(self) -> Service {
         let service = self.start_unregistered().await;
         service.registered().await;
+        service.looked_at_again().await;
         service
     }
 
@@ -188,6 +190,20 @@ impl Service {
         eventually("every subscription is registered", async || {
             let subscriptions = self.simulator.microsoft().subscriptions();
             subscriptions.iter().filter(|(_, state)| state.webhook.is_some()).count() == wanted
+        })
+        .await;
+    }
+
+    /// Waits for the list that follows the first starts of each tenant.
+    async fn looked_at_again(&self) {
+        eventually("every subscription is looked at again", async || {
+            let requests = self.simulator.microsoft().requests();
+            self.tenants.iter().all(|(_, tenant)| {
+                let lists = requests.iter().filter(|request| {
+                    request.tenant == Some(tenant.id) && request.operation == Operation::List
+                });
+                lists.filter(|list| list.status == Some(200)).count() >= 2
+            })
         })
         .await;
     }
