@@ -5,6 +5,9 @@
 //! is not settled, because a step panicked or the process died, runs out and is claimed again;
 //! there is no other recovery path.
 //!
+//! A record delivered before, or on its way in another content, is not sent again; nothing is claimed
+//! before the identities of earlier records are remembered.
+//!
 //! A step whose records are all sent gives its place free and waits among the confirmations, of
 //! which there is a bounded number. Nothing is claimed while Devo is away or for a tenant that
 //! Microsoft throttles, so what cannot move holds no place.
@@ -17,7 +20,7 @@ use tokio::{
     task::{self, JoinError, JoinSet},
     time::Instant,
 };
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
     backoff::{Backoff, jitter},
@@ -25,15 +28,15 @@ use crate::{
     content::{TenantId, Tenants},
     deliver::Outlet,
     frame::Framer,
-    identity::Identities,
+    identity,
     ledger::{Changes, Lease, Ledger, LedgerError, Settled, Settlement},
     microsoft::Client,
-    reason::Reason,
     route::Tables,
     shutdown::Shutdown,
 };
 
 mod fairness;
+mod identities;
 mod metrics;
 mod renewal;
 mod step;
@@ -43,6 +46,7 @@ mod verdict;
 pub use metrics::Metrics;
 
 use fairness::Due;
+use identities::Identities;
 use renewal::{Held, Hold};
 use step::{Sent, Step};
 use verdict::Failure;
@@ -85,20 +89,25 @@ pub struct Pipeline {
     changes: Changes,
     ids: Vec<TenantId>,
     running: HashMap<task::Id, TenantId>,
-    steps: JoinSet<Option<Unconfirmed>>,
+    steps: JoinSet<Unconfirmed>,
     work: Work,
     confirmations: JoinSet<()>,
 }
 
 impl Pipeline {
     /// A pipeline that has claimed nothing yet.
-    pub fn new(config: &Config, parts: Parts, metrics: Metrics) -> Self {
+    pub fn new(
+        config: &Config,
+        records: &identity::Config,
+        parts: Parts,
+        metrics: Metrics,
+    ) -> Self {
         let Parts { ledger, client, outlet, tables, tenants, clock } = parts;
         let framer = Framer::new(&config.hostname, tables.prefix());
         let step = Step {
             client,
             outlet,
-            identities: Identities,
+            identities: Identities::new(records, ledger.secret()),
             tables,
             framer,
             clock,
@@ -122,7 +131,13 @@ impl Pipeline {
         renewing.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.work.recall() => {}
+        }
         while !shutdown.is_requested() {
+            let now = self.work.step.clock.now();
+            self.work.ledger.forget_identities(self.work.step.identities.advance(now));
             let claimed = self.claim().await;
             // What was found full or failing is looked at again after a while; everything else
             // that could make work possible wakes the loop at once.
@@ -201,17 +216,16 @@ impl Pipeline {
         self.running.insert(step.id(), tenant);
     }
 
-    fn step_ended(&mut self, ended: Result<(task::Id, Option<Unconfirmed>), JoinError>) {
-        let (id, unconfirmed) = match ended {
-            Ok(ended) => ended,
+    fn step_ended(&mut self, ended: Result<(task::Id, Unconfirmed), JoinError>) {
+        match ended {
+            Ok((id, unconfirmed)) => {
+                self.running.remove(&id);
+                self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
+            }
             Err(error) => {
                 error!(error = %error, "a step panicked, its lease will run out");
-                (error.id(), None)
+                self.running.remove(&error.id());
             }
-        };
-        self.running.remove(&id);
-        if let Some(unconfirmed) = unconfirmed {
-            self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
         }
     }
 
@@ -251,7 +265,7 @@ impl Unsettled {
     }
 }
 
-/// A content whose records are all sent.
+/// A content whose step is over.
 #[derive(Debug)]
 struct Unconfirmed {
     lease: Lease,
@@ -270,25 +284,50 @@ struct Work {
 }
 
 impl Work {
-    async fn step(self, lease: Lease, hold: Hold) -> Option<Unconfirmed> {
-        match self.step.clone().run(&lease).await {
-            Ok(sent) => Some(Unconfirmed { lease, hold, sent }),
-            Err(failure) => {
-                self.fail(&lease, hold, failure).await;
-                None
+    /// Remembers what was delivered before the start, again and again while the ledger cannot be
+    /// read: without it, records that come again would be sent again.
+    async fn recall(&self) {
+        let started = Instant::now();
+        loop {
+            let now = self.step.clock.now();
+            match self.step.identities.recall(&self.ledger, now).await {
+                Ok(records) => {
+                    let took_ms = started.elapsed().as_millis();
+                    info!(records, took_ms, "{records} delivered records remembered");
+                    return;
+                }
+                Err(LedgerError::Closed) => return std::future::pending().await,
+                Err(error) => {
+                    warn!(error = %error, "cannot read identities, claiming nothing before");
+                    tokio::time::sleep(RECALL_AGAIN).await;
+                }
             }
         }
     }
 
+    async fn step(self, lease: Lease, hold: Hold) -> Unconfirmed {
+        let sent = self.step.run(&lease).await;
+        Unconfirmed { lease, hold, sent }
+    }
+
     async fn confirm(self, unconfirmed: Unconfirmed) {
-        let Unconfirmed { lease, hold, sent: Sent { receipt, tally } } = unconfirmed;
-        if let Err(reason) = receipt.confirmed().await {
-            return self.fail(&lease, hold, Failure::Retry(reason)).await;
+        let Unconfirmed { lease, hold, sent: Sent { receipt, mut flight, tally, failed } } =
+            unconfirmed;
+        let landing = receipt.settled().await;
+        let failed = failed.or(landing.failed.map(Failure::Retry));
+        flight.land(&landing.confirmed, failed.map(Failure::reason));
+        let failed = match failed {
+            None => flight.needs_landed().await.err().map(Failure::Retry),
+            failed => failed,
+        };
+        if let Some(failure) = failed {
+            return self.fail(&lease, hold, failure).await;
         }
         let settlement = Settlement::Delivered {
             records: tally.records(),
             duplicates: tally.duplicates,
             dead: tally.dead.clone(),
+            keys: flight.take_keys(),
         };
         if self.settle(hold, settlement).await {
             self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
@@ -306,10 +345,9 @@ impl Work {
             self.backoff,
             jitter(),
         );
-        let reason = match (&settlement, failure) {
-            (Settlement::Expired(reason), _) => *reason,
-            (_, Failure::Final(reason) | Failure::Retry(reason)) => reason,
-            (_, Failure::Throttled(_)) => Reason::Throttled,
+        let reason = match settlement {
+            Settlement::Expired(reason) => reason,
+            _ => failure.reason(),
         };
         if self.settle(hold, settlement.clone()).await {
             self.metrics.failed(lease, reason, &settlement);
@@ -349,6 +387,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.
 const STEP_GRACE: Duration = Duration::from_secs(8);
+
+/// A ledger that cannot be read comes back when somebody mends the disk.
+const RECALL_AGAIN: Duration = Duration::from_secs(1);
 
 /// A ledger that cannot commit (a full disk) comes back when somebody makes room.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -20,21 +20,6 @@ pub mod sweep {
     }
 }
 
-pub mod records {
-    //! The window of record identities.
-
-    use std::{num::NonZeroUsize, time::Duration};
-
-    /// How long and how many delivered records are remembered.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Config {
-        /// The window in time.
-        pub remember: Duration,
-        /// The window in number.
-        pub remember_max: NonZeroUsize,
-    }
-}
-
 pub mod log {
     //! The program's own log.
 

@@ -47,7 +47,7 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
 }
 
 /// Sections without any effect yet.
-const SECTIONS: &[&str] = &["sweep", "records"];
+const SECTIONS: &[&str] = &["sweep"];
 
 /// Keys without effect yet.
 const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];

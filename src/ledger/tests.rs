@@ -1,6 +1,6 @@
 //! The ledger on real files. Time is whatever a test says it is.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -19,6 +19,7 @@ use crate::{
 mod announce;
 mod claim;
 mod failure;
+mod identities;
 mod model;
 mod open;
 mod prune;
@@ -154,7 +155,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn delivered(records: u64) -> Settlement {
-    Settlement::Delivered { records, duplicates: 0, dead: Vec::new() }
+    Settlement::Delivered { records, duplicates: 0, dead: Vec::new(), keys: Arc::default() }
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {

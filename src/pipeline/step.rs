@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
+    content::Announcement,
     deliver::{Batch, Outlet, Parcel, Receipt},
     frame::Framer,
-    identity::{Identities, Verdict},
     ledger::Lease,
     microsoft::{ApiError, Client, Disposition},
     route::{Head, Tables},
     split::{Piece, SplitError, Splitter},
 };
 
-use super::{tally::Tally, verdict::Failure};
+use super::{
+    identities::{Flight, Identities, Verdict},
+    tally::Tally,
+    verdict::Failure,
+};
 
 /// What every step needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -31,20 +35,35 @@ pub(super) struct Step {
     pub(super) max_record: usize,
 }
 
-/// Everything of a content was sent; what remains is the receiver's word.
+/// What a step sent; what remains is the receiver's word.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) receipt: Receipt,
+    pub(super) flight: Flight,
     pub(super) tally: Tally,
+    /// Why it is not everything, if it is not.
+    pub(super) failed: Option<Failure>,
 }
 
 impl Step {
-    /// Fetches the content and sends every record of it.
-    pub(super) async fn run(mut self, lease: &Lease) -> Result<Sent, Failure> {
-        let content = &lease.announcement;
+    /// Fetches the content and sends every record of it that is not known.
+    pub(super) async fn run(self, lease: &Lease) -> Sent {
+        let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
+        let outcome = self.stream(&lease.announcement, &mut load).await;
+        load.flight.all_sent();
+        // What was sent before a failure is waited for all the same: it is not sent again if it
+        // arrives.
+        Sent {
+            receipt: load.parcel.seal(),
+            flight: load.flight,
+            tally: load.tally,
+            failed: outcome.err(),
+        }
+    }
+
+    async fn stream(mut self, content: &Announcement, load: &mut Load) -> Result<(), Failure> {
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
-        let mut load = Load::new(self.outlet.parcel());
         while let Some(chunk) = blob.chunk().await.map_err(failure)? {
             let now = self.clock.now();
             let mut rest = &chunk[..];
@@ -56,9 +75,13 @@ impl Step {
                 match record {
                     Ok(record) => {
                         let head = Head::read(record);
-                        if self.identities.judge(content, &head) == Verdict::Duplicate {
-                            load.tally.duplicates += 1;
-                            continue;
+                        match load.flight.judge(content, &head) {
+                            Verdict::Duplicate => {
+                                load.tally.duplicates += 1;
+                                continue;
+                            }
+                            Verdict::New => {}
+                            Verdict::Unremembered => load.tally.unremembered += 1,
                         }
                         let workload = head.workload.as_deref();
                         let table = self.tables.table(content.content_type, workload);
@@ -74,22 +97,22 @@ impl Step {
             }
         }
         splitter.finish().map_err(unsplit)?;
-        load.send().await?;
-        Ok(Sent { receipt: load.parcel.seal(), tally: load.tally })
+        load.send().await
     }
 }
 
 /// The batch in the making and where it goes.
 struct Load {
     parcel: Parcel,
+    flight: Flight,
     batch: Vec<u8>,
     lines: u64,
     tally: Tally,
 }
 
 impl Load {
-    fn new(parcel: Parcel) -> Self {
-        Self { parcel, batch: Vec::new(), lines: 0, tally: Tally::default() }
+    fn new(parcel: Parcel, flight: Flight) -> Self {
+        Self { parcel, flight, batch: Vec::new(), lines: 0, tally: Tally::default() }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
@@ -98,7 +121,9 @@ impl Load {
         }
         let bytes = std::mem::take(&mut self.batch);
         let batch = Batch { lines: std::mem::take(&mut self.lines), bytes: bytes.into() };
-        self.parcel.send(batch).await.map_err(Failure::Retry)
+        self.parcel.send(batch).await.map_err(Failure::Retry)?;
+        self.flight.batch_sent();
+        Ok(())
     }
 }
 

@@ -17,6 +17,16 @@ pub(super) enum Failure {
     Retry(Reason),
 }
 
+impl Failure {
+    /// The reason under which it is counted.
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Final(reason) | Self::Retry(reason) => reason,
+            Self::Throttled(_) => Reason::Throttled,
+        }
+    }
+}
+
 /// Decides what to tell the ledger (I3): the content waits, or ends with a closed reason.
 ///
 /// `attempts` counts the failed ones before this one. Content ends at its own expiration, but

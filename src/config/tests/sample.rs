@@ -83,8 +83,6 @@ fn exactly_what_is_marked_so_is_not_available_yet() {
         .map(|problem| problem.key())
         .collect();
     let expected = [
-        "records.remember",
-        "records.remember_max",
         "sweep.interval",
         "sweep.settle",
         "sweep.startup_lookback",
