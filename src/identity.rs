@@ -3,8 +3,9 @@
 //! Microsoft puts one record into several contents, and announces records again days later under
 //! other content ids and with another key order; removing the repetitions is the receiver's job. A
 //! record is known by its [`Key`]: tenant, content type, `Id` and `CreationTime`. The rest of the
-//! record, the order of its keys and their spelling do not matter. Whatever lacks an identity is
-//! never a duplicate.
+//! record, the order of its keys and their spelling do not matter. A record that lacks one of them is
+//! no duplicate of any other; it is only known again in its own place, when its content has to be
+//! fetched once more after a part of it arrived.
 //!
 //! A [`Window`] remembers the keys of confirmed records, bounded in time and in number, and compares
 //! them exactly: a filter that errs now and then would lose a record each time. It costs at most 32

