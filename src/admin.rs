@@ -59,6 +59,8 @@ pub struct Parts {
     pub outlet: Outlet,
     /// What Microsoft last listed.
     pub observed: Observed,
+    /// Whether there is a public port.
+    pub is_called: bool,
     /// Whose records are collected.
     pub tenants: Tenants,
     /// Wall time.
@@ -135,7 +137,8 @@ impl Shown {
     }
 
     async fn status(&self) -> Status {
-        let Parts { ledger, outlet, observed, tenants, clock, draining, .. } = &self.parts;
+        let Parts { ledger, outlet, observed, is_called, tenants, clock, draining, .. } =
+            &self.parts;
         let now = clock.now();
         let writable = ledger.is_writable().await;
         let depth = ledger.depth(now).await.unwrap_or_default();
@@ -146,6 +149,7 @@ impl Shown {
             depth: &depth,
             outlet: &outlet.state(),
             observed: &observed.status(),
+            is_called: *is_called,
             tenants,
         })
     }

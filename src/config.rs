@@ -44,19 +44,19 @@ use findings::Findings;
 pub use problem::{Problem, Problems, Warning};
 pub use sample::SAMPLE;
 pub use schema::json as json_schema;
-use settings::{log, sweep};
+use settings::log;
 pub use value::{HumanDuration, InvalidDuration};
 
 use crate::{
     admin, app, content::Tenants, deliver, identity, ledger, microsoft, pipeline, route,
-    subscriptions, webhook,
+    subscriptions, sweep, webhook,
 };
 
 /// The settings of every module.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The public port.
-    pub webhook: webhook::Config,
+    /// The public port; none: everything is found by listing.
+    pub webhook: Option<webhook::Config>,
     /// The port for operators.
     pub admin: admin::Config,
     /// The durable store.
@@ -125,6 +125,7 @@ impl From<Config> for app::Config {
             records: config.records,
             route: config.route,
             subscriptions: config.subscriptions,
+            sweep: config.sweep,
             tenants: config.tenants,
             webhook: config.webhook,
         }

@@ -1,7 +1,7 @@
 //! The durable truth: what was announced, who works on it, what became of it.
 //!
 //! A [`Ledger`] is a handle that anyone may clone; its [`Writer`] is the one task that writes. All
-//! SQL of the program is below this module.
+//! SQL of the program is below this module. A [`Backfill`] adds content from another process.
 //!
 //! - I1: an announcement is acknowledged only after its commit, which is on disk.
 //! - I2: recording known content is a no-op.
@@ -30,7 +30,9 @@ use jiff::Timestamp;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod backfill;
 mod identities;
+mod listed;
 mod operation;
 mod reader;
 mod rows;
@@ -40,7 +42,9 @@ mod state;
 pub(crate) mod tests;
 mod writer;
 
+pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use identities::{Identities, Remembered};
+pub use listed::{SweepDepth, Swept};
 pub use reader::{Depth, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
@@ -156,7 +160,8 @@ impl Ledger {
         Ok(reader::tenants_due(&self.reads, tenants, now).await?)
     }
 
-    /// Leases up to `limit` contents of a tenant, those due longest first.
+    /// Leases up to `limit` contents of a tenant, those due longest first, and what a backfill found
+    /// only when nothing else is due.
     ///
     /// Not cancel safe: leases granted to a caller that has gone run out unused, and count as
     /// failed attempts.

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled, identities,
+    Lease, LeaseKey, LedgerError, Recorded, Settled, identities, listed,
     rows::{self, Due},
     state::Settlement,
 };
@@ -34,7 +34,7 @@ impl Operation for Announce {
     async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Recorded>> {
         let mut recorded = Vec::with_capacity(self.announcements.len());
         for announcement in &self.announcements {
-            let new = rows::insert(connection, self.via, announcement, self.now).await?;
+            let new = listed::record(connection, self.via, announcement, self.now).await?;
             recorded.push(if new { Recorded::New } else { Recorded::Known });
         }
         Ok(recorded)

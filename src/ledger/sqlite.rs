@@ -1,8 +1,9 @@
 //! Everything that is particular to `SQLite`: the file, its lock, its settings and its schema.
 //!
 //! Commits reach the disk before they are acknowledged (`synchronous = FULL`; in WAL mode anything
-//! less may lose the last ones when power fails). One process writes a file: the lock is a file of
-//! its own beside it, because `SQLite`'s locks come and go with transactions.
+//! less may lose the last ones when power fails). One service writes a file: the lock is a file of
+//! its own beside it, because `SQLite`'s locks come and go with transactions. A command that
+//! announces content beside the service takes turns with it by those.
 
 use std::{
     ffi::OsString,
@@ -281,8 +282,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
-/// Nobody else writes, so only an operator's own tool or a backup can be in the way; a caller
-/// should not wait for those longer than for a request.
+/// Commands beside the service write for milliseconds, so only an operator's own tool or a backup can
+/// be in the way for longer; a caller should not wait for those longer than for a request.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gauges and due checks take microseconds; the second connection is for a slow status query.

@@ -17,9 +17,11 @@ use crate::{
 };
 
 mod announce;
+mod backfill;
 mod claim;
 mod failure;
 mod identities;
+mod listed;
 mod model;
 mod open;
 mod prune;

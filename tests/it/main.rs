@@ -6,4 +6,5 @@
 mod identity;
 mod pipeline;
 mod support;
+mod sweep;
 mod tidy;
