@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Ledger, Reader, Status, Swept},
+    ledger::{Filter, Reader, Status, Swept},
     shutdown::Shutdown,
     simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -30,8 +30,17 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod bait;
+pub mod binary;
+pub mod books;
+pub mod collector;
+pub mod edge;
+pub mod ending;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
@@ -181,9 +190,13 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
-        // The parts are cut off, but end in their own time.
-        let free = async || Ledger::open(&self.config.ledger).await.is_ok();
-        eventually("the file is let go", free).await;
+        // Its parts are tasks of their own, and the last of them has let go when the lock is free.
+        let lock = self.folder.path().join("ledger.db.lock");
+        eventually("the ledger is let go", async || {
+            let lock = std::fs::File::options().write(true).open(&lock);
+            lock.expect("the ledger has a lock").try_lock().is_ok()
+        })
+        .await;
     }
 
     /// Waits until every subscription is enabled, and validated where there is a webhook.
@@ -335,6 +348,12 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A port that was free a moment ago, for who must name it beforehand.
+pub fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind(any_port()).expect("loopback ports are free");
+    listener.local_addr().expect("a bound socket has an address")
 }
 
 pub fn tenant(serial: usize) -> (String, SimulatedTenant) {
