@@ -60,6 +60,8 @@ pub struct Parts {
     pub outlet: Outlet,
     /// What Microsoft last listed.
     pub observed: Observed,
+    /// Whether there is a public port.
+    pub is_called: bool,
     /// Whose records are collected.
     pub tenants: Tenants,
     /// Wall time.
@@ -148,7 +150,8 @@ impl Shown {
     }
 
     async fn status(&self, depth: &[Depth]) -> Status {
-        let Parts { ledger, outlet, observed, tenants, clock, draining, .. } = &self.parts;
+        let Parts { ledger, outlet, observed, is_called, tenants, clock, draining, .. } =
+            &self.parts;
         let now = clock.now();
         // A commit that takes longer than a prober waits is none, whatever becomes of it.
         let writable = timeout(COMMIT_WITHIN, ledger.is_writable()).await.unwrap_or(false);
@@ -159,6 +162,7 @@ impl Shown {
             depth,
             outlet: &outlet.state(),
             observed: &observed.status(),
+            is_called: *is_called,
             tenants,
         })
     }

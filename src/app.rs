@@ -1,5 +1,7 @@
 //! The composition root: builds every part, binds every socket, runs, and drains in order.
 //!
+//! Without a webhook there is no public port, and everything is found by the sweep.
+//!
 //! [`App::bind`] does everything that can fail for a reason an operator can mend, and returns an
 //! app that knows its addresses before it runs. [`App::run`] ends when asked, or with an error
 //! when a part that should run for ever has ended.
@@ -20,6 +22,7 @@ use crate::{
     clock::Clock,
     content::Tenants,
     deliver::{self, Outlet, Sessions},
+    identity,
     ledger::{self, Ledger, Writer},
     microsoft::{self, Client},
     outcomes::{Announced, Outcomes},
@@ -27,6 +30,7 @@ use crate::{
     route::{self, Tables},
     shutdown::Shutdown,
     subscriptions::{self, Subscriptions},
+    sweep::{self, Sweep},
     webhook::{self, Webhook},
 };
 
@@ -47,14 +51,18 @@ pub struct Config {
     pub microsoft: microsoft::Config,
     /// Fetching and retrying.
     pub pipeline: pipeline::Config,
+    /// How long and how many delivered records are remembered.
+    pub records: identity::Config,
     /// Which table a record belongs to.
     pub route: route::Config,
     /// What Microsoft should call, and when that is checked.
     pub subscriptions: subscriptions::Config,
+    /// Listing what no notification announced.
+    pub sweep: sweep::Config,
     /// Whose records are collected.
     pub tenants: Tenants,
-    /// The public port.
-    pub webhook: webhook::Config,
+    /// The public port; none: Microsoft cannot call us.
+    pub webhook: Option<webhook::Config>,
 }
 
 /// A process that is built and bound, and has not begun to work.
@@ -65,13 +73,14 @@ pub struct App {
     pipeline: Pipeline,
     sessions: Sessions,
     subscriptions: Subscriptions,
-    webhook: Webhook,
+    sweep: Sweep,
+    webhook: Option<Webhook>,
     writer: Writer,
     draining: Shutdown,
 }
 
 impl App {
-    /// Opens the ledger, reads the certificates and binds both ports.
+    /// Opens the ledger, reads the certificates and binds the ports.
     ///
     /// # Errors
     ///
@@ -94,19 +103,34 @@ impl App {
             clock.clone(),
             microsoft::Metrics::register(&registry, &tenants)?,
         )?;
-        let drain_delay = config.webhook.drain_delay;
-        let address = config.webhook.listen;
-        let webhook = Webhook::bind(
-            config.webhook,
-            tenants.clone(),
-            management_roots,
+        let announced = Announced::register(&registry, &tenants)?;
+        let metrics = webhook::Metrics::register(&registry, announced.clone())?;
+        let drain_delay = config.webhook.as_ref().map_or(Duration::ZERO, |port| port.drain_delay);
+        let webhook = match config.webhook {
+            None => None,
+            Some(config) => {
+                let address = config.listen;
+                let bound = Webhook::bind(
+                    config,
+                    tenants.clone(),
+                    management_roots,
+                    ledger.clone(),
+                    clock.clone(),
+                    metrics,
+                    outcomes.clone(),
+                );
+                Some(bound.await.map_err(|source| StartError::Bind { address, source })?)
+            }
+        };
+        let sweep = Sweep::new(
+            config.sweep,
+            client.clone(),
             ledger.clone(),
+            tenants.clone(),
             clock.clone(),
-            webhook::Metrics::register(&registry, Announced::register(&registry, &tenants)?)?,
-            outcomes.clone(),
-        )
-        .await
-        .map_err(|source| StartError::Bind { address, source })?;
+            announced,
+            sweep::Metrics::register(&registry, &tenants)?,
+        );
         let subscriptions = Subscriptions::new(
             config.subscriptions,
             client.clone(),
@@ -116,6 +140,7 @@ impl App {
         );
         let pipeline = Pipeline::new(
             &config.pipeline,
+            &config.records,
             pipeline::Parts {
                 ledger: ledger.clone(),
                 client,
@@ -134,6 +159,7 @@ impl App {
                 ledger,
                 outlet,
                 observed: subscriptions.observed(),
+                is_called: webhook.is_some(),
                 tenants,
                 clock,
                 draining: draining.clone(),
@@ -147,15 +173,16 @@ impl App {
             pipeline,
             sessions,
             subscriptions,
+            sweep,
             webhook,
             writer,
             draining,
         })
     }
 
-    /// Where the public port listens.
-    pub fn webhook_addr(&self) -> SocketAddr {
-        self.webhook.local_addr()
+    /// Where the public port listens, if there is one.
+    pub fn webhook_addr(&self) -> Option<SocketAddr> {
+        self.webhook.as_ref().map(Webhook::local_addr)
     }
 
     /// Where the admin port listens.
@@ -176,14 +203,23 @@ impl App {
         let writer = Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
         let sessions = Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
         let admin = Activity::start("admin port", report.clone(), |stop| self.admin.run(stop));
-        let webhook = Activity::start("webhook", report.clone(), |stop| self.webhook.run(stop));
+        let webhook = self
+            .webhook
+            .map(|webhook| Activity::start("webhook", report.clone(), |stop| webhook.run(stop)));
         let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
+        let sweep = Activity::start("sweep", report.clone(), |stop| self.sweep.run(stop));
         let subscriptions =
             Activity::start("subscriptions", report, |stop| self.subscriptions.run(stop));
-        info!(
-            webhook = %webhook_addr, admin = %admin_addr,
-            "listening for notifications on {webhook_addr}, status on http://{admin_addr}/"
-        );
+        match webhook_addr {
+            Some(webhook_addr) => info!(
+                webhook = %webhook_addr, admin = %admin_addr,
+                "listening for notifications on {webhook_addr}, status on http://{admin_addr}/"
+            ),
+            None => info!(
+                admin = %admin_addr,
+                "no webhook: listing what Microsoft has, status on http://{admin_addr}/"
+            ),
+        }
 
         let failed = tokio::select! {
             () = shutdown.requested() => None,
@@ -195,13 +231,17 @@ impl App {
         info!("draining: not ready, still serving until the load balancer has noticed");
         // The webhook keeps serving through its drain delay, and the pipeline works meanwhile.
         subscriptions.request_stop();
-        webhook.end(soon(grace_ends, self.drain_delay + REQUESTS)).await;
+        sweep.request_stop();
+        if let Some(webhook) = webhook {
+            webhook.end(soon(grace_ends, self.drain_delay + REQUESTS)).await;
+        }
         let unsettled = pipeline.end(soon(grace_ends, STEPS)).await;
         sessions.request_stop();
         if let Some(unsettled) = unsettled {
             unsettled.settle(soon(grace_ends, CONFIRMATIONS)).await;
         }
         sessions.end(soon(grace_ends, CLOSING)).await;
+        sweep.end(soon(grace_ends, CLOSING)).await;
         subscriptions.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
         admin.end(soon(grace_ends, CLOSING)).await;

@@ -8,6 +8,7 @@ use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use jiff::Timestamp;
 
 use crate::content::ContentType;
 #[cfg(feature = "demo")]
@@ -16,6 +17,7 @@ use crate::{
     deliver::{Endpoint, InvalidEndpoint},
 };
 
+mod backfill;
 mod error;
 mod execute;
 mod ledger;
@@ -75,6 +77,12 @@ pub enum Command {
     /// names for Microsoft and Devo, until it is stopped.
     #[cfg(feature = "demo")]
     Simulate(Simulate),
+    /// Collect what Microsoft lists for a range of time
+    ///
+    /// Announces everything of up to the last 7 days to the ledger, where the service claims it after
+    /// what comes in live. Works beside a running service and without one; run again after an
+    /// interruption, it goes on where it was.
+    Backfill(Backfill),
     /// Say in plain words what is wrong with the configuration
     ///
     /// Shows all problems at once, each on its own line with file, key, what was found and what is
@@ -132,6 +140,26 @@ pub struct Simulate {
     /// Leave Devo's side to a receiver of your own at devo.endpoint
     #[arg(long)]
     pub without_devo: bool,
+}
+
+/// Which content is collected.
+#[derive(Clone, Debug, Args)]
+pub struct Backfill {
+    /// The tenant, by its configured name or its id
+    #[arg(long, value_name = "T")]
+    pub tenant: String,
+    /// Only this content type, in any case; without it all of the tenant's
+    #[arg(long = "type", value_name = "C", value_parser = content_type(), ignore_case = true)]
+    pub content_type: Option<ContentType>,
+    /// The first moment: a date (UTC), or a time such as 2026-01-31T13:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
+    pub from: Timestamp,
+    /// The moment after the last; without it now
+    #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
+    pub to: Option<Timestamp>,
+    /// Read days again that were read to their end before, for content that appeared late
+    #[arg(long)]
+    pub again: bool,
 }
 
 /// What is checked.
@@ -244,6 +272,7 @@ Examples:
   m365-collector config sample > m365-collector.toml
   m365-collector check --offline
   m365-collector run --config /etc/m365-collector.toml
+  m365-collector backfill --tenant contoso --from 2026-01-31
   m365-collector ledger pending --tenant contoso --type Audit.Exchange --json
 
 Results are written to standard output, everything else to standard error.

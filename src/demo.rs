@@ -73,14 +73,16 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<Summary, DemoEr
         simulator: &simulator,
         tenants: &tenants,
         folder: folder.path(),
-        webhook: any_port(),
+        webhook: Some(any_port()),
         admin: any_port(),
         devo: options.devo.as_deref(),
     };
     let config = Config::load(&setup.write()?, [])?.config;
     let ledger = config.ledger.clone();
     let app = App::bind(config.into(), Clock::system()).await?;
-    simulator.set_edge(app.webhook_addr());
+    if let Some(address) = app.webhook_addr() {
+        simulator.set_edge(address);
+    }
 
     let screen = Screen::new(options.terminal, options.colour);
     introduce(&screen, &simulator, &app, &options);
@@ -217,6 +219,7 @@ fn gone(ended: Option<Result<Result<(), RunError>, tokio::task::JoinError>>) -> 
 }
 
 fn introduce(screen: &Screen, simulator: &Simulator, app: &App, options: &Options) {
+    let webhook = app.webhook_addr().map(|address| format!("http://{address}/webhook  "));
     let devo = options.devo.clone().unwrap_or_else(|| simulator.devo_endpoint());
     for line in [
         "m365-collector demo: the way of Microsoft 365 audit records to Devo, on this machine",
@@ -227,8 +230,8 @@ fn introduce(screen: &Screen, simulator: &Simulator, app: &App, options: &Option
             options.tenants
         ),
         &format!(
-            "   m365-collector  http://{}/webhook  status page: http://{}/",
-            app.webhook_addr(),
+            "   m365-collector  {}status page: http://{}/",
+            webhook.unwrap_or_default(),
             app.admin_addr()
         ),
         &format!(

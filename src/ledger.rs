@@ -1,7 +1,7 @@
 //! The durable truth: what was announced, who works on it, what became of it.
 //!
 //! A [`Ledger`] is a handle that anyone may clone; its [`Writer`] is the one task that writes. All
-//! SQL of the program is below this module.
+//! SQL of the program is below this module. A [`Backfill`] adds content from another process.
 //!
 //! - I1: an announcement is acknowledged only after its commit, which is on disk.
 //! - I2: recording known content is a no-op.
@@ -21,7 +21,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,9 @@ use jiff::Timestamp;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod backfill;
+mod identities;
+mod listed;
 mod operation;
 mod reader;
 mod rows;
@@ -39,6 +42,9 @@ mod state;
 pub(crate) mod tests;
 mod writer;
 
+pub use backfill::{Backfill, Backfilled, Completed, Mark};
+pub use identities::{Identities, Remembered};
+pub use listed::{SweepDepth, Swept};
 pub use reader::{Depth, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
@@ -46,6 +52,7 @@ pub use writer::Writer;
 
 use crate::{
     content::{Announcement, TenantId, Via},
+    identity::Secret,
     reason::Reason,
 };
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
@@ -92,11 +99,14 @@ impl Ledger {
     pub async fn open(config: &Config) -> Result<(Self, Writer), OpenError> {
         let Location::Sqlite(path) = &config.location;
         let (database, lock) = Database::create(path)?;
-        let connection = database.migrate_alone().await?;
+        let mut connection = database.migrate_alone().await?;
+        let secret = database.secret(&mut connection).await?;
         let reads = database.reads();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let shared = Arc::new(Shared {
             lease: config.lease,
+            secret,
+            identities_since: AtomicI64::new(i64::MIN),
             changes: watch::Sender::new(0),
             writable: AtomicBool::new(true),
         });
@@ -150,7 +160,8 @@ impl Ledger {
         Ok(reader::tenants_due(&self.reads, tenants, now).await?)
     }
 
-    /// Leases up to `limit` contents of a tenant, those due longest first.
+    /// Leases up to `limit` contents of a tenant, those due longest first, and what a backfill found
+    /// only when nothing else is due.
     ///
     /// Not cancel safe: leases granted to a caller that has gone run out unused, and count as
     /// failed attempts.
@@ -200,6 +211,31 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Settled, LedgerError> {
         self.ask(Settle { lease, settlement, now }).await
+    }
+
+    /// What the identities in this ledger are made with.
+    pub fn secret(&self) -> Secret {
+        self.shared.secret.clone()
+    }
+
+    /// The identities of records that were delivered `since`, or of the newest ones where there are
+    /// more than `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn identities(
+        &self,
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Identities, LedgerError> {
+        Ok(Identities::open(&self.reads, since, most).await?)
+    }
+
+    /// Says that identities from before this moment are of no use any more. They go little by
+    /// little.
+    pub fn forget_identities(&self, before: Timestamp) {
+        self.shared.identities_since.store(before.as_millisecond(), Ordering::Relaxed);
     }
 
     /// How long a claim holds without being renewed.
@@ -322,6 +358,9 @@ impl From<sqlx::Error> for LedgerError {
 #[derive(Debug)]
 struct Shared {
     lease: Duration,
+    secret: Secret,
+    /// From when on stored identities are of use, in milliseconds.
+    identities_since: AtomicI64,
     /// Counts what [`Changes`] wait for.
     changes: watch::Sender<u64>,
     /// Whether the last attempt to commit succeeded.

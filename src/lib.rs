@@ -6,12 +6,14 @@
 //! ```text
 //! Microsoft ──POST──▶ webhook ─┐                     ┌─▶ fetch ─▶ split ─▶ identity ─▶ route ─▶ frame ─▶ session ──TLS──▶ Devo
 //!                              ├─▶ ledger ──claim──▶ pipeline                                              │
-//!                              ┘      ▲              └───────────── settle ◀────── confirmed ◀─────────────┘
+//!      sweep, backfill ────────┘      ▲              └───────────── settle ◀────── confirmed ◀─────────────┘
 //! ```
 //!
 //! 1. [`webhook`] authenticates the caller before it reads the body, judges each entry of the
 //!    [`notification`], hands what is ours to the [`ledger`] and answers 200 after the commit.
-//!    Recording the same [canonical](content::CanonicalId) content twice is a no-op.
+//!    Recording the same [canonical](content::CanonicalId) content twice is a no-op. [`sweep`] lists
+//!    what Microsoft has, again and again, and hands it to the same ledger: notifications are lost,
+//!    and a site may have no public port at all. A backfill does the same for an operator's range.
 //! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per
 //!    lease. The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts
 //!    it into records, [`identity`] says whether a record is new, [`route`] reads the few fields
@@ -42,7 +44,7 @@
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
-//! | [`webhook`], [`pipeline`], [`subscriptions`], [`admin`] | one activity each | everything above, never each other |
+//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`] | one activity each | everything above, never each other |
 //! | [`app`] | the composition root | everything above |
 //! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |
 //! | [`config`], [`cli`], `demo` | reading the outside, showing the inside | [`app`] |
@@ -97,5 +99,6 @@ pub mod shutdown;
 pub mod simulator;
 pub mod split;
 pub mod subscriptions;
+pub mod sweep;
 pub mod tls;
 pub mod webhook;

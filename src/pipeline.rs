@@ -5,6 +5,9 @@
 //! is not settled, because a step panicked or the process died, runs out and is claimed again;
 //! there is no other recovery path.
 //!
+//! A record delivered before, or on its way in another content, is not sent again; nothing is claimed
+//! before the identities of earlier records are remembered.
+//!
 //! A step whose records are all sent gives its place free and waits among the confirmations, of
 //! which there is a bounded number. Nothing is claimed while Devo is away or for a tenant that
 //! Microsoft throttles, so what cannot move holds no place.
@@ -26,13 +29,13 @@ use tokio::{
 use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::{
-    backoff::{Backoff, jitter},
+    backoff::Backoff,
     clock::Clock,
     content::{TenantId, Tenants},
     deliver::Outlet,
     frame::Framer,
-    identity::Identities,
-    ledger::{Changes, Lease, LeaseKey, Ledger, LedgerError, Settled, Settlement},
+    identity,
+    ledger::{Changes, Lease, LeaseKey, Ledger, Settlement},
     microsoft::Client,
     reason::Reason,
     route::Tables,
@@ -40,19 +43,22 @@ use crate::{
 };
 
 mod fairness;
+mod identities;
 mod metrics;
 mod orphans;
 mod renewal;
 mod step;
 mod tally;
 mod verdict;
+mod work;
 
 pub use metrics::Metrics;
 
 use fairness::Due;
-use renewal::{Held, Hold};
-use step::{Sent, Step};
-use verdict::{Failure, History};
+use identities::Identities;
+use renewal::Held;
+use step::Step;
+use work::{Unconfirmed, Work};
 
 /// How the pipeline works.
 #[derive(Clone, Debug)]
@@ -93,20 +99,25 @@ pub struct Pipeline {
     tenants: Tenants,
     ids: Vec<TenantId>,
     running: HashMap<task::Id, Running>,
-    steps: JoinSet<Option<Unconfirmed>>,
+    steps: JoinSet<Unconfirmed>,
     work: Work,
     confirmations: JoinSet<()>,
 }
 
 impl Pipeline {
     /// A pipeline that has claimed nothing yet.
-    pub fn new(config: &Config, parts: Parts, metrics: Metrics) -> Self {
+    pub fn new(
+        config: &Config,
+        records: &identity::Config,
+        parts: Parts,
+        metrics: Metrics,
+    ) -> Self {
         let Parts { ledger, client, outlet, tables, tenants, clock } = parts;
         let framer = Framer::new(&config.hostname, tables.prefix());
         let step = Step {
             client,
             outlet,
-            identities: Identities,
+            identities: Identities::new(records, ledger.secret()),
             tables,
             framer,
             clock,
@@ -137,6 +148,10 @@ impl Pipeline {
         watching.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.work.recall() => {}
+        }
         // A claim is a commit: after an event a few places are filled at once, and a single one
         // is filled when it stayed free for the length of a poll.
         let few = self.places.div_ceil(4);
@@ -144,6 +159,8 @@ impl Pipeline {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_requested() {
+            let now = self.work.step.clock.now();
+            self.work.ledger.forget_identities(self.work.step.identities.advance(now));
             self.claim(least).await;
             least = few;
             tokio::select! {
@@ -223,17 +240,16 @@ impl Pipeline {
         self.running.insert(step.id(), Running { tenant, lease: key });
     }
 
-    fn step_ended(&mut self, ended: Result<(task::Id, Option<Unconfirmed>), JoinError>) {
-        let (id, unconfirmed) = match ended {
-            Ok(ended) => ended,
+    fn step_ended(&mut self, ended: Result<(task::Id, Unconfirmed), JoinError>) {
+        match ended {
+            Ok((id, unconfirmed)) => {
+                self.running.remove(&id);
+                self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
+            }
             Err(error) => {
                 error!(error = %error, "a step panicked, its lease will run out");
-                (error.id(), None)
+                self.running.remove(&error.id());
             }
-        };
-        self.running.remove(&id);
-        if let Some(unconfirmed) = unconfirmed {
-            self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
         }
     }
 
@@ -290,91 +306,6 @@ struct Running {
     lease: LeaseKey,
 }
 
-/// A content whose records are all sent.
-#[derive(Debug)]
-struct Unconfirmed {
-    lease: Lease,
-    hold: Hold,
-    sent: Sent,
-}
-
-/// What a step and a confirmation need.
-#[derive(Clone, Debug)]
-struct Work {
-    step: Step,
-    ledger: Ledger,
-    held: Held,
-    backoff: Backoff,
-    metrics: Metrics,
-}
-
-impl Work {
-    async fn step(self, lease: Lease, hold: Hold) -> Option<Unconfirmed> {
-        let run = self.step.clone().run(&lease);
-        let sent = match tokio::time::timeout(STEP_LIMIT, run).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Failure::Retry(Reason::Timeout)),
-        };
-        match sent {
-            Ok(sent) => Some(Unconfirmed { lease, hold, sent }),
-            Err(failure) => {
-                self.fail(&lease, hold, failure).await;
-                None
-            }
-        }
-    }
-
-    async fn confirm(self, unconfirmed: Unconfirmed) {
-        let Unconfirmed { lease, hold, sent: Sent { receipt, tally } } = unconfirmed;
-        if let Err(reason) = receipt.confirmed().await {
-            return self.fail(&lease, hold, Failure::Retry(reason)).await;
-        }
-        let settlement = Settlement::Delivered {
-            records: tally.records(),
-            duplicates: tally.duplicates,
-            dead: tally.dead.clone(),
-        };
-        if self.settle(hold, settlement).await {
-            self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
-        }
-    }
-
-    async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
-        let now = self.step.clock.now();
-        let history = History {
-            attempts: lease.attempts,
-            last_reason: lease.last_reason,
-            expires: lease.announcement.expires,
-        };
-        let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());
-        let reason = match (&settlement, failure) {
-            (Settlement::Expired(reason), _) => *reason,
-            (_, Failure::Final(reason) | Failure::Retry(reason)) => reason,
-            (_, Failure::Throttled(_)) => Reason::Throttled,
-        };
-        if self.settle(hold, settlement.clone()).await {
-            self.metrics.failed(lease, reason, &settlement);
-        }
-    }
-
-    /// Tells the ledger, again and again while it cannot commit: a delivered content that is not
-    /// settled would be sent twice. Returns whether the lease was still ours.
-    async fn settle(&self, hold: Hold, settlement: Settlement) -> bool {
-        loop {
-            let now = self.step.clock.now();
-            match self.ledger.settle(hold.key(), settlement.clone(), now).await {
-                Ok(settled) => return settled == Settled::Applied,
-                Err(LedgerError::Closed) => return false,
-                Err(error) => {
-                    // The ledger says once that it cannot commit; this is one of very many.
-                    debug!(error = %error, "cannot settle content, trying again");
-                    tokio::time::sleep(SETTLE_AGAIN).await;
-                }
-            }
-        }
-    }
-}
-
 fn report_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         error!(error = %error, "a confirmation panicked, its lease will run out");
@@ -391,10 +322,3 @@ const POLL: Duration = Duration::from_millis(250);
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.
 const STEP_GRACE: Duration = Duration::from_secs(8);
-
-/// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
-/// for as long as it likes.
-const STEP_LIMIT: Duration = Duration::from_secs(3600);
-
-/// A ledger that cannot commit (a full disk) comes back when somebody makes room.
-const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -97,6 +97,7 @@ pub(super) struct Seen<'a> {
     pub(super) depth: &'a [Depth],
     pub(super) outlet: &'a State,
     pub(super) observed: &'a [subscriptions::Status],
+    pub(super) is_called: bool,
     pub(super) tenants: &'a Tenants,
 }
 
@@ -148,8 +149,10 @@ fn readiness(parts: &[Part]) -> Readiness {
 fn webhook(seen: &Seen<'_>) -> Part {
     let (state, detail) = if seen.draining {
         (PartState::Failed, "draining: the process was asked to stop")
-    } else {
+    } else if seen.is_called {
         (PartState::Ok, "serving")
+    } else {
+        (PartState::Ok, "not configured: content is found by listing it")
     };
     Part { name: "webhook", state, detail: detail.into() }
 }
@@ -238,6 +241,7 @@ mod tests {
             depth: &[],
             outlet,
             observed: &[],
+            is_called: true,
             tenants: &Tenants::default(),
         })
         .readiness

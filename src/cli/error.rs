@@ -12,11 +12,15 @@ use crate::{
     config::Problems,
     ledger::{LedgerError, OpenError},
     microsoft::ClientError,
+    sweep::BackfillError,
 };
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
+    /// The backfill was not finished.
+    #[error(transparent)]
+    Backfill(#[from] BackfillError),
     /// The demo could not be shown.
     #[cfg(feature = "demo")]
     #[error(transparent)]

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 #[cfg(feature = "demo")]
 use super::world;
 use super::{
-    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand, ledger,
+    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand,
+    backfill, ledger,
     offline::{check, sample, schema},
     service, subscriptions,
 };
@@ -19,6 +20,10 @@ use crate::config::{Config, Loaded};
 pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
     let path = cli.config;
     match cli.command {
+        Command::Backfill(command) => match load(&path, &outside)? {
+            Ok(config) => backfill::announce(config, command, &outside).await,
+            Err(exit) => Ok(exit),
+        },
         Command::Check(Check { offline }) => {
             let human = &mut io::stderr();
             let exit = check(&path, outside.variables, human)?;

@@ -21,6 +21,8 @@ fn clap_finds_no_fault() {
 fn every_command_takes_the_configuration_file() {
     for command in [
         "run",
+        "backfill --tenant contoso --from 2026-01-31",
+        "backfill --tenant contoso --type dlp.all --from 2026-01-31 --to 2026-01-31T12:00:00Z --again",
         "check --offline",
         "config sample",
         "config schema",
@@ -105,6 +107,7 @@ fn the_help_is_worth_reading() {
           run            Run the service
           demo           Show the whole path on this machine, with no account and no file
           simulate       Simulate only the Microsoft side and the Devo side
+          backfill       Collect what Microsoft lists for a range of time
           check          Say in plain words what is wrong with the configuration
           config         Help with the configuration file
           ledger         Look into the ledger: what is waiting, and how much
@@ -131,6 +134,7 @@ fn the_help_is_worth_reading() {
           m365-collector config sample > m365-collector.toml
           m365-collector check --offline
           m365-collector run --config /etc/m365-collector.toml
+          m365-collector backfill --tenant contoso --from 2026-01-31
           m365-collector ledger pending --tenant contoso --type Audit.Exchange --json
 
         Results are written to standard output, everything else to standard error.

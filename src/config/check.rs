@@ -8,9 +8,9 @@ use super::{
     key::Key,
     raw::{Ledger, Log, Raw, Records, Sweep},
     read::Elements,
-    settings::{log, records, sweep},
+    settings::log,
 };
-use crate::admin;
+use crate::{admin, identity, sweep};
 
 mod delivery;
 mod inbound;
@@ -29,13 +29,21 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
     let ledger = ledger::ledger(&raw.ledger, findings);
     let (tenants, credentials) = tenants::tenants(&raw.tenants, elements, findings);
     let microsoft = microsoft::microsoft(&raw.microsoft, &raw.fetch, credentials, findings);
-    let webhook = webhook.flatten();
-    let subscriptions = microsoft::subscriptions(&raw.subscriptions, webhook.as_ref(), findings);
+    // A section that is there and wrong is among the findings.
+    let webhook = match webhook {
+        Some(checked) => checked.map(Some),
+        None => Some(None),
+    };
+    let subscriptions = microsoft::subscriptions(
+        &raw.subscriptions,
+        webhook.as_ref().and_then(Option::as_ref),
+        findings,
+    );
     let deliver = delivery::deliver(&raw.devo, findings);
     let route = delivery::route(&raw.devo.tables, findings);
     let pipeline = delivery::pipeline(&raw.fetch, &raw.devo, findings);
     ledger::outlasts_confirmation(&raw.ledger, &raw.devo, findings);
-    let sweep = sweep(&raw.sweep, findings);
+    let sweep = sweep(&raw.sweep, raw.webhook.is_some(), findings);
     let records = records(&raw.records, &raw.ledger, findings);
     let log = log(&raw.log);
     Some(Config {
@@ -54,15 +62,19 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
     })
 }
 
-fn sweep(raw: &Sweep, findings: &mut Findings<'_>) -> sweep::Config {
+fn sweep(raw: &Sweep, webhook: bool, findings: &mut Findings<'_>) -> sweep::Config {
     let interval = findings.duration(&Key::from("sweep.interval"), raw.interval, MOMENT..=DAY);
     let settle = findings.duration(&Key::from("sweep.settle"), raw.settle, Duration::ZERO..=DAY);
     let key = Key::from("sweep.startup_lookback");
     let startup_lookback = findings.duration(&key, raw.startup_lookback, MOMENT..=MAX_LOOKBACK);
-    sweep::Config { interval, settle, startup_lookback }
+    sweep::Config { interval, settle: webhook.then_some(settle), startup_lookback }
 }
 
-fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Option<records::Config> {
+fn records(
+    raw: &Records,
+    ledger: &Ledger,
+    findings: &mut Findings<'_>,
+) -> Option<identity::Config> {
     let key = Key::from("records.remember");
     let remember = findings.duration(&key, raw.remember, MOMENT..=MAX_KEPT);
     // The identities live in the rows of delivered content.
@@ -73,7 +85,7 @@ fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Optio
     }
     let key = Key::from("records.remember_max");
     let remember_max = findings.count(&key, raw.remember_max, REMEMBERED);
-    Some(records::Config {
+    Some(identity::Config {
         remember,
         remember_max: usize::try_from(remember_max).ok()?.try_into().ok()?,
     })

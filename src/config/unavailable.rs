@@ -7,11 +7,6 @@ use super::{findings::Findings, key::Key, raw::Raw, value::LedgerAddress};
 
 /// Complains about every key that is set and has no effect yet.
 pub(super) fn refuse(raw: &Raw, findings: &mut Findings<'_>) {
-    for section in SECTIONS {
-        for key in findings.keys_below(&Key::from(*section)) {
-            findings.unavailable(&key, NOT_YET, LEAVE_OUT);
-        }
-    }
     for key in KEYS {
         for key in written(key, raw.tenants.len()) {
             if findings.sets(&key) {
@@ -26,14 +21,6 @@ pub(super) fn refuse(raw: &Raw, findings: &mut Findings<'_>) {
             "\"sqlite:FILE\"",
         );
     }
-    let webhook = Key::from("webhook");
-    if !findings.sets(&webhook) {
-        findings.unavailable(
-            &webhook,
-            "no such section, and collecting by sweep alone is not available yet",
-            "a [webhook] section with address and auth_id",
-        );
-    }
 }
 
 /// The key, or one for each tenant.
@@ -45,9 +32,6 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
         None => vec![Key::from(key)],
     }
 }
-
-/// Sections without any effect yet.
-const SECTIONS: &[&str] = &["sweep", "records"];
 
 /// Keys without effect yet.
 const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];

@@ -21,8 +21,8 @@ pub struct Setup<'a> {
     pub tenants: &'a [(String, SimulatedTenant)],
     /// Where the file, the secrets and the ledger go.
     pub folder: &'a Path,
-    /// The public port.
-    pub webhook: SocketAddr,
+    /// The public port; none: no webhook.
+    pub webhook: Option<SocketAddr>,
     /// The admin port.
     pub admin: SocketAddr,
     /// Another receiver than the simulated one.
@@ -47,14 +47,22 @@ impl Setup<'_> {
 
     fn text(&self) -> String {
         let Self { simulator, webhook, admin, .. } = self;
-        let mut text = format!(
-            r#"[webhook]
+        let mut text = String::new();
+        if let Some(webhook) = webhook {
+            let _infallible = write!(
+                text,
+                r#"[webhook]
 listen = "{webhook}"
 address = "{ADDRESS}"
 auth_id = {{ file = "auth-id" }}
 drain_delay = "0s"
 
-[admin]
+"#
+            );
+        }
+        let _infallible = write!(
+            text,
+            r#"[admin]
 listen = "{admin}"
 
 [ledger]

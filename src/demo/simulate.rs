@@ -23,7 +23,9 @@ use crate::{
     deliver::{Endpoint, Transport},
     secret::SecretError,
     shutdown::Shutdown,
-    simulator::{self, SimulatedTenant, Simulator, certificates::Material},
+    simulator::{
+        self, SimulatedTenant, Simulator, certificates::Material, microsoft::Subscription,
+    },
 };
 
 /// What happens at the simulated Microsoft.
@@ -69,6 +71,7 @@ pub async fn simulate(
         .iter()
         .flat_map(|tenant| tenant.content_types.iter().map(|kind| (tenant.id, *kind)))
         .collect();
+    let called = config.webhook.is_some();
     let management = here("microsoft.management_url", &config.microsoft.management_url)?;
     let login = here("microsoft.login_url", &config.microsoft.login_url)?;
     let simulator = Simulator::start(simulator::Config {
@@ -76,7 +79,7 @@ pub async fn simulate(
         login: (login != management).then_some(login),
         devo: if options.devo { Some(devo(&config.deliver.endpoint)?) } else { None },
         devo_tls: config.deliver.endpoint.transport == Transport::Tls,
-        edge: Some(reachable(config.webhook.listen)),
+        edge: config.webhook.as_ref().map(|webhook| reachable(webhook.listen)),
         material: Some(material_of(path)),
         ..simulator::Config::new(tenants)
     })
@@ -92,7 +95,7 @@ pub async fn simulate(
     let mut last_line = Instant::now();
     while !shutdown.is_requested() {
         let started = publishing.is_some();
-        if !started && registered(&simulator) >= feeds.len() {
+        if !started && registered(&simulator, called) >= feeds.len() {
             say(&format!("registered {} subscriptions, publishing", feeds.len()));
             let duration = options.duration.unwrap_or(Duration::MAX);
             let mut traffic = Traffic::quiet(feeds.clone(), options.rate, duration);
@@ -187,9 +190,11 @@ pub enum SimulateError {
     Secret(#[from] SecretError),
 }
 
-fn registered(simulator: &Simulator) -> usize {
+/// The enabled subscriptions; where there is a webhook, those that it was validated for.
+fn registered(simulator: &Simulator, called: bool) -> usize {
     let subscriptions = simulator.microsoft().subscriptions();
-    subscriptions.iter().filter(|(_, state)| state.webhook.is_some()).count()
+    let ready = |state: &Subscription| state.enabled && (state.webhook.is_some() || !called);
+    subscriptions.iter().filter(|(_, state)| ready(state)).count()
 }
 
 fn progress(traffic: &Traffic, simulator: &Simulator, devo: bool) -> String {

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled,
+    Lease, LeaseKey, LedgerError, Recorded, Settled, identities, listed,
     rows::{self, Due},
     state::Settlement,
 };
@@ -34,7 +34,7 @@ impl Operation for Announce {
     async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Recorded>> {
         let mut recorded = Vec::with_capacity(self.announcements.len());
         for announcement in &self.announcements {
-            let new = rows::insert(connection, self.via, announcement, self.now).await?;
+            let new = listed::record(connection, self.via, announcement, self.now).await?;
             recorded.push(if new { Recorded::New } else { Recorded::Known });
         }
         Ok(recorded)
@@ -153,7 +153,9 @@ impl Operation for Settle {
 
     fn rows(&self) -> usize {
         match &self.settlement {
-            Settlement::Delivered { dead, .. } => 1 + dead.len(),
+            Settlement::Delivered { dead, keys, .. } => {
+                1 + dead.len() + identities::weight(keys.len())
+            }
             _ => 1,
         }
     }
@@ -175,8 +177,9 @@ impl Operation for Settle {
             Settlement::Dead(reason) | Settlement::Expired(reason) => {
                 rows::bury(connection, content, None, *reason, self.now).await?;
             }
-            Settlement::Delivered { dead, .. } => {
+            Settlement::Delivered { dead, keys, .. } => {
                 rows::bury_records(connection, content, dead, self.now).await?;
+                identities::store(connection, content, keys, self.now).await?;
             }
             Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
         }

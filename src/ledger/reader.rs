@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{Config, LedgerError, Location, OpenError, rows, sqlite::Database};
+use super::{Config, LedgerError, Location, OpenError, Swept, listed, rows, sqlite::Database};
 use crate::{
     content::{Announcement, ContentType, TenantId, Via},
     reason::Reason,
@@ -52,6 +52,15 @@ impl Reader {
         .fetch_all(&self.0)
         .await?;
         Ok(rows.iter().map(status_from).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// The last complete sweeps of a tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn sweeps(&self, tenant: TenantId) -> Result<Vec<Swept>, LedgerError> {
+        Ok(listed::sweeps(&self.0, tenant).await?)
     }
 
     /// Undelivered content, oldest first.
@@ -221,5 +230,5 @@ pub(super) const DEPTH: &str = "SELECT tenant, COUNT(*) AS waiting, \
      MIN(expires) AS first_expiry FROM content WHERE state = 'waiting' \
      GROUP BY tenant ORDER BY tenant";
 
-pub(super) const TENANT_DUE: &str =
-    "SELECT 1 FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 LIMIT 1";
+pub(super) const TENANT_DUE: &str = "SELECT 1 FROM content WHERE tenant = $1 AND lane IN (0, 1) AND state = 'waiting' \
+     AND due <= $2 LIMIT 1";

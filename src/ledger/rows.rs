@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    DeadRecord,
+    DeadRecord, identities,
+    listed::is_listing,
     state::{Progress, State},
 };
 use crate::{
@@ -35,7 +36,8 @@ pub(super) async fn insert(
     let progress = Progress::announced(now);
     let done = sqlx::query(
         "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
-         expires, announced, state, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         expires, announced, state, due, lane, listed, listed_created) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING",
     )
     .bind(announcement.tenant.to_string())
@@ -48,25 +50,36 @@ pub(super) async fn insert(
     .bind(now.as_millisecond())
     .bind(progress.state.as_str())
     .bind(progress.due.as_millisecond())
+    .bind(if via == Via::Backfill { BACKFILL } else { LIVE })
+    .bind(is_listing(via).then_some(now.as_millisecond()))
+    .bind(is_listing(via).then_some(announcement.created.as_millisecond()))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() > 0)
 }
 
-/// The content of a tenant that is due, oldest first. A row that this version cannot read has its
-/// error in place of the content.
+/// The content of a tenant that is due, oldest first, live content before what a backfill found. A
+/// row that this version cannot read has its error in place of the content.
 pub(super) async fn due(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     limit: u32,
     now: Timestamp,
 ) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
-    let rows = sqlx::query(DUE)
-        .bind(tenant.to_string())
-        .bind(now.as_millisecond())
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
+    let mut rows = Vec::new();
+    for lane in [LIVE, BACKFILL] {
+        let left = i64::from(limit) - i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if left > 0 {
+            let more = sqlx::query(DUE)
+                .bind(tenant.to_string())
+                .bind(now.as_millisecond())
+                .bind(left)
+                .bind(lane)
+                .fetch_all(&mut *connection)
+                .await?;
+            rows.extend(more);
+        }
+    }
     rows.iter().map(|row| Ok((row.try_get("id")?, due_from(row)))).collect()
 }
 
@@ -164,6 +177,7 @@ pub(super) async fn bury_records(
 pub(super) struct Cutoffs {
     pub(super) delivered: Timestamp,
     pub(super) dead: Timestamp,
+    pub(super) identities: Timestamp,
     pub(super) now: Timestamp,
 }
 
@@ -196,10 +210,11 @@ pub(super) async fn prune(
     .bind(cutoffs.dead.as_millisecond())
     .bind(cutoffs.now.as_millisecond())
     .bind(i64::from(limit).saturating_sub_unsigned(delivered))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(delivered + dead)
+    let identities = identities::prune(connection, cutoffs.identities, limit).await?;
+    Ok(delivered + dead + identities)
 }
 
 /// Changes something that matters to nobody.
@@ -281,7 +296,11 @@ fn progress_from(row: &SqliteRow) -> sqlx::Result<Progress> {
     })
 }
 
-fn unreadable(column: impl fmt::Display, error: impl Error + Send + Sync + 'static) -> sqlx::Error {
+/// A column whose value this version cannot read.
+pub(super) fn unreadable(
+    column: impl fmt::Display,
+    error: impl Error + Send + Sync + 'static,
+) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_string(), source: error.into() }
 }
 
@@ -292,4 +311,9 @@ fn count(number: u64) -> i64 {
 /// Named, so that a test can ask for its plan.
 pub(super) const DUE: &str = "SELECT id, tenant, content_type, content_id, via, created, expires, \
      announced, state, due, lease, claims, attempts, last_reason, settled, records, duplicates \
-     FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 ORDER BY due, id LIMIT $3";
+     FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
+     ORDER BY due, id LIMIT $3";
+
+/// The lanes of claims: what Microsoft just announced, and what an operator asked for.
+const LIVE: i64 = 0;
+const BACKFILL: i64 = 1;

@@ -1,8 +1,9 @@
 //! Everything that is particular to `SQLite`: the file, its lock, its settings and its schema.
 //!
 //! Commits reach the disk before they are acknowledged (`synchronous = FULL`; in WAL mode anything
-//! less may lose the last ones when power fails). One process writes a file: the lock is a file of
-//! its own beside it, because `SQLite`'s locks come and go with transactions.
+//! less may lose the last ones when power fails). One service writes a file: the lock is a file of
+//! its own beside it, because `SQLite`'s locks come and go with transactions. A command that
+//! announces content beside the service takes turns with it by those.
 
 use std::{
     ffi::OsString,
@@ -21,6 +22,9 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
+
+use super::identities;
+use crate::identity::Secret;
 
 /// A database file and how to connect to it.
 #[derive(Clone, Debug)]
@@ -94,6 +98,14 @@ impl Database {
         .await
         .map_err(|error| self.refused(error))?;
         Ok(connection)
+    }
+
+    /// Reads what the identities in this file are made with.
+    pub(super) async fn secret(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Secret, OpenError> {
+        identities::secret(connection).await.map_err(|error| self.refused(error))
     }
 
     /// Checks, without writing, that the schema is the one this version reads.
@@ -270,8 +282,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
-/// Nobody else writes, so only an operator's own tool or a backup can be in the way; a caller
-/// should not wait for those longer than for a request.
+/// Commands beside the service write for milliseconds, so only an operator's own tool or a backup can
+/// be in the way for longer; a caller should not wait for those longer than for a request.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gauges and due checks take microseconds; the second connection is for a slow status query.

@@ -81,6 +81,12 @@ impl Pacing {
         state.window.room(now).saturating_sub(waiting)
     }
 
+    /// Whether so little of the tenant's budget is in use that work without hurry may take of it.
+    pub fn is_relaxed(&self, tenant: TenantId) -> bool {
+        let limit = self.0.lanes.get(&tenant).map_or(0, |lane| lane.state().window.limit());
+        self.room(tenant) > limit / 2
+    }
+
     /// Until when the tenant is paused, if it is.
     pub fn paused_until(&self, tenant: TenantId) -> Option<Instant> {
         self.0.lanes.get(&tenant)?.state().paused(Instant::now())

@@ -8,6 +8,8 @@ pub(super) struct Tally {
     /// Records sent, by table. A content holds few tables, so a scan beats a map.
     pub(super) sent: Vec<(Table, u64)>,
     pub(super) duplicates: u64,
+    /// Records sent whose identity could not be kept.
+    pub(super) unremembered: u64,
     pub(super) dead: Vec<DeadRecord>,
 }
 

@@ -17,6 +17,16 @@ pub(super) enum Failure {
     Retry(Reason),
 }
 
+impl Failure {
+    /// The reason under which it is counted.
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Final(reason) | Self::Retry(reason) => reason,
+            Self::Throttled(_) => Reason::Throttled,
+        }
+    }
+}
+
 /// What is known of the content from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct History {

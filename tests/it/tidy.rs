@@ -30,7 +30,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "subscriptions"] {
+    for part in ["webhook", "pipeline", "sweep", "subscriptions"] {
         arrows.insert(part, with(part, &activity));
     }
     // The admin port shows what the subscriptions observed; it asks nothing of them.

@@ -20,7 +20,7 @@ fn the_defaults_are_those_of_the_contract() {
     let seconds = Duration::from_secs;
     let days = |days: u64| seconds(days * 86_400);
 
-    let webhook = &config.webhook;
+    let webhook = config.webhook.as_ref().unwrap();
     assert_eq!(webhook.listen.to_string(), "0.0.0.0:8080");
     assert!(webhook.previous_auth_id.is_none());
     assert_eq!(webhook.max_body, 1024 * 1024);
@@ -63,7 +63,7 @@ fn the_defaults_are_those_of_the_contract() {
 
     let sweep = &config.sweep;
     assert_eq!(sweep.interval, seconds(600));
-    assert_eq!(sweep.settle, seconds(300));
+    assert_eq!(sweep.settle, Some(seconds(300)));
     assert_eq!(sweep.startup_lookback, days(1));
     assert_eq!(config.records.remember, days(1));
     assert_eq!(config.records.remember_max.get(), 5_000_000);
@@ -161,5 +161,18 @@ fn content_types_and_ports_are_taken_as_meant() {
     let config = site.accept(&with("subscriptions", "webhook_expiry = \"24h\""));
     assert_eq!(config.subscriptions.webhook_expiry, Some(Duration::from_secs(86_400)));
     let config = site.accept(&with("webhook", "drain_delay = \"0s\""));
-    assert_eq!(config.webhook.drain_delay, Duration::ZERO);
+    assert_eq!(config.webhook.unwrap().drain_delay, Duration::ZERO);
+}
+
+#[test]
+fn without_a_webhook_nothing_is_left_to_it_nor_registered() {
+    let without_webhook = MINIMAL
+        .lines()
+        .filter(|line| !["[webhook]", "address", "auth_id"].iter().any(|key| line.starts_with(key)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let config = Site::new().accept(&format!("{without_webhook}\n[sweep]\nsettle = \"1m\"\n"));
+    assert!(config.webhook.is_none());
+    assert!(config.subscriptions.webhook.is_none());
+    assert_eq!(config.sweep.settle, None);
 }

@@ -22,6 +22,11 @@ impl Window {
         Self { limit, in_flight: 0, answered: VecDeque::new() }
     }
 
+    /// The most requests in a span.
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Changes the limit; what was admitted stays admitted.
     pub const fn resize(&mut self, limit: usize) {
         self.limit = limit;

@@ -51,7 +51,7 @@ impl Site {
             simulator: &simulator,
             tenants: &tenants,
             folder: folder.path(),
-            webhook,
+            webhook: Some(webhook),
             admin,
             devo: receiver.map(Rsyslog::endpoint),
         };

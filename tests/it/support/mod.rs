@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Reader, Status},
+    ledger::{Filter, Reader, Status, Swept},
     shutdown::Shutdown,
     simulator::{self, Generator, Operation, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -47,6 +47,8 @@ pub struct Builder {
     overrides: Vec<(String, String)>,
     world: simulator::Config,
     devo: Option<String>,
+    webhook: bool,
+    clock: Option<Clock>,
 }
 
 /// A running service in its simulated world.
@@ -70,7 +72,7 @@ impl Builder {
     pub fn new() -> Self {
         let clock = Clock::system();
         let world = simulator::Config { clock, ..simulator::Config::new(Vec::new()) };
-        Self { tenants: 1, overrides: Vec::new(), world, devo: None }
+        Self { tenants: 1, overrides: Vec::new(), world, devo: None, webhook: true, clock: None }
     }
 
     pub fn tenants(mut self, tenants: usize) -> Self {
@@ -97,6 +99,18 @@ impl Builder {
         self
     }
 
+    /// A site that Microsoft cannot call.
+    pub fn without_webhook(mut self) -> Self {
+        self.webhook = false;
+        self
+    }
+
+    /// Gives the service another clock than its world.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// Starts everything and waits until every subscription is registered and has been looked at
     /// again, so that from there on the service asks for nothing until it is told something.
     pub async fn start(self) -> Service {
@@ -108,17 +122,17 @@ impl Builder {
 
     /// Starts everything and does not wait.
     pub async fn start_unregistered(self) -> Service {
-        let Self { tenants, overrides, mut world, devo } = self;
+        let Self { tenants, overrides, mut world, devo, webhook, clock } = self;
         let tenants: Vec<_> = (0..tenants).map(tenant).collect();
         world.tenants = tenants.iter().map(|(_, tenant)| tenant.clone()).collect();
-        let clock = world.clock.clone();
+        let clock = clock.unwrap_or_else(|| world.clock.clone());
         let simulator = Simulator::start(world).await.expect("loopback ports are free");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let setup = Setup {
             simulator: &simulator,
             tenants: &tenants,
             folder: folder.path(),
-            webhook: any_port(),
+            webhook: webhook.then(any_port),
             admin: any_port(),
             devo: devo.as_deref(),
         };
@@ -158,8 +172,11 @@ impl Service {
         let app = App::bind(self.config.clone().into(), self.clock.clone())
             .await
             .expect("the app can be bound");
-        (self.webhook, self.admin) = (app.webhook_addr(), app.admin_addr());
-        self.simulator.set_edge(self.webhook);
+        self.admin = app.admin_addr();
+        if let Some(webhook) = app.webhook_addr() {
+            self.webhook = webhook;
+            self.simulator.set_edge(webhook);
+        }
         self.stop = Shutdown::new();
         self.running.spawn(app.run(self.stop.clone()));
     }
@@ -183,13 +200,17 @@ impl Service {
         .await;
     }
 
-    /// Waits until Microsoft has validated every subscription.
+    /// Waits until every subscription is enabled, and validated where there is a webhook.
     pub async fn registered(&self) {
         let wanted: usize =
             self.config.tenants.iter().map(|tenant| tenant.content_types.len()).sum();
         eventually("every subscription is registered", async || {
             let subscriptions = self.simulator.microsoft().subscriptions();
-            subscriptions.iter().filter(|(_, state)| state.webhook.is_some()).count() == wanted
+            let called = self.config.webhook.is_some();
+            let ready = subscriptions
+                .iter()
+                .filter(|(_, state)| state.enabled && state.webhook.is_some() == called);
+            ready.count() == wanted
         })
         .await;
     }
@@ -254,6 +275,12 @@ impl Service {
         let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
         let filter = Filter { tenant: None, content_type: None };
         reader.pending(filter, 10_000, self.clock.now()).await.expect("the ledger can be read")
+    }
+
+    /// How far the sweeps of a tenant came.
+    pub async fn sweeps(&self, tenant: usize) -> Vec<Swept> {
+        let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
+        reader.sweeps(self.tenant(tenant)).await.expect("the ledger can be read")
     }
 
     /// A page of the admin port: status and body.

@@ -1,0 +1,155 @@
+//! `backfill`: hands what Microsoft lists for a range of time to the service.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use prometheus::Registry;
+
+use super::{Backfill, CommandError, Exit, Outside};
+use crate::{
+    clock::Clock,
+    config::Config,
+    ledger,
+    microsoft::{self, Client},
+    sweep::{self, Progress, Range, Summary},
+};
+
+/// Announces the range and writes what was found to standard output.
+pub(super) async fn announce(
+    config: Config,
+    command: Backfill,
+    outside: &Outside,
+) -> Result<Exit, CommandError> {
+    let id = command.tenant.parse().ok();
+    let tenant = config
+        .tenants
+        .iter()
+        .find(|tenant| *tenant.name == *command.tenant || Some(tenant.id) == id)
+        .cloned()
+        .ok_or(CommandError::UnknownTenant(command.tenant))?;
+    let range = Range {
+        tenant: tenant.id,
+        content_types: command.content_type.map_or(tenant.content_types, |kind| vec![kind]),
+        from: command.from,
+        to: command.to,
+        again: command.again,
+    };
+    // Counted for nobody, but the client always counts.
+    let registry = Registry::new();
+    let clock = Clock::system();
+    let client = Client::new(
+        config.microsoft,
+        config.tenants.clone(),
+        clock.clone(),
+        microsoft::Metrics::register(&registry, &config.tenants)?,
+    )?;
+    let ledger = ledger::Backfill::open(&config.ledger).await?;
+    let mut screen = Screen::new(outside.terminal);
+    let backfill = sweep::Backfill::new(client, ledger, clock);
+    let outcome = backfill.run(&range, |progress| screen.show(&progress)).await;
+    screen.clear();
+    let Summary { windows, skipped, listed, new, malformed } = outcome?;
+    writeln!(
+        io::stdout(),
+        "{}: {listed} contents listed, {new} of them new; {windows} windows read, {skipped} were complete before",
+        tenant.name
+    )?;
+    if skipped > 0 {
+        writeln!(
+            io::stderr(),
+            "`--again` reads complete windows again, for content that appeared late"
+        )?;
+    }
+    if malformed > 0 {
+        writeln!(
+            io::stderr(),
+            "warning: {malformed} entries have no usable id and cannot be fetched"
+        )?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Reads a moment, or a date for the beginning of that day in UTC.
+pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    let date: Date = text.parse().map_err(|_| EXPECTED)?;
+    // A civil date is also read from a longer text, whose time would be dropped.
+    if text.len() != date.to_string().len() {
+        return Err(EXPECTED);
+    }
+    date.to_zoned(TimeZone::UTC).map(|day| day.timestamp()).map_err(|_| EXPECTED)
+}
+
+/// Where the progress goes: standard error, redrawn in place on a terminal.
+enum Screen {
+    Live(ProgressBar),
+    /// The windows that were said to be done.
+    Plain(usize),
+}
+
+impl Screen {
+    fn new(terminal: bool) -> Self {
+        if !terminal {
+            return Self::Plain(0);
+        }
+        let bar = ProgressBar::new(0);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {bar:30} {pos} of {len} windows   {msg}")
+                .expect("the template is a constant"),
+        );
+        bar.enable_steady_tick(TICK);
+        Self::Live(bar)
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        let Progress { content_type, day, total, summary } = progress;
+        let done = summary.windows + summary.skipped;
+        let found = format!("{} listed, {} new", summary.listed, summary.new);
+        match self {
+            Self::Live(bar) => {
+                bar.set_length(u64::try_from(*total).unwrap_or(u64::MAX));
+                bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+                bar.set_message(format!("{content_type} {}   {found}", day.start.strftime("%F")));
+            }
+            Self::Plain(said) if *said < done => {
+                *said = done;
+                let day = day.start.strftime("%F");
+                writeln!(io::stderr(), "{done} of {total} windows: {content_type} {day}, {found}")
+                    .ok();
+            }
+            Self::Plain(_) => {}
+        }
+    }
+
+    fn clear(&self) {
+        if let Self::Live(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const EXPECTED: &str =
+    "expected a date such as 2026-01-31, or a time with its zone such as 2026-01-31T13:00:00Z";
+
+const TICK: Duration = Duration::from_millis(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_dates_of_utc_or_have_a_zone() {
+        let read = |text| moment(text).map(|at| at.to_string());
+        assert_eq!(read("2026-01-31"), Ok("2026-01-31T00:00:00Z".to_owned()));
+        assert_eq!(read("2026-01-31T13:00:00+02:00"), Ok("2026-01-31T11:00:00Z".to_owned()));
+        for text in ["2026-01-31T13:00:00", "yesterday", "2026-02-30", "13:00", ""] {
+            assert_eq!(read(text), Err(EXPECTED), "{text}");
+        }
+    }
+}

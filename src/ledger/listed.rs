@@ -1,0 +1,181 @@
+//! What Microsoft's listing told: which content it holds, and how far a sweep of it has come.
+//!
+//! Content is remembered as listed in the same statement, or transaction, that records it, so a
+//! sweep that is noted as complete has nothing in its window that is not here.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::{Ledger, LedgerError, operation::Operation, rows};
+use crate::content::{Announcement, ContentType, TenantId, Unknown, Via};
+
+/// How far back a sweep looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SweepDepth {
+    /// A day.
+    Day,
+    /// The last hours.
+    Recent,
+    /// Everything Microsoft lists.
+    Week,
+}
+
+impl SweepDepth {
+    /// Every depth.
+    pub const ALL: [Self; 3] = [Self::Day, Self::Recent, Self::Week];
+
+    /// The database value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Recent => "recent",
+            Self::Week => "week",
+        }
+    }
+}
+
+impl fmt::Display for SweepDepth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for SweepDepth {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        Self::ALL.into_iter().find(|depth| depth.as_str() == text).ok_or(Unknown)
+    }
+}
+
+/// The last complete sweep of one depth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Of which feed.
+    pub content_type: ContentType,
+    /// How far back it looked.
+    pub depth: SweepDepth,
+    /// What was listed before this moment, by Microsoft's clock, is in the ledger.
+    pub until: Timestamp,
+    /// When it was complete, by ours.
+    pub at: Timestamp,
+}
+
+impl Ledger {
+    /// Notes that a tenant was swept. Returns after the commit.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; the sweep is then due sooner than it need be.
+    pub async fn swept(&self, tenant: TenantId, swept: Vec<Swept>) -> Result<(), LedgerError> {
+        if swept.is_empty() {
+            return Ok(());
+        }
+        self.ask(NoteSwept { tenant, swept }).await
+    }
+
+    /// The last complete sweeps of a tenant. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn sweeps(&self, tenant: TenantId) -> Result<Vec<Swept>, LedgerError> {
+        Ok(sweeps(&self.reads, tenant).await?)
+    }
+}
+
+/// The last complete sweeps of a tenant.
+pub(super) async fn sweeps(reads: &SqlitePool, tenant: TenantId) -> sqlx::Result<Vec<Swept>> {
+    let rows =
+        sqlx::query("SELECT content_type, depth, completed_until, at FROM sweep WHERE tenant = $1")
+            .bind(tenant.to_string())
+            .fetch_all(reads)
+            .await?;
+    let swept = rows.iter().map(|row| {
+        Ok(Swept {
+            content_type: rows::parsed(row, "content_type")?,
+            depth: rows::parsed(row, "depth")?,
+            until: rows::moment(row, "completed_until")?,
+            at: rows::moment(row, "at")?,
+        })
+    });
+    swept.collect()
+}
+
+/// Notes that a tenant was swept.
+struct NoteSwept {
+    tenant: TenantId,
+    swept: Vec<Swept>,
+}
+
+impl Operation for NoteSwept {
+    type Output = ();
+
+    fn rows(&self) -> usize {
+        self.swept.len()
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.swept.last().map(|swept| swept.at)
+    }
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        for Swept { content_type, depth, until, at } in &self.swept {
+            sqlx::query(
+                "INSERT INTO sweep (tenant, content_type, depth, completed_until, at) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, content_type, depth) \
+                 DO UPDATE SET completed_until = excluded.completed_until, at = excluded.at",
+            )
+            .bind(self.tenant.to_string())
+            .bind(content_type.as_str())
+            .bind(depth.as_str())
+            .bind(until.as_millisecond())
+            .bind(at.as_millisecond())
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Records content, whichever way it came; false when it is known already (I2). What was listed is
+/// remembered as such, known or not.
+pub(super) async fn record(
+    connection: &mut SqliteConnection,
+    via: Via,
+    announcement: &Announcement,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    // Most of what is listed is known, so that this is the only statement for it.
+    if is_listing(via) && note_listed(connection, announcement, now).await? {
+        return Ok(false);
+    }
+    rows::insert(connection, via, announcement, now).await
+}
+
+/// Whether the announcement is an entry of Microsoft's listing.
+pub(super) const fn is_listing(via: Via) -> bool {
+    matches!(via, Via::Backfill | Via::Sweep)
+}
+
+/// Remembers that Microsoft listed known content; false when it is not known.
+async fn note_listed(
+    connection: &mut SqliteConnection,
+    announcement: &Announcement,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE content SET listed = $4, listed_created = $5 \
+         WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
+    )
+    .bind(announcement.tenant.to_string())
+    .bind(announcement.content_type.as_str())
+    .bind(announcement.id.canonical().as_str().to_owned())
+    .bind(now.as_millisecond())
+    .bind(announcement.created.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

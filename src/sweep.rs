@@ -1,0 +1,333 @@
+//! Lists what Microsoft has and announces it, so that nothing depends on a notification.
+//!
+//! Every tenant is swept by a task of its own, one request at a time, at three depths ([`window`]): what a
+//! notification lost is found within the interval, what appears late within an hour or a day, and
+//! what was missed during an outage when it is over. Recording known content changes nothing but
+//! that it was listed (I2), and ids are compared in their canonical form, so content that comes by
+//! both ways is fetched once.
+//!
+//! A window counts as swept only when every page of it was read and everything on them is in the
+//! ledger. How far each depth came is kept there too, so a restart goes on where the process ended.
+//! The youngest content is left to the webhook, where there is one; the window then ends before it.
+//!
+//! Time is Microsoft's: windows are computed with what its answers say about our clock, and a window
+//! that turns out to have been computed with a wrong one is listed again.
+//!
+//! If the process dies in the middle of a sweep, it is due again. What is refused (no subscription,
+//! auditing off, a role missing) is said once and tried again, at each interval at last; starting
+//! subscriptions is for others.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    backoff::Backoff,
+    clock::Clock,
+    content::{Announcement, ContentType, Tenant, Tenants, Via},
+    ledger::{Ledger, LedgerError, Mark, Recorded, SweepDepth, Swept},
+    microsoft::{Client, answer::Action, client::Window},
+    outcomes::Announced,
+    shutdown::Shutdown,
+};
+
+mod backfill;
+mod feed;
+mod listing;
+mod metrics;
+mod skew;
+pub mod window;
+
+pub use backfill::{Backfill, BackfillError, Progress, Range, Summary};
+pub use listing::{ListError, Lister, Pages};
+pub use metrics::Metrics;
+
+use feed::Feed;
+use metrics::Outcome;
+use skew::Believed;
+use window::{Cadence, Completed};
+
+/// How often and how far back the listing is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The time between two sweeps of the last hours.
+    pub interval: Duration,
+    /// Content younger than this is left to the webhook; none: there is no webhook.
+    pub settle: Option<Duration>,
+    /// How far back the first sweep after a start goes at least.
+    pub startup_lookback: Duration,
+}
+
+/// The sweep of all tenants. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sweep(Arc<Inner>);
+
+impl Sweep {
+    /// A sweep that has not listed anything yet.
+    pub fn new(
+        config: Config,
+        client: Client,
+        ledger: Ledger,
+        tenants: Tenants,
+        clock: Clock,
+        announced: Announced,
+        metrics: Metrics,
+    ) -> Self {
+        let Config { interval, settle, startup_lookback } = config;
+        Self(Arc::new(Inner {
+            cadence: Cadence { interval, startup_lookback },
+            after_failure: feed::after_failure(interval.max(MIN_PAUSE)),
+            settle: settle.unwrap_or_default(),
+            lister: Lister::new(client, clock.clone(), PAGES_AT_A_TIME),
+            ledger,
+            tenants,
+            clock,
+            announced,
+            metrics,
+        }))
+    }
+
+    /// Sweeps every tenant again and again until shutdown. A sweep that is under way then is cut
+    /// off; it is due again at the next start.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut tasks = JoinSet::new();
+        for tenant in self.0.tenants.iter() {
+            tasks.spawn(self.clone().keep(tenant.clone()));
+        }
+        tasks.spawn(self.clone().count_backfilled());
+        let ended = async {
+            while let Some(task) = tasks.join_next().await {
+                if let Err(error) = task
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    async fn keep(self, tenant: Tenant) {
+        let mut feeds = self.remembered(&tenant).await;
+        loop {
+            let mut pause = MAX_PAUSE;
+            for feed in &mut feeds {
+                pause = pause.min(self.look(&tenant, feed).await);
+            }
+            sleep(pause.max(MIN_PAUSE)).await;
+        }
+    }
+
+    /// Every feed of a tenant with what was swept before.
+    async fn remembered(&self, tenant: &Tenant) -> Vec<Feed> {
+        let swept = loop {
+            match self.0.ledger.sweeps(tenant.id).await {
+                Ok(swept) => break swept,
+                Err(error) => {
+                    tracing::warn!(
+                        tenant = &*tenant.name,
+                        error = &error as &dyn std::error::Error,
+                        "cannot read what was swept before, trying again"
+                    );
+                    sleep(READ_AGAIN).await;
+                }
+            }
+        };
+        let feeds = tenant.content_types.iter().map(|&content_type| {
+            let mut completed = Completed::default();
+            for swept in swept.iter().filter(|swept| swept.content_type == content_type) {
+                completed.note(swept);
+                if swept.depth == SweepDepth::Recent {
+                    self.0.metrics.complete(&tenant.name, content_type, swept.at);
+                }
+            }
+            Feed::new(content_type, completed)
+        });
+        feeds.collect()
+    }
+
+    /// Sweeps one feed if that is due, and says when to look again.
+    async fn look(&self, tenant: &Tenant, feed: &mut Feed) -> Duration {
+        let cadence = &self.0.cadence;
+        let now = self.0.clock.now();
+        if let Some(left) = feed.held_back() {
+            return left;
+        }
+        let Some(back) = cadence.due(&feed.completed, feed.at_start, now) else {
+            return cadence.pause(&feed.completed, now);
+        };
+        match self.sweep(tenant, feed, back).await {
+            Ok(()) => {
+                feed.succeeded(tenant);
+                cadence.pause(&feed.completed, self.0.clock.now())
+            }
+            Err(error) => feed.failed(tenant, &error, self.0.after_failure),
+        }
+    }
+
+    /// Reads everything back to a moment, with the clocks set right.
+    async fn sweep(
+        &self,
+        tenant: &Tenant,
+        feed: &mut Feed,
+        back: Duration,
+    ) -> Result<(), ListError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let skew = self.0.lister.skew();
+            let strict = tries < TRIES;
+            match self.windows(tenant, feed, back, Believed { skew, strict }).await {
+                Err(ListError::Clock) if strict => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn windows(
+        &self,
+        tenant: &Tenant,
+        feed: &mut Feed,
+        back: Duration,
+        believed: Believed,
+    ) -> Result<(), ListError> {
+        let inner = &*self.0;
+        let now = inner.lister.now(believed.skew);
+        let mut covered = 0;
+        let mut until = None;
+        for window in window::windows(now, back, inner.settle) {
+            let outcome = self.window(tenant, feed.content_type, window, believed).await;
+            let counted = match &outcome {
+                Ok(()) => Some(Outcome::Complete),
+                // Listed again at once with the right time.
+                Err(ListError::Clock) if believed.strict => None,
+                Err(error) if error.is_refusal() => Some(Outcome::Refused),
+                Err(_) => Some(Outcome::Failed),
+            };
+            if let Some(counted) = counted {
+                inner.metrics.window(&tenant.name, counted);
+            }
+            outcome?;
+            let until = *until.get_or_insert(window.end);
+            let at = inner.clock.now();
+            let depths: Vec<_> = window::covered(now, window.start).collect();
+            if depths.len() > covered {
+                covered = depths.len();
+                let swept = |depth| Swept { content_type: feed.content_type, depth, until, at };
+                let swept: Vec<_> = depths.into_iter().map(swept).collect();
+                inner.ledger.swept(tenant.id, swept.clone()).await?;
+                swept.iter().for_each(|swept| feed.completed.note(swept));
+                inner.metrics.complete(&tenant.name, feed.content_type, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces everything in one window.
+    async fn window(
+        &self,
+        tenant: &Tenant,
+        content_type: ContentType,
+        window: Window,
+        believed: Believed,
+    ) -> Result<(), ListError> {
+        let lister = &self.0.lister;
+        let mut pages = lister.pages(tenant.id, content_type, window);
+        loop {
+            match pages.next().await {
+                Ok(Some(listed)) => self.announce(tenant, content_type, listed).await?,
+                Ok(None) => break,
+                Err(ListError::Api(error))
+                    if error.action() == Some(Action::WindowRefused)
+                        && believed.differs(lister.skew()) =>
+                {
+                    return Err(ListError::Clock);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if pages.malformed() > 0 {
+            tracing::warn!(
+                tenant = &*tenant.name,
+                content.r#type = content_type.as_str(),
+                entries = pages.malformed(),
+                "Microsoft lists entries without a usable id, which cannot be fetched"
+            );
+        }
+        if believed.is_wrong(lister.skew()) {
+            return Err(ListError::Clock);
+        }
+        Ok(())
+    }
+
+    async fn announce(
+        &self,
+        tenant: &Tenant,
+        content_type: ContentType,
+        listed: Vec<Announcement>,
+    ) -> Result<(), LedgerError> {
+        let inner = &*self.0;
+        let recorded = inner.ledger.announce(Via::Sweep, listed, inner.clock.now()).await?;
+        let new = recorded.iter().filter(|recorded| **recorded == Recorded::New).count();
+        let new = u64::try_from(new).unwrap_or(u64::MAX);
+        inner.announced.count(&tenant.name, content_type, Via::Sweep, new);
+        Ok(())
+    }
+
+    /// Counts what commands announce beside this process, which cannot count here themselves.
+    async fn count_backfilled(self) {
+        let inner = &*self.0;
+        let mut mark: Option<Mark> = None;
+        loop {
+            // A ledger that cannot be read says so elsewhere; the mark waits.
+            if let Ok((next, found)) = inner.ledger.backfilled(mark).await {
+                mark = Some(next);
+                for found in found {
+                    let name = inner.tenants.name(found.tenant);
+                    if !name.is_empty() {
+                        inner.announced.count(
+                            name,
+                            found.content_type,
+                            Via::Backfill,
+                            found.contents,
+                        );
+                    }
+                }
+            }
+            sleep(COUNT_EVERY).await;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    cadence: Cadence,
+    after_failure: Backoff,
+    settle: Duration,
+    lister: Lister,
+    ledger: Ledger,
+    tenants: Tenants,
+    clock: Clock,
+    announced: Announced,
+    metrics: Metrics,
+}
+
+/// At start every tenant is due. A page is at most some megabytes, most are some hundred kilobytes.
+const PAGES_AT_A_TIME: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
+
+/// Times a sweep is begun before clocks that do not agree are left to the next one.
+const TRIES: u32 = 3;
+
+/// The shortest pause, whatever is configured.
+const MIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// A clock that is set wakes nobody, so due dates are looked at this often.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// Soon enough for a dashboard.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
