@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     content::Tenants,
     deliver::{self, Outlet, Sessions},
+    identity,
     ledger::{self, Ledger, Writer},
     microsoft::{self, Client},
     outcomes::{Announced, Outcomes},
@@ -50,6 +51,8 @@ pub struct Config {
     pub microsoft: microsoft::Config,
     /// Fetching and retrying.
     pub pipeline: pipeline::Config,
+    /// How long and how many delivered records are remembered.
+    pub records: identity::Config,
     /// Which table a record belongs to.
     pub route: route::Config,
     /// What Microsoft should call, and when that is checked.
@@ -137,6 +140,7 @@ impl App {
         );
         let pipeline = Pipeline::new(
             &config.pipeline,
+            &config.records,
             pipeline::Parts {
                 ledger: ledger.clone(),
                 client,

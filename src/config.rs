@@ -44,12 +44,12 @@ use findings::Findings;
 pub use problem::{Problem, Problems, Warning};
 pub use sample::SAMPLE;
 pub use schema::json as json_schema;
-use settings::{log, records};
+use settings::log;
 pub use value::{HumanDuration, InvalidDuration};
 
 use crate::{
-    admin, app, content::Tenants, deliver, ledger, microsoft, pipeline, route, subscriptions,
-    sweep, webhook,
+    admin, app, content::Tenants, deliver, identity, ledger, microsoft, pipeline, route,
+    subscriptions, sweep, webhook,
 };
 
 /// The settings of every module.
@@ -74,7 +74,7 @@ pub struct Config {
     /// The listing of what Microsoft has.
     pub sweep: sweep::Config,
     /// The window of record identities.
-    pub records: records::Config,
+    pub records: identity::Config,
     /// The program's own log.
     pub log: log::Config,
     /// The organisations whose records are collected.
@@ -122,6 +122,7 @@ impl From<Config> for app::Config {
             ledger: config.ledger,
             microsoft: config.microsoft,
             pipeline: config.pipeline,
+            records: config.records,
             route: config.route,
             subscriptions: config.subscriptions,
             sweep: config.sweep,

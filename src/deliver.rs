@@ -47,7 +47,7 @@ mod wire;
 pub use board::State;
 pub use dial::DialError;
 pub use endpoint::{Endpoint, InvalidEndpoint, Transport};
-pub use parcel::{Batch, Parcel, Receipt};
+pub use parcel::{Batch, Landing, Parcel, Receipt};
 pub use probe::{Probe, ProbeError, probe};
 
 use board::Board;

@@ -21,7 +21,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod backfill;
+mod identities;
 mod listed;
 mod operation;
 mod reader;
@@ -42,6 +43,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
+pub use identities::{Identities, Remembered};
 pub use listed::{SweepDepth, Swept};
 pub use reader::{Depth, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
@@ -50,6 +52,7 @@ pub use writer::Writer;
 
 use crate::{
     content::{Announcement, TenantId, Via},
+    identity::Secret,
     reason::Reason,
 };
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
@@ -96,11 +99,14 @@ impl Ledger {
     pub async fn open(config: &Config) -> Result<(Self, Writer), OpenError> {
         let Location::Sqlite(path) = &config.location;
         let (database, lock) = Database::create(path)?;
-        let connection = database.migrate_alone().await?;
+        let mut connection = database.migrate_alone().await?;
+        let secret = database.secret(&mut connection).await?;
         let reads = database.reads();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let shared = Arc::new(Shared {
             lease: config.lease,
+            secret,
+            identities_since: AtomicI64::new(i64::MIN),
             changes: watch::Sender::new(0),
             writable: AtomicBool::new(true),
         });
@@ -205,6 +211,31 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Settled, LedgerError> {
         self.ask(Settle { lease, settlement, now }).await
+    }
+
+    /// What the identities in this ledger are made with.
+    pub fn secret(&self) -> Secret {
+        self.shared.secret.clone()
+    }
+
+    /// The identities of records that were delivered `since`, or of the newest ones where there are
+    /// more than `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn identities(
+        &self,
+        since: Timestamp,
+        most: usize,
+    ) -> Result<Identities, LedgerError> {
+        Ok(Identities::open(&self.reads, since, most).await?)
+    }
+
+    /// Says that identities from before this moment are of no use any more. They go little by
+    /// little.
+    pub fn forget_identities(&self, before: Timestamp) {
+        self.shared.identities_since.store(before.as_millisecond(), Ordering::Relaxed);
     }
 
     /// How long a claim holds without being renewed.
@@ -327,6 +358,9 @@ impl From<sqlx::Error> for LedgerError {
 #[derive(Debug)]
 struct Shared {
     lease: Duration,
+    secret: Secret,
+    /// From when on stored identities are of use, in milliseconds.
+    identities_since: AtomicI64,
     /// Counts what [`Changes`] wait for.
     changes: watch::Sender<u64>,
     /// Whether the last attempt to commit succeeded.

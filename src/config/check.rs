@@ -8,9 +8,9 @@ use super::{
     key::Key,
     raw::{Ledger, Log, Raw, Records, Sweep},
     read::Elements,
-    settings::{log, records},
+    settings::log,
 };
-use crate::{admin, sweep};
+use crate::{admin, identity, sweep};
 
 mod delivery;
 mod inbound;
@@ -70,7 +70,11 @@ fn sweep(raw: &Sweep, webhook: bool, findings: &mut Findings<'_>) -> sweep::Conf
     sweep::Config { interval, settle: webhook.then_some(settle), startup_lookback }
 }
 
-fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Option<records::Config> {
+fn records(
+    raw: &Records,
+    ledger: &Ledger,
+    findings: &mut Findings<'_>,
+) -> Option<identity::Config> {
     let key = Key::from("records.remember");
     let remember = findings.duration(&key, raw.remember, MOMENT..=MAX_KEPT);
     // The identities live in the rows of delivered content.
@@ -81,7 +85,7 @@ fn records(raw: &Records, ledger: &Ledger, findings: &mut Findings<'_>) -> Optio
     }
     let key = Key::from("records.remember_max");
     let remember_max = findings.count(&key, raw.remember_max, REMEMBERED);
-    Some(records::Config {
+    Some(identity::Config {
         remember,
         remember_max: usize::try_from(remember_max).ok()?.try_into().ok()?,
     })

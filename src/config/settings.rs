@@ -1,22 +1,7 @@
-//! The settings of what has no module of its own yet, and of the log.
+//! The settings of the log, which has no module of its own.
 //!
 //! Every other part owns its `Config`. Nothing here parses; whoever holds one of these may rely on
 //! every field.
-
-pub mod records {
-    //! The window of record identities.
-
-    use std::{num::NonZeroUsize, time::Duration};
-
-    /// How long and how many delivered records are remembered.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Config {
-        /// The window in time.
-        pub remember: Duration,
-        /// The window in number.
-        pub remember_max: NonZeroUsize,
-    }
-}
 
 pub mod log {
     //! The program's own log.

@@ -7,11 +7,6 @@ use super::{findings::Findings, key::Key, raw::Raw, value::LedgerAddress};
 
 /// Complains about every key that is set and has no effect yet.
 pub(super) fn refuse(raw: &Raw, findings: &mut Findings<'_>) {
-    for section in SECTIONS {
-        for key in findings.keys_below(&Key::from(*section)) {
-            findings.unavailable(&key, NOT_YET, LEAVE_OUT);
-        }
-    }
     for key in KEYS {
         for key in written(key, raw.tenants.len()) {
             if findings.sets(&key) {
@@ -37,9 +32,6 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
         None => vec![Key::from(key)],
     }
 }
-
-/// Sections without any effect yet.
-const SECTIONS: &[&str] = &["records"];
 
 /// Keys without effect yet.
 const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];

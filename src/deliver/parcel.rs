@@ -4,7 +4,7 @@
 //! fails its parcel, so that a loop that ends, a task that dies and a queue that is dropped all
 //! mean "not delivered" (I5) and no receipt waits for ever.
 
-use std::io::Write as _;
+use std::{io::Write as _, ops::Range};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
@@ -90,6 +90,27 @@ impl Receipt {
             Err(_gone) => Err(Reason::ConnectionLost),
         }
     }
+
+    /// Resolves when every session that carried a batch of the parcel has ended, and says what of
+    /// it arrived. Cancel safe, though the receipt is gone then.
+    pub async fn settled(mut self) -> Landing {
+        match self.seen.wait_for(|progress| progress.open == 0).await {
+            Ok(progress) => {
+                Landing { failed: progress.failed, confirmed: progress.confirmed.clone() }
+            }
+            // Unreachable in practice, as above.
+            Err(_gone) => Landing { failed: Some(Reason::ConnectionLost), confirmed: Vec::new() },
+        }
+    }
+}
+
+/// What became of a parcel, batch by batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Landing {
+    /// The first reason for which a batch is not known to have arrived; none when all did.
+    pub failed: Option<Reason>,
+    /// The batches that are confirmed, counted from 0 in the order they were sent.
+    pub confirmed: Vec<Range<usize>>,
 }
 
 /// Whole syslog lines that are written in one go, about 256 KiB.
@@ -113,13 +134,19 @@ pub(super) struct Item {
 #[derive(Debug)]
 pub(super) struct Ticket {
     progress: watch::Sender<Progress>,
+    batch: usize,
     verdict: Result<(), Reason>,
 }
 
 impl Ticket {
     fn new(progress: &watch::Sender<Progress>) -> Self {
-        progress.send_modify(|progress| progress.open += 1);
-        Self { progress: progress.clone(), verdict: Err(Reason::ConnectionLost) }
+        let mut batch = 0;
+        progress.send_modify(|progress| {
+            batch = progress.sent;
+            progress.sent += 1;
+            progress.open += 1;
+        });
+        Self { progress: progress.clone(), batch, verdict: Err(Reason::ConnectionLost) }
     }
 
     /// Says what became of the batch.
@@ -135,10 +162,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let verdict = self.verdict;
+        let (batch, verdict) = (self.batch, self.verdict);
         self.progress.send_modify(|progress| {
             progress.open -= 1;
-            progress.failed = progress.failed.or(verdict.err());
+            match verdict {
+                Ok(()) => progress.confirm(batch),
+                Err(reason) => progress.failed = progress.failed.or(Some(reason)),
+            }
         });
     }
 }
@@ -146,10 +176,31 @@ impl Drop for Ticket {
 /// Where a parcel stands.
 #[derive(Debug, Default)]
 struct Progress {
+    /// Batches so far.
+    sent: usize,
     /// Batches that are queued, or written and not confirmed.
     open: usize,
     /// The first reason for which a batch is lost.
     failed: Option<Reason>,
+    /// Batches that are confirmed. A session carries neighbours, so these are few ranges.
+    confirmed: Vec<Range<usize>>,
+}
+
+impl Progress {
+    fn confirm(&mut self, batch: usize) {
+        let at = self.confirmed.partition_point(|range| range.end < batch);
+        match self.confirmed.get_mut(at) {
+            Some(range) if range.end == batch => range.end += 1,
+            Some(range) if range.start == batch + 1 => range.start = batch,
+            _ => self.confirmed.insert(at, batch..batch + 1),
+        }
+        if let [left, right] = self.confirmed.get_mut(at..at + 2).unwrap_or_default()
+            && left.end == right.start
+        {
+            left.end = right.end;
+            self.confirmed.remove(at + 1);
+        }
+    }
 }
 
 /// Resolves with the reason once a batch is lost. Cancel safe.
@@ -172,3 +223,29 @@ async fn gzip(plain: &[u8]) -> Bytes {
 
 /// A few hundred microseconds of compression.
 const PIECE: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn confirmed_batches_are_kept_as_ranges(
+            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
+            confirmed in 0..13_usize,
+        ) {
+            let mut progress = Progress::default();
+            let mut naive = [false; 12];
+            for &batch in &order[..confirmed] {
+                progress.confirm(batch);
+                naive[batch] = true;
+            }
+            let within: Vec<_> = progress.confirmed.iter().cloned().flatten().collect();
+            let expected: Vec<_> = (0..12).filter(|&batch| naive[batch]).collect();
+            prop_assert_eq!(within, expected);
+            prop_assert!(progress.confirmed.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+    }
+}

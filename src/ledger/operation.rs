@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled, listed,
+    Lease, LeaseKey, LedgerError, Recorded, Settled, identities, listed,
     rows::{self, Due},
     state::Settlement,
 };
@@ -153,7 +153,9 @@ impl Operation for Settle {
 
     fn rows(&self) -> usize {
         match &self.settlement {
-            Settlement::Delivered { dead, .. } => 1 + dead.len(),
+            Settlement::Delivered { dead, keys, .. } => {
+                1 + dead.len() + identities::weight(keys.len())
+            }
             _ => 1,
         }
     }
@@ -175,8 +177,9 @@ impl Operation for Settle {
             Settlement::Dead(reason) | Settlement::Expired(reason) => {
                 rows::bury(connection, content, None, *reason, self.now).await?;
             }
-            Settlement::Delivered { dead, .. } => {
+            Settlement::Delivered { dead, keys, .. } => {
                 rows::bury_records(connection, content, dead, self.now).await?;
+                identities::store(connection, content, keys, self.now).await?;
             }
             Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
         }

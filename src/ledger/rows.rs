@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    DeadRecord,
+    DeadRecord, identities,
     listed::is_listing,
     state::{Progress, State},
 };
@@ -177,6 +177,7 @@ pub(super) async fn bury_records(
 pub(super) struct Cutoffs {
     pub(super) delivered: Timestamp,
     pub(super) dead: Timestamp,
+    pub(super) identities: Timestamp,
     pub(super) now: Timestamp,
 }
 
@@ -209,10 +210,11 @@ pub(super) async fn prune(
     .bind(cutoffs.dead.as_millisecond())
     .bind(cutoffs.now.as_millisecond())
     .bind(i64::from(limit).saturating_sub_unsigned(delivered))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(delivered + dead)
+    let identities = identities::prune(connection, cutoffs.identities, limit).await?;
+    Ok(delivered + dead + identities)
 }
 
 /// Changes something that matters to nobody.
@@ -294,7 +296,11 @@ fn progress_from(row: &SqliteRow) -> sqlx::Result<Progress> {
     })
 }
 
-fn unreadable(column: impl fmt::Display, error: impl Error + Send + Sync + 'static) -> sqlx::Error {
+/// A column whose value this version cannot read.
+pub(super) fn unreadable(
+    column: impl fmt::Display,
+    error: impl Error + Send + Sync + 'static,
+) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_string(), source: error.into() }
 }
 

@@ -23,6 +23,9 @@ use sqlx::{
     },
 };
 
+use super::identities;
+use crate::identity::Secret;
+
 /// A database file and how to connect to it.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
@@ -95,6 +98,14 @@ impl Database {
         .await
         .map_err(|error| self.refused(error))?;
         Ok(connection)
+    }
+
+    /// Reads what the identities in this file are made with.
+    pub(super) async fn secret(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Secret, OpenError> {
+        identities::secret(connection).await.map_err(|error| self.refused(error))
     }
 
     /// Checks, without writing, that the schema is the one this version reads.

@@ -7,11 +7,11 @@
 //! The same moment serves as due date and as deadline of a lease, so that nobody has to notice a
 //! lost lease: the content simply becomes due.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{content::Unknown, reason::Reason};
+use crate::{content::Unknown, identity::Key, reason::Reason};
 
 /// What became of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Settlement {
         duplicates: u64,
         /// Records given up on, each for its own reason.
         dead: Vec<DeadRecord>,
+        /// The identities of the records confirmed now, as far as they are kept.
+        keys: Arc<[Key]>,
     },
     /// Its time at Microsoft ran out; not an attempt.
     Expired(Reason),
@@ -164,9 +166,14 @@ impl Progress {
                 settled: Some(now),
                 ..free
             },
-            Settlement::Delivered { records, duplicates, dead: _ } => {
-                Self { state: State::Delivered, settled: Some(now), records, duplicates, ..free }
-            }
+            // Content that is replayed was delivered before.
+            Settlement::Delivered { records, duplicates, .. } => Self {
+                state: State::Delivered,
+                settled: Some(now),
+                records: free.records.saturating_add(records),
+                duplicates: free.duplicates.saturating_add(duplicates),
+                ..free
+            },
             Settlement::Expired(reason) => Self {
                 state: State::Expired,
                 last_reason: Some(reason),

@@ -1,6 +1,6 @@
 //! The ledger on real files. Time is whatever a test says it is.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -20,6 +20,7 @@ mod announce;
 mod backfill;
 mod claim;
 mod failure;
+mod identities;
 mod listed;
 mod model;
 mod open;
@@ -156,7 +157,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn delivered(records: u64) -> Settlement {
-    Settlement::Delivered { records, duplicates: 0, dead: Vec::new() }
+    Settlement::Delivered { records, duplicates: 0, dead: Vec::new(), keys: Arc::default() }
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {

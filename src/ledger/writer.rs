@@ -169,7 +169,12 @@ impl Writer {
         let (Some(now), Some(connection)) = (self.now, self.connection.as_mut()) else {
             return false;
         };
-        match prune(connection, self.retention.cutoffs(now)).await {
+        let identities = self.shared.identities_since.load(Ordering::Relaxed);
+        let cutoffs = Cutoffs {
+            identities: Timestamp::from_millisecond(identities).unwrap_or(Timestamp::MIN),
+            ..self.retention.cutoffs(now)
+        };
+        match prune(connection, cutoffs).await {
             Ok(rows) => rows >= u64::from(PRUNE_ROWS),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -201,7 +206,12 @@ pub(super) struct Retention {
 
 impl Retention {
     fn cutoffs(&self, now: Timestamp) -> Cutoffs {
-        Cutoffs { delivered: before(now, self.delivered), dead: before(now, self.dead), now }
+        Cutoffs {
+            delivered: before(now, self.delivered),
+            dead: before(now, self.dead),
+            identities: Timestamp::MIN,
+            now,
+        }
     }
 }
 

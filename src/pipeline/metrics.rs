@@ -21,6 +21,7 @@ pub struct Metrics {
     settled: IntCounterVec,
     records: IntCounterVec,
     duplicates: IntCounterVec,
+    unremembered: IntCounterVec,
     lag: HistogramVec,
     webhook_to_confirm: Histogram,
     last_success: GaugeVec,
@@ -56,6 +57,13 @@ impl Metrics {
                 ),
                 &["tenant"],
             )?,
+            unremembered: IntCounterVec::new(
+                Opts::new(
+                    "m365_records_unremembered_total",
+                    "Records delivered whose identity could not be kept, because too many were unconfirmed at once; if they come again, they are sent again.",
+                ),
+                &["tenant"],
+            )?,
             lag: HistogramVec::new(
                 HistogramOpts::new(
                     "m365_delivery_lag_seconds",
@@ -82,11 +90,13 @@ impl Metrics {
         registry.register(Box::new(metrics.settled.clone()))?;
         registry.register(Box::new(metrics.records.clone()))?;
         registry.register(Box::new(metrics.duplicates.clone()))?;
+        registry.register(Box::new(metrics.unremembered.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.webhook_to_confirm.clone()))?;
         registry.register(Box::new(metrics.last_success.clone()))?;
         for tenant in tenants.iter() {
             metrics.duplicates.with_label_values(&[&*tenant.name]);
+            metrics.unremembered.with_label_values(&[&*tenant.name]);
             metrics.lag.with_label_values(&[&*tenant.name]);
             for content_type in tenant.content_types.iter().map(|kind| kind.as_str()) {
                 metrics.last_success.with_label_values(&[&*tenant.name, content_type]);
@@ -109,6 +119,7 @@ impl Metrics {
             self.records.with_label_values(&[tables.label(table)]).inc_by(*lines);
         }
         self.duplicates.with_label_values(&[tenant]).inc_by(tally.duplicates);
+        self.unremembered.with_label_values(&[tenant]).inc_by(tally.unremembered);
         for dead in &tally.dead {
             self.outcomes.given_up(tenant, dead.reason, 1);
             warn!(
@@ -128,6 +139,17 @@ impl Metrics {
             tenant, content.r#type = content_type, content.id = %content.id,
             records = tally.records(), duplicates = tally.duplicates,
             "content delivered"
+        );
+    }
+
+    /// The last attempt died without a word: its step panicked, or its process did.
+    pub(super) fn lease_lost(&self, lease: &Lease) {
+        let content = &lease.announcement;
+        let tenant = self.tenants.name(content.tenant);
+        self.outcomes.attempt_failed(tenant, Reason::LeaseLost);
+        info!(
+            tenant, content.r#type = content.content_type.as_str(), content.id = %content.id,
+            "content is tried again after its last attempt was cut off"
         );
     }
 

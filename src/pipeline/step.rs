@@ -4,20 +4,25 @@
 //! handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
 //! the batch is bounded, and a session that is slow to take the batch slows the download.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
+    content::Announcement,
     deliver::{Batch, Outlet, Parcel, Receipt},
     frame::Framer,
-    identity::{Identities, Verdict},
     ledger::Lease,
     microsoft::{ApiError, Client, Disposition},
+    reason::Reason,
     route::{Head, Tables},
     split::{Piece, SplitError, Splitter},
 };
 
-use super::{tally::Tally, verdict::Failure};
+use super::{
+    identities::{Flight, Identities, Verdict},
+    tally::Tally,
+    verdict::Failure,
+};
 
 /// What every step needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -31,34 +36,56 @@ pub(super) struct Step {
     pub(super) max_record: usize,
 }
 
-/// Everything of a content was sent; what remains is the receiver's word.
+/// What a step sent; what remains is the receiver's word.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) receipt: Receipt,
+    pub(super) flight: Flight,
     pub(super) tally: Tally,
+    /// Why it is not everything, if it is not.
+    pub(super) failed: Option<Failure>,
 }
 
 impl Step {
-    /// Fetches the content and sends every record of it.
-    pub(super) async fn run(mut self, lease: &Lease) -> Result<Sent, Failure> {
-        let content = &lease.announcement;
+    /// Fetches the content and sends every record of it that is not known.
+    pub(super) async fn run(self, lease: &Lease) -> Sent {
+        let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
+        let stream = self.stream(&lease.announcement, &mut load);
+        let outcome = match tokio::time::timeout(STEP_LIMIT, stream).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Retry(Reason::Timeout)),
+        };
+        load.flight.all_sent();
+        // What was sent before a failure is waited for all the same: it is not sent again if it
+        // arrives.
+        Sent {
+            receipt: load.parcel.seal(),
+            flight: load.flight,
+            tally: load.tally,
+            failed: outcome.err(),
+        }
+    }
+
+    async fn stream(mut self, content: &Announcement, load: &mut Load) -> Result<(), Failure> {
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
-        let mut load = Load::new(self.outlet.parcel());
         while let Some(chunk) = blob.chunk().await.map_err(failure)? {
             let now = self.clock.now();
             let mut rest = &chunk[..];
             while let Some(piece) = splitter.next(&mut rest).map_err(unsplit)? {
-                let (index, record) = match piece {
-                    Piece::Record { index, bytes } => (index, Ok(bytes)),
-                    Piece::Dead { index, reason } => (index, Err(reason)),
-                };
-                match record {
-                    Ok(record) => {
+                match piece {
+                    Piece::Record { index, bytes: record, bare } => {
                         let head = Head::read(record);
-                        if self.identities.judge(content, &head) == Verdict::Duplicate {
-                            load.tally.duplicates += 1;
-                            continue;
+                        if bare && is_error_answer(record, &head) {
+                            return Err(Failure::Retry(Reason::BadAnswer));
+                        }
+                        match load.flight.judge(content, index, &head, record) {
+                            Verdict::Duplicate => {
+                                load.tally.duplicates += 1;
+                                continue;
+                            }
+                            Verdict::New => {}
+                            Verdict::Unremembered => load.tally.unremembered += 1,
                         }
                         let workload = head.workload.as_deref();
                         let table = self.tables.table(content.content_type, workload);
@@ -66,7 +93,9 @@ impl Step {
                         load.lines += 1;
                         load.tally.sent(&table);
                     }
-                    Err(reason) => load.tally.dead(index, reason).map_err(Failure::Final)?,
+                    Piece::Dead { index, reason } => {
+                        load.tally.dead(index, reason).map_err(Failure::Final)?;
+                    }
                 }
                 if load.batch.len() >= BATCH {
                     load.send().await?;
@@ -74,22 +103,22 @@ impl Step {
             }
         }
         splitter.finish().map_err(unsplit)?;
-        load.send().await?;
-        Ok(Sent { receipt: load.parcel.seal(), tally: load.tally })
+        load.send().await
     }
 }
 
 /// The batch in the making and where it goes.
 struct Load {
     parcel: Parcel,
+    flight: Flight,
     batch: Vec<u8>,
     lines: u64,
     tally: Tally,
 }
 
 impl Load {
-    fn new(parcel: Parcel) -> Self {
-        Self { parcel, batch: Vec::new(), lines: 0, tally: Tally::default() }
+    fn new(parcel: Parcel, flight: Flight) -> Self {
+        Self { parcel, flight, batch: Vec::new(), lines: 0, tally: Tally::default() }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
@@ -98,7 +127,9 @@ impl Load {
         }
         let bytes = std::mem::take(&mut self.batch);
         let batch = Batch { lines: std::mem::take(&mut self.lines), bytes: bytes.into() };
-        self.parcel.send(batch).await.map_err(Failure::Retry)
+        self.parcel.send(batch).await.map_err(Failure::Retry)?;
+        self.flight.batch_sent();
+        Ok(())
     }
 }
 
@@ -113,10 +144,25 @@ fn failure(error: ApiError) -> Failure {
     }
 }
 
+/// Whether this is how the API says that it failed, under a status that says it did not. In an
+/// array the same bytes are content.
+fn is_error_answer(record: &[u8], head: &Head<'_>) -> bool {
+    ERROR_ANSWERS.iter().any(|start| record.starts_with(start))
+        && head.id.is_none()
+        && head.creation_time.is_none()
+}
+
 fn unsplit(error: SplitError) -> Failure {
     Failure::Retry(error.reason())
 }
 
+/// How the documented error begins, and the one of the gate before the API. White space is gone.
+const ERROR_ANSWERS: [&[u8]; 2] = [b"{\"error\":", b"{\"Message\":"];
+
 /// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
 /// that as many batches as places stay a few megabytes.
 const BATCH: usize = 256 * 1024;
+
+/// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
+/// for as long as it likes.
+const STEP_LIMIT: Duration = Duration::from_secs(3600);

@@ -109,10 +109,9 @@ fn what_is_not_available_yet_is_refused_and_not_ignored() {
         &["remember_max = 5", r#"remember = "15d""#],
         expect![[r#"
             remember_max = 5
-              c.toml:13: records.remember_max: found a setting that is not available yet, expected this key to be left out
+              accepted
             remember = "15d"
               c.toml:13: records.remember: found "15d", expected at most ledger.keep_delivered (14d)
-              c.toml:13: records.remember: found a setting that is not available yet, expected this key to be left out
         "#]],
     );
 }

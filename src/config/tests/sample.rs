@@ -82,13 +82,7 @@ fn exactly_what_is_marked_so_is_not_available_yet() {
         .filter(|problem| problem.to_string().contains("not available yet"))
         .map(|problem| problem.key())
         .collect();
-    let expected = [
-        "records.remember",
-        "records.remember_max",
-        "tenants[0].certificate",
-        "tenants[0].federated_token",
-        "webhook.tls",
-    ];
+    let expected = ["tenants[0].certificate", "tenants[0].federated_token", "webhook.tls"];
     assert_eq!(refused, expected.into(), "{said}");
     // Beside these, only that a tenant has three credentials is wrong.
     assert_eq!(said.iter().count(), expected.len() + 1, "{said}");

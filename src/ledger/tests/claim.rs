@@ -120,7 +120,7 @@ async fn what_is_given_up_on_is_kept_with_its_reason() {
     let settlements = [
         Settlement::Dead(Reason::ContentGone),
         Settlement::Expired(Reason::PastExpiration),
-        Settlement::Delivered { records: 8, duplicates: 1, dead },
+        Settlement::Delivered { records: 8, duplicates: 1, dead, keys: Arc::default() },
     ];
     for (lease, settlement) in leases.iter().zip(settlements) {
         assert_eq!(running.settle(lease, settlement, 7).await, Settled::Applied);

@@ -18,6 +18,7 @@ async fn one_of_each(ledger: &Ledger, expires: i64) {
         records: 1,
         duplicates: 0,
         dead: vec![DeadRecord { index: 0, reason: Reason::RecordTooLarge }],
+        keys: Arc::default(),
     };
     let settlements = [
         delivered(2),

@@ -1,0 +1,201 @@
+//! The keys of the last confirmed records, bounded in time and number.
+//!
+//! Keys lie in open tables ([`Shard`]), each beside one byte that names the *slice* of the window it
+//! was inserted in. A slice ends after a hundredth of the time or with a hundredth of the number.
+//! Forgetting is by whole slices, which changes no table: the keys of a slice that is over count as
+//! absent, and go when their shard is next rebuilt, at the latest before the name of their slice is
+//! given again.
+//!
+//! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 17 bytes it
+//! needs, and once more while it moves; many small tables that grow by a quarter stay near 25.
+
+use std::{collections::VecDeque, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Config, Key};
+
+mod shard;
+
+use shard::{Alive, Shard};
+
+/// The remembered keys.
+#[derive(Debug)]
+pub struct Window {
+    shards: Vec<Shard>,
+    /// Oldest first; the last one is being filled. Never empty.
+    slices: VecDeque<Slice>,
+    /// Which of the names are among `slices`.
+    alive: Alive,
+    remembered: usize,
+    /// The latest moment heard of: time does not go back here.
+    now: Timestamp,
+    remember: SignedDuration,
+    slice_time: SignedDuration,
+    slice_number: usize,
+    number: usize,
+    /// Where rebuilding goes on.
+    next_rebuilt: usize,
+}
+
+impl Window {
+    /// A window that remembers nothing yet.
+    pub fn new(config: &Config, now: Timestamp) -> Self {
+        let number = config.remember_max.get();
+        let shards = (number / SHARD_KEYS).clamp(MIN_SHARDS, MAX_SHARDS).next_power_of_two();
+        let mut alive = Alive::default();
+        alive.set(FIRST_NAME, true);
+        Self {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            slices: VecDeque::from([Slice::new(FIRST_NAME, now)]),
+            alive,
+            remembered: 0,
+            now,
+            remember: signed(config.remember),
+            slice_time: signed(config.remember / TIME_SLICES),
+            slice_number: number.div_ceil(NUMBER_SLICES),
+            number,
+            next_rebuilt: 0,
+        }
+    }
+
+    /// Whether this key is remembered.
+    pub fn contains(&self, key: Key) -> bool {
+        self.shards[self.shard_of(key)].contains(key, &self.alive)
+    }
+
+    /// Remembers a key from the present moment on. One that is remembered already stays as old as
+    /// it is.
+    pub fn insert(&mut self, key: Key) {
+        let shard = self.shard_of(key);
+        if self.shards[shard].contains(key, &self.alive) {
+            return;
+        }
+        if self.present().keys >= self.slice_number {
+            self.begin_slice();
+        }
+        while self.remembered >= self.number {
+            self.forget_oldest();
+        }
+        let name = self.present().name;
+        self.shards[shard].insert(key, name, &self.alive);
+        let now = self.now;
+        let present = self.present_mut();
+        present.keys += 1;
+        present.last = now;
+        self.remembered += 1;
+    }
+
+    /// Tells the time: forgets what is too old. Returns from when on everything inserted is still
+    /// remembered.
+    pub fn advance(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        if self.now.duration_since(self.present().began) >= self.slice_time {
+            self.begin_slice();
+        }
+        while self.slices.len() > 1 && self.now.duration_since(self.slices[0].last) >= self.remember
+        {
+            self.forget_oldest();
+        }
+        self.slices[0].began
+    }
+
+    /// How many keys are remembered.
+    pub const fn len(&self) -> usize {
+        self.remembered
+    }
+
+    /// Whether no key is remembered.
+    pub const fn is_empty(&self) -> bool {
+        self.remembered == 0
+    }
+
+    /// The memory all tables take, with their free places.
+    pub fn bytes(&self) -> usize {
+        let tables: usize = self.shards.iter().map(Shard::bytes).sum();
+        tables + self.shards.capacity() * size_of::<Shard>()
+    }
+
+    fn present(&self) -> &Slice {
+        self.slices.back().expect("the present slice is never forgotten")
+    }
+
+    fn present_mut(&mut self) -> &mut Slice {
+        self.slices.back_mut().expect("the present slice is never forgotten")
+    }
+
+    fn shard_of(&self, key: Key) -> usize {
+        // The number of shards is a power of two.
+        let [_, half] = key.halves();
+        usize::try_from(half).unwrap_or(usize::MAX) & (self.shards.len() - 1)
+    }
+
+    fn begin_slice(&mut self) {
+        let name = self.present().name.checked_add(1).unwrap_or(FIRST_NAME);
+        debug_assert!(!self.alive.has(name), "fewer slices are alive than there are names");
+        self.rebuild_some();
+        self.alive.set(name, true);
+        self.slices.push_back(Slice::new(name, self.now));
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.slices.len() == 1 {
+            self.begin_slice();
+        }
+        if let Some(slice) = self.slices.pop_front() {
+            self.alive.set(slice.name, false);
+            self.remembered -= slice.keys;
+        }
+    }
+
+    /// Rebuilds its share of the shards. Each has its turn within [`TURNS`] slices, which is sooner
+    /// than the name of a forgotten slice comes round again.
+    fn rebuild_some(&mut self) {
+        for _ in 0..self.shards.len().div_ceil(TURNS) {
+            self.shards[self.next_rebuilt].rebuild(0, &self.alive);
+            self.next_rebuilt = (self.next_rebuilt + 1) % self.shards.len();
+        }
+    }
+}
+
+/// A stretch of the window that is forgotten as one.
+#[derive(Debug)]
+struct Slice {
+    name: u8,
+    began: Timestamp,
+    /// When its last key was inserted.
+    last: Timestamp,
+    keys: usize,
+}
+
+impl Slice {
+    const fn new(name: u8, now: Timestamp) -> Self {
+        Self { name, began: now, last: now, keys: 0 }
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// A slice ends after this part of the time…
+const TIME_SLICES: u32 = 100;
+
+/// …or with this part of the number, so that at most about 205 are alive.
+const NUMBER_SLICES: usize = 100;
+
+/// Zero marks a free place. After the last name comes the first again: what is forgotten has some
+/// fifty slices to go from the tables.
+const FIRST_NAME: u8 = 1;
+
+/// Rebuilding a sixteenth takes a few milliseconds for millions of keys, and what is forgotten and
+/// still takes room stays under a sixth.
+const TURNS: usize = 16;
+
+/// Keys in a shard when the window is full: rebuilding one takes well under a millisecond.
+const SHARD_KEYS: usize = 8192;
+const MIN_SHARDS: usize = 64;
+const MAX_SHARDS: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The window against what it promises, whatever comes.
+
+use std::{collections::HashMap, num::NonZeroUsize};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+/// Keys as even as real ones: consecutive numbers through a mixer (`splitmix64`).
+fn key(number: u64) -> Key {
+    let mix = |seed: u64| {
+        let n = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        u128::from(n ^ n >> 31)
+    };
+    Key::from_bytes((mix(2 * number + 1) | mix(2 * number + 2) << 64).to_le_bytes())
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn window(remember: u64, number: usize) -> Window {
+    let config = Config {
+        remember: Duration::from_secs(remember),
+        remember_max: NonZeroUsize::new(number).unwrap(),
+    };
+    Window::new(&config, at(0))
+}
+
+fn filled(window: &mut Window, keys: u64) {
+    (0..keys).for_each(|number| window.insert(key(number)));
+}
+
+#[test]
+fn a_key_is_known_from_its_insertion_until_its_time_is_over() {
+    let mut window = window(1000, 100);
+    assert!(!window.contains(key(1)));
+    window.insert(key(1));
+    window.advance(at(500));
+    window.insert(key(2));
+    assert!(window.contains(key(1)) && window.contains(key(2)) && !window.contains(key(3)));
+    window.advance(at(999));
+    assert!(window.contains(key(1)));
+    window.advance(at(1010));
+    assert!(!window.contains(key(1)) && window.contains(key(2)));
+    window.advance(at(1510));
+    assert!(window.is_empty() && !window.contains(key(2)));
+}
+
+#[test]
+fn a_silence_does_not_prolong_what_was_before_it() {
+    let mut window = window(1000, 100);
+    window.insert(key(1));
+    window.advance(at(900));
+    window.insert(key(2));
+    window.advance(at(1010));
+    assert!(!window.contains(key(1)) && window.contains(key(2)));
+}
+
+#[test]
+fn a_key_that_comes_again_stays_as_old_as_it_is() {
+    let mut window = window(1000, 100);
+    window.insert(key(1));
+    window.advance(at(900));
+    window.insert(key(1));
+    assert_eq!(window.len(), 1);
+    window.advance(at(1010));
+    assert!(!window.contains(key(1)));
+    window.insert(key(1));
+    assert!(window.contains(key(1)));
+}
+
+#[test]
+fn a_full_window_forgets_its_oldest_hundredth() {
+    let mut full = window(1000, 1000);
+    filled(&mut full, 1000);
+    assert_eq!(full.len(), 1000);
+    full.insert(key(1000));
+    assert_eq!(full.len(), 991);
+    assert!((0..10).all(|number| !full.contains(key(number))));
+    assert!((10..=1000).all(|number| full.contains(key(number))));
+    let mut one = window(1000, 1);
+    filled(&mut one, 5);
+    assert!(one.len() == 1 && one.contains(key(4)));
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let mut window = window(1000, 100);
+    window.advance(at(900));
+    window.insert(key(1));
+    window.advance(at(-5000));
+    window.insert(key(2));
+    window.advance(at(1890));
+    assert!(window.contains(key(1)) && window.contains(key(2)));
+}
+
+#[test]
+fn a_remembered_key_costs_less_than_32_bytes_with_all_spare_room() {
+    const NUMBER: usize = 50_000;
+    let mut window = window(1000, NUMBER);
+    let mut next = 0;
+    let mut most = 0;
+    // Filling it for the first time, and then three times over, as time passes too.
+    for second in 0..4000 {
+        window.advance(at(second));
+        for _ in 0..NUMBER / 1000 {
+            window.insert(key(next));
+            next += 1;
+        }
+        if window.len() >= NUMBER / 10 {
+            most = most.max(window.bytes() * 100 / window.len());
+        }
+    }
+    assert!(most <= 3200, "{most} hundredths of a byte");
+    // Silence gives the room back.
+    for second in (4000..6000).step_by(10) {
+        window.advance(at(second));
+    }
+    assert_eq!(window.len(), 0);
+    assert!(window.bytes() < NUMBER, "{} bytes", window.bytes());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(Vec<u16>),
+    Pass(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => vec(0..600_u16, 0..60).prop_map(Step::Insert),
+        2 => (0..40_i64).prop_map(Step::Pass),
+        1 => (0..2000_i64).prop_map(Step::Pass),
+    ];
+    vec(step, 1..150)
+}
+
+const REMEMBER: i64 = 1000;
+const NUMBER: usize = 300;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    /// Many more slices pass than there are names for.
+    #[test]
+    fn it_knows_what_a_naive_window_knows(steps in steps()) {
+        let mut window = window(REMEMBER.unsigned_abs(), NUMBER);
+        // When each key was inserted, and how many were by then.
+        let mut inserted: HashMap<u16, (i64, usize)> = HashMap::new();
+        let (mut now, mut count) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    window.advance(at(now));
+                }
+                Step::Insert(keys) => {
+                    for number in keys {
+                        let known = window.contains(key(u64::from(number)));
+                        window.insert(key(u64::from(number)));
+                        prop_assert!(window.contains(key(u64::from(number))));
+                        if !known {
+                            count += 1;
+                            inserted.insert(number, (now, count));
+                        }
+                    }
+                }
+            }
+            prop_assert!(window.len() <= NUMBER);
+            let mut known = 0;
+            for number in 0..600 {
+                let knows = window.contains(key(u64::from(number)));
+                known += usize::from(knows);
+                let Some((when, nth)) = inserted.get(&number) else {
+                    prop_assert!(!knows, "never inserted");
+                    continue;
+                };
+                let (age, younger) = (now - when, count - nth);
+                // A hundredth of the time and of the number may be forgotten early or late.
+                if age < REMEMBER && younger < NUMBER - NUMBER / 100 {
+                    prop_assert!(knows, "{number} is {age} old, {younger} are younger");
+                }
+                if age >= REMEMBER + REMEMBER / 100 || younger >= NUMBER {
+                    prop_assert!(!knows, "{number} is {age} old, {younger} are younger");
+                }
+            }
+            prop_assert_eq!(known, window.len());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The stored identities of delivered records.
+//!
+//! They are written by the transaction that settles the content they came with, read once at a
+//! start, oldest first, and pruned when the reader no longer has a use for them.
+
+use jiff::Timestamp;
+use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use super::{LedgerError, rows};
+use crate::identity::{Key, Secret};
+
+/// A walk through the stored identities, oldest first.
+#[derive(Debug)]
+pub struct Identities {
+    reads: SqlitePool,
+    /// The last row seen.
+    after: (i64, i64),
+}
+
+/// The identities that one settlement stored, or a part of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// When.
+    pub at: Timestamp,
+    /// Of what.
+    pub keys: Vec<Key>,
+}
+
+impl Identities {
+    /// Begins with the newest rows that hold `most` keys together, or with those of `since`.
+    pub(super) async fn open(
+        reads: &SqlitePool,
+        since: Timestamp,
+        most: usize,
+    ) -> sqlx::Result<Self> {
+        let beginning = sqlx::query(BEGINNING)
+            .bind(since.as_millisecond())
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_optional(reads)
+            .await?;
+        let after = match beginning {
+            Some(row) => (row.try_get("at")?, row.try_get("id")?),
+            None => (since.as_millisecond(), i64::MIN),
+        };
+        Ok(Self { reads: reads.clone(), after })
+    }
+
+    /// The next rows; none at the end. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Vec<Remembered>>, LedgerError> {
+        let (at, id) = self.after;
+        let rows = sqlx::query(NEXT).bind(at).bind(id).bind(PAGE).fetch_all(&self.reads).await?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.after = (last.try_get("at")?, last.try_get("id")?);
+        Ok(Some(rows.iter().map(remembered_from).collect::<sqlx::Result<_>>()?))
+    }
+}
+
+/// What the keys of this ledger are made with.
+pub(super) async fn secret(connection: &mut SqliteConnection) -> sqlx::Result<Secret> {
+    let row = sqlx::query("SELECT secret FROM identity_secret").fetch_one(connection).await?;
+    let bytes: &[u8] = row.try_get("secret")?;
+    let bytes: [u8; 16] = bytes.try_into().map_err(|error| rows::unreadable("secret", error))?;
+    Ok(bytes.into())
+}
+
+/// Stores what was confirmed of a content.
+pub(super) async fn store(
+    connection: &mut SqliteConnection,
+    content: i64,
+    keys: &[Key],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    for keys in keys.chunks(KEYS) {
+        let packed: Vec<u8> = keys.iter().flat_map(|key| key.to_bytes()).collect();
+        sqlx::query("INSERT INTO identity (content, at, number, keys) VALUES ($1, $2, $3, $4)")
+            .bind(content)
+            .bind(now.as_millisecond())
+            .bind(i64::try_from(keys.len()).unwrap_or(i64::MAX))
+            .bind(packed)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Deletes up to `limit` rows that were stored before this, and says how many.
+pub(super) async fn prune(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+    limit: u32,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM identity WHERE id IN (SELECT id FROM identity WHERE at < $1 LIMIT $2)",
+    )
+    .bind(before.as_millisecond())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// About how many rows of the usual size keys amount to.
+pub(super) fn weight(keys: usize) -> usize {
+    keys.div_ceil(32)
+}
+
+fn remembered_from(row: &SqliteRow) -> sqlx::Result<Remembered> {
+    let packed: &[u8] = row.try_get("keys")?;
+    let (keys, _) = packed.as_chunks();
+    Ok(Remembered {
+        at: rows::moment(row, "at")?,
+        keys: keys.iter().map(|key| Key::from_bytes(*key)).collect(),
+    })
+}
+
+/// Keys in a row: 64 KiB, so that neither a row nor a page of rows is large.
+const KEYS: usize = 4096;
+
+/// Rows read at once: at most 4 MiB, commonly a hundredth of that.
+const PAGE: i64 = 64;
+
+// Named, so that a test can ask for their plans.
+
+/// The newest row that is too much, if there is one. Counts come from the index alone.
+pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(number) OVER \
+     (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
+     WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
+
+pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE (at, id) > ($1, $2) \
+     ORDER BY at, id LIMIT $3";

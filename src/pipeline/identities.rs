@@ -1,0 +1,208 @@
+//! Which records are delivered or on their way, so that none is sent twice.
+//!
+//! A key enters the window only when a session that carried its record was confirmed (I5), for a
+//! record suppressed because of a copy that never arrived would be lost. Until then it is *in
+//! flight*, owned by the [`Flight`] that sent the record first: one attempt at one content. Another
+//! flight that meets the key does not send the record but needs the owner, and is good only if what
+//! it needs landed. A flight lands by its own sessions alone, so nobody waits in a circle.
+//!
+//! The keys in flight are bounded in number whatever a blob holds (I7): what exceeds the bound is
+//! sent and not remembered, which can only repeat a record, never lose one. Nobody is held up by
+//! another for long either: an owner that has not sent everything after [`PATIENCE`] loses its keys
+//! to whoever meets them next.
+//!
+//! A flight that ends in any other way than [`Flight::land`], a panic included, has not landed.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    identity::{Config, Key, Secret, Window},
+    ledger::{Ledger, LedgerError, Remembered},
+    reason::Reason,
+};
+
+mod flight;
+
+pub(super) use flight::{Flight, Verdict};
+
+/// The identities known to this process. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Identities(Arc<Shared>);
+
+impl Identities {
+    /// Knows nothing before [`Identities::recall`].
+    pub(super) fn new(config: &Config, secret: Secret) -> Self {
+        let state = State {
+            window: Window::new(config, Timestamp::MIN),
+            flying: HashMap::default(),
+            flights: HashMap::new(),
+            next_flight: 0,
+            held: 0,
+        };
+        Self(Arc::new(Shared { config: config.clone(), secret, state: Mutex::new(state) }))
+    }
+
+    /// Fills the window with what was delivered before, and returns how much that is.
+    ///
+    /// Not cancel safe: a window that was not recalled to the end knows only the older keys.
+    pub(super) async fn recall(
+        &self,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<usize, LedgerError> {
+        let Config { remember, remember_max } = &self.0.config;
+        let since = SignedDuration::try_from(*remember)
+            .ok()
+            .and_then(|remember| now.checked_sub(remember).ok())
+            .unwrap_or(Timestamp::MIN);
+        self.state().window = Window::new(&self.0.config, Timestamp::MIN);
+        let mut remembered = ledger.identities(since, remember_max.get()).await?;
+        while let Some(page) = remembered.next().await? {
+            for row in page {
+                self.state().restore(&row, now);
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut state = self.state();
+        state.window.advance(now);
+        Ok(state.window.len())
+    }
+
+    /// Tells the time. Returns from when on the window is whole; older keys are of no use to it.
+    pub(super) fn advance(&self, now: Timestamp) -> Timestamp {
+        self.state().window.advance(now)
+    }
+
+    /// Begins an attempt at a content.
+    pub(super) fn flight(&self) -> Flight {
+        let fate = watch::Sender::new(Fate::Flying);
+        let mut state = self.state();
+        let mut id = state.next_flight;
+        while state.flights.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        state.next_flight = id.wrapping_add(1);
+        state.flights.insert(id, Aloft { since: Instant::now(), fate: fate.subscribe() });
+        Flight::new(self.clone(), id, fate)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    secret: Secret,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    window: Window,
+    /// Who sent what is not known to have arrived yet.
+    flying: HashMap<Key, Place, BuildHasherDefault<Even>>,
+    flights: HashMap<u32, Aloft>,
+    next_flight: u32,
+    /// Keys owned and needs noted by all flights.
+    held: usize,
+}
+
+impl State {
+    fn restore(&mut self, row: &Remembered, now: Timestamp) {
+        self.window.advance(row.at.min(now));
+        row.keys.iter().for_each(|key| self.window.insert(*key));
+    }
+
+    fn release(&mut self, key: Key, flight: u32) {
+        // One whose patience was lost belongs to another by now.
+        if self.flying.get(&key).is_some_and(|place| place.flight == flight) {
+            self.flying.remove(&key);
+        }
+        // The table does not shrink by itself.
+        if self.flying.is_empty() && self.flying.capacity() > CHUNK {
+            self.flying = HashMap::default();
+        }
+    }
+}
+
+/// Where a key is in flight.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    flight: u32,
+    /// Its place among the keys of its flight.
+    index: u32,
+}
+
+/// A flight that others may come to need.
+#[derive(Debug)]
+struct Aloft {
+    since: Instant,
+    fate: watch::Receiver<Fate>,
+}
+
+impl Aloft {
+    fn is_worth_needing(&self) -> bool {
+        self.since.elapsed() < PATIENCE || !matches!(*self.fate.borrow(), Fate::Flying)
+    }
+}
+
+/// Where a flight is.
+#[derive(Debug)]
+enum Fate {
+    /// Records are being sent.
+    Flying,
+    /// The sessions that carry it are to be confirmed.
+    Sent,
+    /// It is over.
+    Landed {
+        /// The keys that arrived, by their place, with gaps between the ranges.
+        keys: Box<[Range<usize>]>,
+        /// Why the others did not.
+        failed: Reason,
+    },
+}
+
+/// Keys are as even as any hash of them.
+#[derive(Debug, Default)]
+struct Even(u64);
+
+impl Hasher for Even {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 = half;
+    }
+}
+
+/// Seven eighths of 2²⁰: as many entries as `flying` takes before it would double once more. With
+/// the lists of the flights about 50 MiB at the very most; it is what several sessions hold when
+/// each carries its 64 MiB.
+const MAX_HELD: usize = 7 << 17;
+
+/// Many times what fetching a content takes, and still no long delay for others.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Keys handled without letting go of the lock: well under a millisecond.
+const CHUNK: usize = 1024;
+
+#[cfg(test)]
+mod tests;

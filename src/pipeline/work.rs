@@ -1,0 +1,131 @@
+//! What is done about one lease: the step, the receiver's word, the settlement.
+//!
+//! A content is delivered only when the receiver confirmed everything of it, and when what was left
+//! to other contents arrived with them (I5). It is settled once (I4), however often the ledger has
+//! to be asked.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::{
+    Metrics,
+    renewal::{Held, Hold},
+    step::{Sent, Step},
+    verdict::{self, Failure, History},
+};
+use crate::{
+    backoff::{Backoff, jitter},
+    ledger::{Lease, Ledger, LedgerError, Settled, Settlement},
+};
+
+/// A content whose step is over.
+#[derive(Debug)]
+pub(super) struct Unconfirmed {
+    lease: Lease,
+    hold: Hold,
+    sent: Sent,
+}
+
+/// What a step and a confirmation need.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) step: Step,
+    pub(super) ledger: Ledger,
+    pub(super) held: Held,
+    pub(super) backoff: Backoff,
+    pub(super) metrics: Metrics,
+}
+
+impl Work {
+    /// Remembers what was delivered before the start, again and again while the ledger cannot be
+    /// read: without it, records that come again would be sent again.
+    pub(super) async fn recall(&self) {
+        let started = Instant::now();
+        loop {
+            let now = self.step.clock.now();
+            match self.step.identities.recall(&self.ledger, now).await {
+                Ok(records) => {
+                    let took_ms = started.elapsed().as_millis();
+                    info!(records, took_ms, "{records} delivered records remembered");
+                    return;
+                }
+                Err(LedgerError::Closed) => return std::future::pending().await,
+                Err(error) => {
+                    warn!(error = %error, "cannot read identities, claiming nothing before");
+                    tokio::time::sleep(RECALL_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    pub(super) async fn step(self, lease: Lease, hold: Hold) -> Unconfirmed {
+        let sent = self.step.run(&lease).await;
+        Unconfirmed { lease, hold, sent }
+    }
+
+    pub(super) async fn confirm(self, unconfirmed: Unconfirmed) {
+        let Unconfirmed { lease, hold, sent: Sent { receipt, mut flight, tally, failed } } =
+            unconfirmed;
+        let landing = receipt.settled().await;
+        let failed = failed.or(landing.failed.map(Failure::Retry));
+        flight.land(&landing.confirmed, failed.map(Failure::reason));
+        let failed = match failed {
+            None => flight.needs_landed().await.err().map(Failure::Retry),
+            failed => failed,
+        };
+        if let Some(failure) = failed {
+            return self.fail(&lease, hold, failure).await;
+        }
+        let settlement = Settlement::Delivered {
+            records: tally.records(),
+            duplicates: tally.duplicates,
+            dead: tally.dead.clone(),
+            keys: flight.take_keys(),
+        };
+        if self.settle(hold, settlement).await {
+            self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
+        }
+    }
+
+    async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
+        let now = self.step.clock.now();
+        let history = History {
+            attempts: lease.attempts,
+            last_reason: lease.last_reason,
+            expires: lease.announcement.expires,
+        };
+        let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());
+        let reason = match settlement {
+            Settlement::Expired(reason) => reason,
+            _ => failure.reason(),
+        };
+        if self.settle(hold, settlement.clone()).await {
+            self.metrics.failed(lease, reason, &settlement);
+        }
+    }
+
+    /// Tells the ledger, again and again while it cannot commit: a delivered content that is not
+    /// settled would be sent twice. Returns whether the lease was still ours.
+    async fn settle(&self, hold: Hold, settlement: Settlement) -> bool {
+        loop {
+            let now = self.step.clock.now();
+            match self.ledger.settle(hold.key(), settlement.clone(), now).await {
+                Ok(settled) => return settled == Settled::Applied,
+                Err(LedgerError::Closed) => return false,
+                Err(error) => {
+                    // The ledger says once that it cannot commit; this is one of very many.
+                    debug!(error = %error, "cannot settle content, trying again");
+                    tokio::time::sleep(SETTLE_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+/// A ledger that cannot be read comes back when somebody mends the disk.
+const RECALL_AGAIN: Duration = Duration::from_secs(1);
+
+/// A ledger that cannot commit (a full disk) comes back when somebody makes room.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
