@@ -78,6 +78,7 @@ pub mod app;
 pub mod backoff;
 pub mod cli;
 pub mod clock;
+pub mod completeness;
 pub mod config;
 pub mod content;
 pub mod deliver;
