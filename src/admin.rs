@@ -12,7 +12,7 @@
 //! of the request, so there is no second truth. No answer holds a secret, a record or a content id
 //! (I9).
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -22,13 +22,14 @@ use hyper::{
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 use prometheus::{Encoder, IntGaugeVec, Opts, Registry, TextEncoder, process_collector};
+use tokio::time::timeout;
 
 use crate::{
     clock::Clock,
     content::Tenants,
     deliver::Outlet,
     http::{self, Limits, Listener},
-    ledger::Ledger,
+    ledger::{Depth, Ledger},
     shutdown::Shutdown,
     subscriptions::Observed,
 };
@@ -118,35 +119,47 @@ impl Shown {
         }
         match request.uri().path() {
             "/" => {
-                let page = page::render(&self.status().await);
+                let page = page::render(&self.whole_status().await);
                 answer(StatusCode::OK, "text/html; charset=utf-8", page)
             }
-            "/api/status" => json(StatusCode::OK, &self.status().await),
+            "/api/status" => json(StatusCode::OK, &self.whole_status().await),
             "/livez" => answer(StatusCode::OK, "text/plain", "alive\n"),
             "/metrics" => self.metrics().await,
             "/readyz" => {
-                let readiness = self.status().await.readiness;
-                let status = match readiness {
+                // Without the backlog: probes come often, and counting it costs the more the more
+                // is wrong.
+                let seen = self.status(&[]).await;
+                let status = match seen.readiness {
                     Readiness::Ready | Readiness::Degraded => StatusCode::OK,
                     Readiness::NotReady => StatusCode::SERVICE_UNAVAILABLE,
                 };
-                json(status, &self.status().await.health())
+                json(status, &seen.health())
             }
             _ => http::empty(StatusCode::NOT_FOUND),
         }
     }
 
-    async fn status(&self) -> Status {
+    async fn whole_status(&self) -> Status {
+        let depth = self.parts.ledger.depth(self.parts.clock.now()).await;
+        let readable = depth.is_ok();
+        let mut status = self.status(&depth.unwrap_or_default()).await;
+        if !readable {
+            status.backlog_is_unknown();
+        }
+        status
+    }
+
+    async fn status(&self, depth: &[Depth]) -> Status {
         let Parts { ledger, outlet, observed, is_called, tenants, clock, draining, .. } =
             &self.parts;
         let now = clock.now();
-        let writable = ledger.is_writable().await;
-        let depth = ledger.depth(now).await.unwrap_or_default();
+        // A commit that takes longer than a prober waits is none, whatever becomes of it.
+        let writable = timeout(COMMIT_WITHIN, ledger.is_writable()).await.unwrap_or(false);
         status::gather(&status::Seen {
             now,
             draining: draining.is_requested(),
             writable,
-            depth: &depth,
+            depth,
             outlet: &outlet.state(),
             observed: &observed.status(),
             is_called: *is_called,
@@ -208,10 +221,13 @@ fn answer(
     response
 }
 
+/// Probers commonly give up after a few seconds.
+const COMMIT_WITHIN: Duration = Duration::from_secs(2);
+
 /// Scrapers, probes and a few people; nobody from outside.
 const LIMITS: Limits = Limits {
     max_connections: 64,
-    header_timeout: std::time::Duration::from_secs(5),
-    idle_timeout: std::time::Duration::from_secs(75),
-    drain_timeout: std::time::Duration::from_secs(1),
+    header_timeout: Duration::from_secs(5),
+    idle_timeout: Duration::from_secs(75),
+    drain_timeout: Duration::from_secs(1),
 };

@@ -72,8 +72,8 @@ impl Listener {
 
     /// Serves until asked to stop, then drains.
     ///
-    /// The service gets the address of the TCP peer with each request. On HTTP/1.1 its future is
-    /// dropped when the client goes away.
+    /// The service gets the address of the TCP peer with each request. On HTTP/1.1 its future runs to
+    /// its end even when the client goes away, so it must end by itself; on HTTP/2 it is dropped.
     pub async fn serve<S, F>(self, limits: Limits, service: S, shutdown: Shutdown)
     where
         S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,

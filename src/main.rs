@@ -22,8 +22,8 @@ fn run() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    let exit = runtime.block_on(cli::execute(cli, Outside::of_process()))?;
+    let exit = runtime.block_on(cli::execute(cli, Outside::of_process()));
     // Name resolution may still block a thread; nothing is waiting for it any more.
     runtime.shutdown_background();
-    Ok(exit.into())
+    Ok(exit?.into())
 }

@@ -14,13 +14,19 @@
 //!
 //! Knows nothing of HTTP servers or of how content was announced.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::{
     task::{self, JoinError, JoinSet},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 use crate::{
     backoff::Backoff,
@@ -29,8 +35,9 @@ use crate::{
     deliver::Outlet,
     frame::Framer,
     identity,
-    ledger::{Changes, Lease, Ledger},
+    ledger::{Changes, Lease, LeaseKey, Ledger, Settlement},
     microsoft::Client,
+    reason::Reason,
     route::Tables,
     shutdown::Shutdown,
 };
@@ -38,6 +45,7 @@ use crate::{
 mod fairness;
 mod identities;
 mod metrics;
+mod orphans;
 mod renewal;
 mod step;
 mod tally;
@@ -88,8 +96,9 @@ pub struct Parts {
 pub struct Pipeline {
     places: usize,
     changes: Changes,
+    tenants: Tenants,
     ids: Vec<TenantId>,
-    running: HashMap<task::Id, TenantId>,
+    running: HashMap<task::Id, Running>,
     steps: JoinSet<Unconfirmed>,
     work: Work,
     confirmations: JoinSet<()>,
@@ -118,6 +127,7 @@ impl Pipeline {
             places: config.concurrency.get(),
             changes: ledger.changes(),
             ids: tenants.iter().map(|tenant| tenant.id).collect(),
+            tenants,
             running: HashMap::new(),
             steps: JoinSet::new(),
             work: Work { step, ledger, held: Held::default(), backoff: config.backoff, metrics },
@@ -128,27 +138,39 @@ impl Pipeline {
     /// Works until asked to stop, then finishes the running steps, up to a few seconds. What is
     /// then still unconfirmed is handed back to be waited for.
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
-        let mut renewing = JoinSet::new();
-        renewing.spawn(
+        let mut watching = JoinSet::new();
+        watching.spawn(orphans::watch(
+            self.work.ledger.clone(),
+            self.tenants.clone(),
+            self.work.step.clock.clone(),
+            self.work.metrics.clone(),
+        ));
+        watching.spawn(
             self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
         );
         tokio::select! {
             () = shutdown.requested() => {}
             () = self.work.recall() => {}
         }
+        // A claim is a commit: after an event a few places are filled at once, and a single one
+        // is filled when it stayed free for the length of a poll.
+        let few = self.places.div_ceil(4);
+        let mut least = 1;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_requested() {
             let now = self.work.step.clock.now();
             self.work.ledger.forget_identities(self.work.step.identities.advance(now));
-            let claimed = self.claim().await;
-            // What was found full or failing is looked at again after a while; everything else
-            // that could make work possible wakes the loop at once.
-            let pause = tokio::time::sleep(if claimed { Duration::ZERO } else { POLL });
+            self.claim(least).await;
+            least = few;
             tokio::select! {
                 () = shutdown.requested() => break,
-                () = pause => {}
+                _ = poll.tick() => least = 1,
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
+                // They never end but by a panic, and without them long steps would lose their leases.
+                Some(_) = watching.join_next() => break,
             }
             while let Some(ended) = self.steps.try_join_next_with_id() {
                 self.step_ended(ended);
@@ -158,50 +180,47 @@ impl Pipeline {
             }
         }
         self.finish_steps().await;
-        Unsettled { confirmations: self.confirmations, renewing }
+        Unsettled { confirmations: self.confirmations, watching }
     }
 
-    /// Claims as much as there is room for. Returns whether anything was claimed.
-    async fn claim(&mut self) -> bool {
+    /// Claims as much as there is room for, if that is at least so much.
+    async fn claim(&mut self, least: usize) {
         let free = self.places.saturating_sub(self.steps.len());
-        // A claim is a commit: a few places at a time cost no more than one.
-        if free == 0
-            || free * 4 < self.places
+        if free < least
             || self.confirmations.len() >= MAX_UNCONFIRMED
             || !self.work.step.outlet.is_ready()
         {
-            return false;
+            return;
         }
         let now = self.work.step.clock.now();
         let due = match self.work.ledger.tenants_due(&self.ids, now).await {
             Ok(due) => due,
             Err(error) => {
-                warn!(error = %error, "cannot look for due content");
-                return false;
+                debug!(error = %error, "cannot look for due content");
+                return;
             }
         };
         let due: Vec<_> = due
             .into_iter()
             .map(|tenant| Due {
                 tenant,
-                running: self.running.values().filter(|running| **running == tenant).count(),
+                running: self.running.values().filter(|step| step.tenant == tenant).count(),
                 room: self.work.step.client.pacing().room(tenant),
             })
             .collect();
         let most = fairness::most(self.places, self.ids.len());
-        let mut claimed = false;
-        for (tenant, limit) in fairness::shares(free, most, &due) {
+        let busy: HashSet<_> = self.running.values().map(|step| step.tenant).collect();
+        let reserve = fairness::reserve(self.places, self.ids.len() - busy.len());
+        for (tenant, limit) in fairness::shares(free, most, reserve, &due) {
             match self.work.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {
-                    claimed |= !leases.is_empty();
                     for lease in leases {
                         self.start(lease);
                     }
                 }
-                Err(error) => warn!(error = %error, "cannot claim content"),
+                Err(error) => debug!(error = %error, "cannot claim content"),
             }
         }
-        claimed
     }
 
     fn start(&mut self, lease: Lease) {
@@ -212,9 +231,13 @@ impl Pipeline {
             content.r#type = %lease.announcement.content_type,
             attempt = lease.attempts + 1,
         );
-        let hold = self.work.held.hold(lease.key);
+        if lease.last_reason == Some(Reason::LeaseLost) {
+            self.work.metrics.lease_lost(&lease);
+        }
+        let key = lease.key;
+        let hold = self.work.held.hold(key);
         let step = self.steps.spawn(self.work.clone().step(lease, hold).instrument(span));
-        self.running.insert(step.id(), tenant);
+        self.running.insert(step.id(), Running { tenant, lease: key });
     }
 
     fn step_ended(&mut self, ended: Result<(task::Id, Unconfirmed), JoinError>) {
@@ -237,8 +260,18 @@ impl Pipeline {
         {
             self.step_ended(ended);
         }
-        // Steps that did not finish are cut here; their leases run out.
+        // Steps that did not finish are cut here, and give back what they hold.
         self.steps.shutdown().await;
+        let now = self.work.step.clock.now();
+        let released = self
+            .running
+            .values()
+            .map(|step| self.work.ledger.settle(step.lease, Settlement::Release, now));
+        for released in join_all(released).await {
+            if let Err(error) = released {
+                debug!(error = %error, "cannot release a lease, it will run out");
+            }
+        }
     }
 }
 
@@ -246,7 +279,7 @@ impl Pipeline {
 #[derive(Debug)]
 pub struct Unsettled {
     confirmations: JoinSet<()>,
-    renewing: JoinSet<()>,
+    watching: JoinSet<()>,
 }
 
 impl Unsettled {
@@ -262,8 +295,15 @@ impl Unsettled {
             warn!(contents = self.confirmations.len(), "unconfirmed content will be sent again");
         }
         self.confirmations.shutdown().await;
-        self.renewing.shutdown().await;
+        self.watching.shutdown().await;
     }
+}
+
+/// A step in flight.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    tenant: TenantId,
+    lease: LeaseKey,
 }
 
 fn report_panic(ended: Result<(), JoinError>) {

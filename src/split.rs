@@ -74,8 +74,9 @@ impl Splitter {
         };
         let index = self.pieces;
         self.pieces += 1;
+        let bare = self.place == Place::Top;
         Ok(Some(match ended {
-            Ok(bytes) => Piece::Record { index, bytes },
+            Ok(bytes) => Piece::Record { index, bytes, bare },
             Err(reason) => Piece::Dead { index, reason },
         }))
     }
@@ -108,6 +109,10 @@ impl Splitter {
                     continue;
                 }
                 (Place::Top | Place::Array, b' ' | b'\t' | b'\n' | b'\r') => {}
+                // Each page of a blob is a text of its own, and each may begin with a mark.
+                (Place::Top, byte) if byte == BYTE_ORDER_MARK[0] => {
+                    self.place = Place::Mark { seen: 1 };
+                }
                 (Place::Top, b'[') => {
                     self.place = Place::Array;
                     self.begun = true;
@@ -153,6 +158,8 @@ pub enum Piece<'a> {
         index: u64,
         /// The record as forwarded.
         bytes: &'a [u8],
+        /// Whether it stands in no array. What answers a request that failed does, too.
+        bare: bool,
     },
 }
 

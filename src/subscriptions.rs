@@ -305,7 +305,9 @@ impl Subscriptions {
             CheckError::Api(ApiError::Throttled { until }) => {
                 until.saturating_duration_since(Instant::now())
             }
-            _ => self.0.config.check_interval,
+            // A fault passes sooner than the interval: until then a webhook may be disabled and
+            // nobody mends it.
+            _ => self.0.config.check_interval.min(AFTER_FAULT),
         }
     }
 }
@@ -361,6 +363,9 @@ struct Inner {
 
 /// At start all tenants are due at once; Microsoft and Entra need not see them in one burst.
 const CONCURRENT_LISTS: usize = 64;
+
+/// Often enough for a network that comes up after us, seldom enough for one that stays away.
+const AFTER_FAULT: Duration = Duration::from_secs(15);
 
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 

@@ -13,9 +13,10 @@
 //! - I9: neither headers nor bodies reach a log, a metric or an answer.
 //! - I10: an entry that is refused is counted with its reason.
 //!
-//! A client that goes away does not undo an announcement: once handed over, the ledger's writer
-//! owns it, and dropping the request only drops the wait for the answer. Microsoft then repeats the
-//! notification and recording it again is a no-op (I2). The same holds when the process dies here.
+//! A client that goes away, or is told that the ledger takes too long, does not undo an announcement:
+//! recording is a task of its own, and dropping the request only drops the wait for the answer.
+//! Microsoft then repeats the notification and recording it again is a no-op (I2). The same holds when
+//! the process dies here.
 //!
 //! A validation needs no ledger, so the port can be served before the first subscription is
 //! started, which is when Microsoft asks.
@@ -30,9 +31,10 @@ use hyper::{Method, Request, Response, body::Incoming, header::HeaderName};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
 };
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
@@ -123,7 +125,8 @@ impl Webhook {
             auth_ids: auth::AuthIds::new(config.auth_id, config.previous_auth_id),
             sources: source::Sources::new(config.allowed_sources, config.trusted_proxies),
             max_body: config.max_body,
-            bodies: Semaphore::new(config.max_connections),
+            bodies: Arc::new(Semaphore::new(config.max_connections)),
+            recordings: TaskTracker::new(),
             request_timeout: config.request_timeout,
             tenants,
             management_roots,
@@ -150,6 +153,7 @@ impl Webhook {
     /// was begun and returns.
     pub async fn run(self, shutdown: Shutdown) {
         let receiver = Arc::new(self.receiver);
+        let recordings = receiver.recordings.clone();
         let answer = move |peer: SocketAddr, request| {
             let receiver = Arc::clone(&receiver);
             async move { receiver.answer(peer, request).await }
@@ -162,6 +166,8 @@ impl Webhook {
         };
         let served = self.listener.serve(self.limits, answer, stop.clone());
         tokio::join!(delayed, served);
+        recordings.close();
+        recordings.wait().await;
     }
 }
 
@@ -172,7 +178,9 @@ struct Receiver {
     auth_ids: auth::AuthIds,
     sources: source::Sources,
     max_body: usize,
-    bodies: Semaphore,
+    bodies: Arc<Semaphore>,
+    /// What is being recorded, whether or not its client still waits.
+    recordings: TaskTracker,
     request_timeout: Duration,
     tenants: Tenants,
     management_roots: Vec<Url>,
@@ -184,7 +192,11 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
         let mut seen = Seen {
             receiver: self,
             validation: request.headers().contains_key(VALIDATION_CODE),
@@ -198,7 +210,7 @@ impl Receiver {
     }
 
     async fn receive(
-        &self,
+        self: &Arc<Self>,
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Outcome, Reject> {
@@ -217,7 +229,7 @@ impl Receiver {
         if body::declares_too_much(&body, self.max_body) {
             return Err(Reject::TooLarge);
         }
-        let _place = timeout_at(deadline, self.bodies.acquire())
+        let place = timeout_at(deadline, self.bodies.clone().acquire_owned())
             .await
             .map_err(|_| overloaded())?
             .expect("the semaphore is never closed");
@@ -229,9 +241,12 @@ impl Receiver {
             Ok(Body::Entries(entries)) if entries.is_empty() && asked => Ok(Outcome::Validated),
             // Entries count whatever the headers say: a 200 for them means that they are recorded.
             Ok(Body::Entries(entries)) => {
-                timeout_at(deadline, self.record(&entries))
+                let judged = self.judge(&entries);
+                let recording = self.recordings.spawn(self.clone().record(judged, place));
+                timeout_at(deadline, recording)
                     .await
-                    .map_err(|_| ledger_too_slow())??;
+                    .map_err(|_| ledger_too_slow())?
+                    .expect("recording does not panic")?;
                 Ok(Outcome::Accepted)
             }
             Ok(Body::Validation) => Ok(Outcome::Validated),
@@ -240,24 +255,34 @@ impl Receiver {
         }
     }
 
-    async fn record(&self, entries: &[Entry<'_>]) -> Result<(), Reject> {
+    fn judge(&self, entries: &[Entry<'_>]) -> Judged {
         let now = self.clock.now();
-        let mut announcements = Vec::with_capacity(entries.len());
-        let mut refused = Vec::new();
+        let mut judged = Judged { now, good: Vec::with_capacity(entries.len()), refused: vec![] };
         for entry in entries {
             match notification::judge(entry, &self.tenants, &self.management_roots, now) {
-                Ok(announcement) => announcements.push(announcement),
-                Err(refusal) => refused.push(refusal),
+                Ok(announcement) => judged.good.push(announcement),
+                Err(refusal) => judged.refused.push(refusal),
             }
         }
-        let new = self.announce(announcements, now).await?;
+        judged
+    }
+
+    /// Runs to its end though its client goes away: what the ledger then holds has been counted.
+    async fn record(
+        self: Arc<Self>,
+        judged: Judged,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<(), Reject> {
+        let Judged { now, good, refused } = judged;
+        let entries = good.len() + refused.len();
+        let new = self.announce(good, now).await?;
         // Only now, because a notification that is not accepted will be sent and judged again.
         for Refused { tenant, reason } in &refused {
             let tenant = tenant.map_or("", |tenant| self.tenants.name(tenant));
             self.outcomes.given_up(tenant, *reason, 1);
             tracing::debug!(tenant, %reason, "entry refused");
         }
-        let (entries, refused) = (entries.len(), refused.len());
+        let refused = refused.len();
         tracing::debug!(entries, new, refused, "notification accepted");
         Ok(())
     }
@@ -291,6 +316,14 @@ impl Receiver {
         }
         Ok(new)
     }
+}
+
+/// The entries of a notification, told apart.
+#[derive(Debug)]
+struct Judged {
+    now: Timestamp,
+    good: Vec<Announcement>,
+    refused: Vec<Refused>,
 }
 
 /// A request that is counted when it ends, also when its client went away before.

@@ -45,8 +45,9 @@ pub(super) fn render(status: &Status) -> String {
 fn render_tenant(page: &mut String, tenant: &TenantStatus) {
     let _infallible = write!(page, "<section class=\"tenant\"><h2>{}</h2>", escaped(&tenant.name));
     let backlog = match (tenant.waiting, tenant.oldest_seconds, tenant.expiry_seconds) {
-        (0, ..) => "Nothing waits.".to_owned(),
-        (waiting, oldest, expiry) => format!(
+        (None, ..) => "What waits cannot be counted.".to_owned(),
+        (Some(0), ..) => "Nothing waits.".to_owned(),
+        (Some(waiting), oldest, expiry) => format!(
             "{waiting} contents wait, the oldest for {}; the first expires in {}.",
             span(oldest.unwrap_or(0)),
             span(expiry.unwrap_or(0))

@@ -64,8 +64,8 @@ pub(super) enum PartState {
 pub(super) struct TenantStatus {
     /// Its label.
     pub(super) name: String,
-    /// Contents recorded and not yet delivered.
-    pub(super) waiting: u64,
+    /// Contents recorded and not yet delivered; none when they cannot be counted.
+    pub(super) waiting: Option<u64>,
     /// Age of the oldest of them, in seconds.
     pub(super) oldest_seconds: Option<i64>,
     /// Time until the first of them expires at Microsoft, in seconds.
@@ -114,6 +114,16 @@ pub(super) fn gather(seen: &Seen<'_>) -> Status {
 }
 
 impl Status {
+    /// Says that what waits could not be counted, rather than that nothing does.
+    pub(super) fn backlog_is_unknown(&mut self) {
+        for part in self.parts.iter_mut().filter(|part| part.name == "ledger") {
+            part.detail.push_str("; what waits cannot be counted");
+        }
+        for tenant in &mut self.tenants {
+            tenant.waiting = None;
+        }
+    }
+
     /// What `/readyz` answers: readiness and the parts, without the tenants.
     pub(super) fn health(&self) -> impl Serialize + use<> {
         #[derive(Serialize)]
@@ -160,6 +170,12 @@ fn devo(outlet: &State) -> Part {
     let (state, detail) = match outlet {
         State::Connected => (PartState::Ok, "connected".to_owned()),
         State::Connecting => (PartState::Degraded, "connecting".to_owned()),
+        State::Breaking { consecutive } => (
+            PartState::Degraded,
+            format!(
+                "breaks the connection before confirming ({consecutive} times in a row); content waits in the ledger"
+            ),
+        ),
         State::Unconfirmed { consecutive } => (
             PartState::Degraded,
             format!(
@@ -193,7 +209,7 @@ fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStat
     let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs();
     TenantStatus {
         name: tenant.name.to_string(),
-        waiting: depth.map_or(0, |depth| depth.waiting),
+        waiting: Some(depth.map_or(0, |depth| depth.waiting)),
         oldest_seconds: depth.map(|depth| seconds(depth.oldest_created, seen.now).max(0)),
         expiry_seconds: depth.map(|depth| seconds(seen.now, depth.first_expiry)),
         checked: observed.and_then(|status| status.checked),

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 #[cfg(feature = "demo")]
 use super::world;
 use super::{
-    Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand, backfill,
-    ledger,
+    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand,
+    backfill, ledger,
     offline::{check, sample, schema},
     service, subscriptions,
 };
@@ -24,7 +24,16 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             Ok(config) => backfill::announce(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
-        Command::Check(_) => Ok(check(&path, outside.variables, &mut io::stderr())?),
+        Command::Check(Check { offline }) => {
+            let human = &mut io::stderr();
+            let exit = check(&path, outside.variables, human)?;
+            if offline || exit != Exit::Success {
+                return Ok(exit);
+            }
+            // A success would be taken for a word about the connections.
+            writeln!(human, "error: {ONLY_OFFLINE}")?;
+            Ok(Exit::Failed)
+        }
         Command::Config(ConfigCommand::Sample) => {
             sample(&mut io::stdout())?;
             Ok(Exit::Success)
@@ -75,3 +84,6 @@ fn load(path: &std::path::Path, outside: &Outside) -> Result<Result<Config, Exit
         }
     }
 }
+
+const ONLY_OFFLINE: &str = "only the file was checked, because connections cannot be checked yet; \
+                            `check --offline` asks for no more than that";

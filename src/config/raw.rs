@@ -16,7 +16,7 @@ mod inbound;
 mod microsoft;
 mod storage;
 
-pub(super) use delivery::{Devo, Tables, default_workload};
+pub(super) use delivery::{Devo, Tables};
 pub(super) use inbound::{Admin, Webhook, WebhookTls};
 pub(super) use microsoft::{Fetch, Microsoft, Subscriptions, Sweep, Tenant};
 pub(super) use storage::{Ledger, Log, Records};

@@ -10,6 +10,11 @@ use super::DialError;
 /// How delivery stands.
 #[derive(Clone, Debug)]
 pub enum State {
+    /// Connections open, and break before they are confirmed.
+    Breaking {
+        /// How often in a row, with growing delay in between.
+        consecutive: u32,
+    },
     /// A connection is open and nothing is wrong.
     Connected,
     /// No connection yet, or none for the moment, and no attempt has failed.
@@ -76,7 +81,7 @@ impl Board {
             .expect("the sender is borrowed for as long as this waits");
     }
 
-    /// A receiver that does not confirm outweighs open connections: contents that pass through
+    /// A receiver that does not confirm, or breaks what it accepts, outweighs open connections: contents that pass through
     /// that slot do not get delivered. A slot that cannot connect does not outweigh one that can.
     pub(super) fn state(&self) -> State {
         let slots = self.slots.borrow();
@@ -86,6 +91,13 @@ impl Board {
         });
         if let Some(consecutive) = unconfirmed.max() {
             return State::Unconfirmed { consecutive };
+        }
+        let breaking = slots.iter().filter_map(|slot| match slot.trouble {
+            Some(Trouble::Breaking { consecutive }) => Some(consecutive),
+            _ => None,
+        });
+        if let Some(consecutive) = breaking.max() {
+            return State::Breaking { consecutive };
         }
         if slots.iter().any(|slot| slot.open) {
             return State::Connected;
@@ -121,6 +133,10 @@ impl PartialEq for Standing {
                 Some(Trouble::Unconfirmed { consecutive: others }),
             ) => consecutive == others,
             (
+                Some(Trouble::Breaking { consecutive }),
+                Some(Trouble::Breaking { consecutive: others }),
+            ) => consecutive == others,
+            (
                 Some(Trouble::Unreachable { cause }),
                 Some(Trouble::Unreachable { cause: others }),
             ) => Arc::ptr_eq(cause, others),
@@ -133,6 +149,7 @@ impl PartialEq for Standing {
 /// What keeps a slot from delivering.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
+    Breaking { consecutive: u32 },
     Unconfirmed { consecutive: u32 },
     Unreachable { cause: Arc<DialError> },
 }

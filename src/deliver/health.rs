@@ -134,6 +134,10 @@ impl Health {
         if self.unconfirmed > 0 {
             return Some(Trouble::Unconfirmed { consecutive: self.unconfirmed });
         }
+        // One broken session is an accident; the next ones are a receiver that takes nothing.
+        if self.breaks > 1 {
+            return Some(Trouble::Breaking { consecutive: self.breaks });
+        }
         let cause = self.refusal.clone()?;
         Some(Trouble::Unreachable { cause })
     }

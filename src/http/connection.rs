@@ -40,6 +40,9 @@ impl Server {
             .timer(TokioTimer::new())
             // `Activity` has the deadlines of heads, and other ones for idle connections.
             .header_read_timeout(None)
+            // Without this, a client that closes right after its last byte takes with it what it
+            // has sent, depending on which of the two is noticed first.
+            .half_close(true)
             .max_buf_size(MAX_HEAD);
         builder
             .http2()

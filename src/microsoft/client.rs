@@ -50,8 +50,8 @@ mod http;
 mod listing;
 mod subscription;
 
-use address::Addresses;
 pub use address::NextPage;
+use address::{Addresses, Paged};
 pub use blob::Blob;
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
@@ -111,7 +111,8 @@ impl Client {
         let tokens = Tokens::new(
             http.clone(),
             config.login_url,
-            addresses.resource(),
+            // A proxy in between is no resource that Entra knows.
+            config.cloud.management_root().to_owned(),
             config.credentials,
             tenants.clone(),
         );
@@ -220,9 +221,9 @@ impl Client {
     ///
     /// [`ApiError`], as for every call.
     pub async fn blob(&self, tenant: TenantId, id: &ContentId) -> Result<Blob, ApiError> {
-        let call = Call::get(self.0.addresses.blob(tenant, id));
-        let answer = self.call(tenant, call).await?;
-        Ok(Blob::new(self.clone(), tenant, answer))
+        let url = self.0.addresses.blob(tenant, id);
+        let answer = self.call(tenant, Call::get(url.clone())).await?;
+        Ok(Blob::new(self.clone(), tenant, url, answer))
     }
 
     /// The tokens, for those who want to know whether the credentials work.
@@ -250,7 +251,7 @@ impl Client {
         url: Url,
     ) -> Result<Page, ApiError> {
         let mut answer = self.call(tenant, Call::get(url)).await?;
-        let next = self.0.addresses.next_page(tenant, answer.headers())?;
+        let next = self.0.addresses.next_page(tenant, Paged::Listing, answer.headers())?;
         let body = self.read_all(&mut answer).await?;
         listing::read(&body, tenant, content_type, self.0.clock.now(), next)
             .ok_or(ApiError::Unreadable)

@@ -23,15 +23,33 @@ pub(super) fn most(places: usize, tenants: usize) -> usize {
     if tenants > 1 { places.div_ceil(2) } else { places }
 }
 
+/// Places kept for tenants that run nothing, so that slow downloads of the others, however many,
+/// do not make their first content wait.
+pub(super) fn reserve(places: usize, idle: usize) -> usize {
+    idle.min(places / 4)
+}
+
 /// How many leases to claim for each tenant: at most `free` in total, never more than a tenant's
-/// room, and never so many that a tenant runs more than `most`.
-pub(super) fn shares(free: usize, most: usize, due: &[Due]) -> Vec<(TenantId, u32)> {
+/// room, and never so many that a tenant runs more than `most`. The last `reserve` places go only
+/// to tenants that run nothing.
+pub(super) fn shares(
+    free: usize,
+    most: usize,
+    reserve: usize,
+    due: &[Due],
+) -> Vec<(TenantId, u32)> {
     let mut granted = vec![0_usize; due.len()];
-    for _ in 0..free {
+    let mut reserve = reserve;
+    for left in (1..=free).rev() {
         let next = (0..due.len())
             .filter(|&i| granted[i] < due[i].room && due[i].running + granted[i] < most)
             .min_by_key(|&i| due[i].running + granted[i]);
         let Some(next) = next else { break };
+        if due[next].running + granted[next] == 0 {
+            reserve = reserve.saturating_sub(1);
+        } else if left <= reserve {
+            break;
+        }
         granted[next] += 1;
     }
     let shares = due.iter().zip(granted).filter(|(_, granted)| *granted > 0);
@@ -50,7 +68,7 @@ mod tests {
     }
 
     fn check(free: usize, most: usize, tenants: &[Due], expected: &[u32]) {
-        let shares = shares(free, most, tenants);
+        let shares = shares(free, most, 0, tenants);
         let of = |due: &Due| shares.iter().find(|(id, _)| *id == due.tenant).map_or(0, |s| s.1);
         assert_eq!(tenants.iter().map(of).collect::<Vec<_>>(), expected);
     }
@@ -66,6 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn the_last_places_are_for_tenants_that_run_nothing() {
+        // Two busy tenants and an idle one that has nothing due: its place stays free.
+        let busy = [due(1, 16, 100), due(2, 15, 100)];
+        assert!(shares(1, 16, reserve(32, 1), &busy).is_empty());
+        // As soon as it has something, it gets it.
+        let all = [due(1, 16, 100), due(2, 15, 100), due(3, 0, 100)];
+        let granted = shares(1, 16, reserve(32, 1), &all);
+        assert_eq!(granted, [(all[2].tenant, 1)]);
+        assert_eq!(reserve(2, 5), 0, "few places are not kept empty");
+    }
+
+    #[test]
     fn one_tenant_alone_may_take_everything() {
         assert_eq!(most(32, 1), 32);
         assert_eq!(most(32, 2), 16);
@@ -76,7 +106,7 @@ mod tests {
         #[test]
         fn bounds_hold(free in 0_usize..64, most in 1_usize..40, states in prop::collection::vec((0_usize..40, 0_usize..40), 0..8)) {
             let tenants: Vec<_> = states.iter().enumerate().map(|(i, &(running, room))| due(i as u128, running, room)).collect();
-            let shares = shares(free, most, &tenants);
+            let shares = shares(free, most, 0, &tenants);
             prop_assert!(shares.iter().map(|s| s.1 as usize).sum::<usize>() <= free);
             for (id, granted) in shares {
                 let of = tenants.iter().find(|due| due.tenant == id).unwrap();

@@ -142,6 +142,17 @@ impl Metrics {
         );
     }
 
+    /// The last attempt died without a word: its step panicked, or its process did.
+    pub(super) fn lease_lost(&self, lease: &Lease) {
+        let content = &lease.announcement;
+        let tenant = self.tenants.name(content.tenant);
+        self.outcomes.attempt_failed(tenant, Reason::LeaseLost);
+        info!(
+            tenant, content.r#type = content.content_type.as_str(), content.id = %content.id,
+            "content is tried again after its last attempt was cut off"
+        );
+    }
+
     /// The content was not delivered; the settlement says what happens next.
     pub(super) fn failed(&self, lease: &Lease, reason: Reason, settlement: &Settlement) {
         let content = &lease.announcement;

@@ -4,7 +4,7 @@
 //! handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
 //! the batch is bounded, and a session that is slow to take the batch slows the download.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -13,6 +13,7 @@ use crate::{
     frame::Framer,
     ledger::Lease,
     microsoft::{ApiError, Client, Disposition},
+    reason::Reason,
     route::{Head, Tables},
     split::{Piece, SplitError, Splitter},
 };
@@ -49,7 +50,11 @@ impl Step {
     /// Fetches the content and sends every record of it that is not known.
     pub(super) async fn run(self, lease: &Lease) -> Sent {
         let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
-        let outcome = self.stream(&lease.announcement, &mut load).await;
+        let stream = self.stream(&lease.announcement, &mut load);
+        let outcome = match tokio::time::timeout(STEP_LIMIT, stream).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Retry(Reason::Timeout)),
+        };
         load.flight.all_sent();
         // What was sent before a failure is waited for all the same: it is not sent again if it
         // arrives.
@@ -68,13 +73,12 @@ impl Step {
             let now = self.clock.now();
             let mut rest = &chunk[..];
             while let Some(piece) = splitter.next(&mut rest).map_err(unsplit)? {
-                let (index, record) = match piece {
-                    Piece::Record { index, bytes } => (index, Ok(bytes)),
-                    Piece::Dead { index, reason } => (index, Err(reason)),
-                };
-                match record {
-                    Ok(record) => {
+                match piece {
+                    Piece::Record { index, bytes: record, bare } => {
                         let head = Head::read(record);
+                        if bare && is_error_answer(record, &head) {
+                            return Err(Failure::Retry(Reason::BadAnswer));
+                        }
                         match load.flight.judge(content, index, &head, record) {
                             Verdict::Duplicate => {
                                 load.tally.duplicates += 1;
@@ -89,7 +93,9 @@ impl Step {
                         load.lines += 1;
                         load.tally.sent(&table);
                     }
-                    Err(reason) => load.tally.dead(index, reason).map_err(Failure::Final)?,
+                    Piece::Dead { index, reason } => {
+                        load.tally.dead(index, reason).map_err(Failure::Final)?;
+                    }
                 }
                 if load.batch.len() >= BATCH {
                     load.send().await?;
@@ -138,10 +144,25 @@ fn failure(error: ApiError) -> Failure {
     }
 }
 
+/// Whether this is how the API says that it failed, under a status that says it did not. In an
+/// array the same bytes are content.
+fn is_error_answer(record: &[u8], head: &Head<'_>) -> bool {
+    ERROR_ANSWERS.iter().any(|start| record.starts_with(start))
+        && head.id.is_none()
+        && head.creation_time.is_none()
+}
+
 fn unsplit(error: SplitError) -> Failure {
     Failure::Retry(error.reason())
 }
 
+/// How the documented error begins, and the one of the gate before the API. White space is gone.
+const ERROR_ANSWERS: [&[u8]; 2] = [b"{\"error\":", b"{\"Message\":"];
+
 /// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
 /// that as many batches as places stay a few megabytes.
 const BATCH: usize = 256 * 1024;
+
+/// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
+/// for as long as it likes.
+const STEP_LIMIT: Duration = Duration::from_secs(3600);

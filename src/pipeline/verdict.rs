@@ -27,19 +27,29 @@ impl Failure {
     }
 }
 
+/// What is known of the content from before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct History {
+    /// Failed attempts before this one.
+    pub(super) attempts: u32,
+    /// Why the last of them failed.
+    pub(super) last_reason: Option<Reason>,
+    /// When Microsoft deletes the content.
+    pub(super) expires: Timestamp,
+}
+
 /// Decides what to tell the ledger (I3): the content waits, or ends with a closed reason.
 ///
-/// `attempts` counts the failed ones before this one. Content ends at its own expiration, but
-/// never without having been tried: when the first attempt is this late, Microsoft has the last
+/// Content ends at its own expiration, with the reason that kept it until then, but never without having been tried: when the first attempt is this late, Microsoft has the last
 /// word on whether the content is gone.
 pub(super) fn settlement(
     failure: Failure,
-    attempts: u32,
+    history: History,
     now: Timestamp,
-    expires: Timestamp,
     backoff: Backoff,
     random: u64,
 ) -> Settlement {
+    let History { attempts, last_reason, expires } = history;
     let reason = match failure {
         Failure::Final(Reason::ContentExpired) => {
             return Settlement::Expired(Reason::ContentExpired);
@@ -49,13 +59,19 @@ pub(super) fn settlement(
         Failure::Retry(reason) => reason,
     };
     let failures = attempts.saturating_add(1);
-    if reason == Reason::Undecodable && failures >= UNDECODABLE_ATTEMPTS {
+    // Only in a row: a body that is no JSON once, among other failures, is one of them.
+    if reason == Reason::Undecodable
+        && failures >= UNDECODABLE_ATTEMPTS
+        && last_reason == Some(Reason::Undecodable)
+    {
         return Settlement::Dead(reason);
     }
     if now >= expires {
-        return Settlement::Expired(Reason::PastExpiration);
+        return Settlement::Expired(reason);
     }
-    let step = if needs_a_person(reason) { u32::MAX } else { failures };
+    // Once may be chance: a token revoked twice, a subscription just being started.
+    let again = last_reason == Some(reason);
+    let step = if again && needs_a_person(reason) { u32::MAX } else { failures };
     let at = later(now, backoff.delay(step, random)).min(expires);
     Settlement::Retry { at, reason }
 }
@@ -79,7 +95,7 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// An error page answered with 200 passes; a blob that is no JSON three times stays none.
+/// A passing fault may answer 200 with anything; a blob that is no JSON three times stays none.
 const UNDECODABLE_ATTEMPTS: u32 = 3;
 
 #[cfg(test)]
@@ -91,7 +107,11 @@ mod tests {
     fn check(failure: Failure, attempts: u32, expires_in: i64) -> Settlement {
         let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
         let expires = NOW.checked_add(SignedDuration::from_secs(expires_in)).unwrap();
-        settlement(failure, attempts, NOW, expires, backoff, 0)
+        let last_reason = match failure {
+            Failure::Final(reason) | Failure::Retry(reason) => Some(reason),
+            Failure::Throttled(_) => None,
+        };
+        settlement(failure, History { attempts, last_reason, expires }, NOW, backoff, 0)
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -115,7 +135,7 @@ mod tests {
         assert_eq!(check(failed, 30, 10_000), Settlement::Retry { at: at(900), reason });
         // The last attempt is made at the expiration itself.
         assert_eq!(check(failed, 30, 100), Settlement::Retry { at: at(100), reason });
-        assert_eq!(check(failed, 3, 0), Settlement::Expired(Reason::PastExpiration));
+        assert_eq!(check(failed, 3, 0), Settlement::Expired(reason));
     }
 
     #[test]
@@ -123,6 +143,15 @@ mod tests {
         let reason = Reason::RoleMissing;
         let settled = check(Failure::Retry(reason), 0, 10_000);
         assert_eq!(settled, Settlement::Retry { at: at(900), reason });
+    }
+
+    #[test]
+    fn a_first_refusal_may_be_chance() {
+        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
+        let history = History { attempts: 0, last_reason: None, expires: at(10_000) };
+        let reason = Reason::Unauthorized;
+        let settled = settlement(Failure::Retry(reason), history, NOW, backoff, 0);
+        assert_eq!(settled, Settlement::Retry { at: at(2), reason });
     }
 
     #[test]
@@ -137,5 +166,14 @@ mod tests {
         assert!(matches!(check(failed, 0, 1000), Settlement::Retry { .. }));
         assert!(matches!(check(failed, 1, 1000), Settlement::Retry { .. }));
         assert_eq!(check(failed, 2, 1000), Settlement::Dead(Reason::Undecodable));
+    }
+
+    #[test]
+    fn an_undecodable_body_after_other_failures_is_not_the_third() {
+        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
+        let last_reason = Some(Reason::ServerError);
+        let history = History { attempts: 7, last_reason, expires: at(10_000) };
+        let settled = settlement(Failure::Retry(Reason::Undecodable), history, NOW, backoff, 0);
+        assert!(matches!(settled, Settlement::Retry { .. }));
     }
 }

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Metrics,
     renewal::{Held, Hold},
     step::{Sent, Step},
-    verdict::{self, Failure},
+    verdict::{self, Failure, History},
 };
 use crate::{
     backoff::{Backoff, jitter},
@@ -90,16 +90,13 @@ impl Work {
     }
 
     async fn fail(&self, lease: &Lease, hold: Hold, failure: Failure) {
-        let content = &lease.announcement;
         let now = self.step.clock.now();
-        let settlement = verdict::settlement(
-            failure,
-            lease.attempts,
-            now,
-            content.expires,
-            self.backoff,
-            jitter(),
-        );
+        let history = History {
+            attempts: lease.attempts,
+            last_reason: lease.last_reason,
+            expires: lease.announcement.expires,
+        };
+        let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());
         let reason = match settlement {
             Settlement::Expired(reason) => reason,
             _ => failure.reason(),
@@ -118,7 +115,8 @@ impl Work {
                 Ok(settled) => return settled == Settled::Applied,
                 Err(LedgerError::Closed) => return false,
                 Err(error) => {
-                    warn!(error = %error, "cannot settle content, trying again");
+                    // The ledger says once that it cannot commit; this is one of very many.
+                    debug!(error = %error, "cannot settle content, trying again");
                     tokio::time::sleep(SETTLE_AGAIN).await;
                 }
             }

@@ -16,6 +16,17 @@ fn bodies_of_records() {
 }
 
 #[test]
+fn what_stands_in_no_array_is_marked() {
+    let mut splitter = Splitter::new(100);
+    let mut rest = &b"\xef\xbb\xbf {} [{},1] {}"[..];
+    let mut marks = Vec::new();
+    while let Some(piece) = splitter.next(&mut rest).unwrap() {
+        marks.push(matches!(piece, Piece::Record { bare: true, .. }));
+    }
+    assert_eq!(marks, [true, false, false, true]);
+}
+
+#[test]
 fn white_space_between_tokens_is_dropped() {
     check(
         "[\r\n  {\r\n\t\"a b\" : [ 1 , 2 ] ,\n    \"c\": \" x \"\n  }\n]\n",
@@ -132,8 +143,8 @@ fn a_body_of_something_else_is_undecodable() {
     check("[{}\0,{}]", "{} undecodable at 3");
     check("[1:2]", "1 undecodable at 2");
     check("[}]", "undecodable at 1");
-    check("{}\u{feff}{}", "{} undecodable at 2");
-    check(" \u{feff}{}", "undecodable at 1");
+    check("{}\u{feff}{}", "{} | {} = 2");
+    check("[{}\u{feff}]", "{} undecodable at 3");
     let utf16: Vec<u8> = "\u{feff}[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let undecodable = SplitError::Undecodable { offset: 0 };
     assert_eq!(split(&[&utf16], 100).1, Err(undecodable));
@@ -241,7 +252,7 @@ fn split(chunks: &[&[u8]], max: usize) -> (Pieces, Result<u64, SplitError>) {
         loop {
             let (index, piece) = match splitter.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(Piece::Record { index, bytes })) => (index, Ok(bytes.to_vec())),
+                Ok(Some(Piece::Record { index, bytes, .. })) => (index, Ok(bytes.to_vec())),
                 Ok(Some(Piece::Dead { index, reason })) => (index, Err(reason)),
                 Err(error) => return (pieces, Err(error)),
             };

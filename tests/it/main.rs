@@ -2,10 +2,28 @@
 //! the real binary against real receivers.
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
+#![expect(clippy::needless_pass_by_value, reason = "builders read better without borrows")]
+#![expect(clippy::string_slice, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it shares")]
 
+mod admin;
+mod bodies;
+mod commands;
+mod crash;
 mod deadletters;
+mod delivery;
+mod errors;
 mod identity;
+mod memory;
+mod outages;
 mod pipeline;
+mod rsyslog;
+mod secrets;
+mod shutdown;
+mod simulate;
+mod stages;
+mod subscriptions;
 mod support;
 mod sweep;
 mod tidy;
+mod webhook;

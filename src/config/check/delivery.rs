@@ -9,7 +9,7 @@ use crate::{
         findings::Findings,
         key::Key,
         problem::quoted,
-        raw::{Devo, Fetch, Tables, default_workload},
+        raw::{Devo, Fetch, Tables},
     },
     deliver::{self, Transport},
     pipeline, route,
@@ -71,35 +71,27 @@ pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver
 
 pub(super) fn route(raw: &Tables, findings: &mut Findings<'_>) -> route::Config {
     let key = |name: &str| Key::from("devo.tables").child(name);
-    let level = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let levels = |text: &str| {
-        text.len() <= MAX_PREFIX
-            && text.split('.').all(|part| !part.is_empty() && part.bytes().all(level))
-    };
-    if !levels(&raw.prefix.0) {
-        findings.problem(&key("prefix"), quoted(&raw.prefix.0), PREFIX);
-    }
-    if !is_table(&raw.fallback.0) {
-        findings.problem(&key("fallback"), quoted(&raw.fallback.0), TABLE);
-    }
-    let mut workload = default_workload();
-    let mut given: Vec<&str> = Vec::new();
-    for (name, table) in &raw.workload {
-        let key = key("workload").child(name.as_str());
-        if !is_table(&table.0) {
-            findings.problem(&key, quoted(&table.0), TABLE);
-        }
-        if name.trim().is_empty() || name.len() > MAX_TABLE {
+    let default = route::Config::default();
+    let mut workload = default.workload;
+    for name in raw.workload.keys() {
+        // Another spelling of a Workload that has a table by default takes its place.
+        workload.retain(|default, _| !default.eq_ignore_ascii_case(name) || default == name);
+        if name.trim().is_empty() || name.len() > MAX_WORKLOAD {
+            let key = key("workload").child(name.as_str());
             findings.problem(&key, "a name no Workload has", "the name of a Workload");
         }
-        if given.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            findings.problem(&key, "the same Workload in another case", "each Workload once");
-        }
-        given.push(name);
-        workload.retain(|default, _| !default.eq_ignore_ascii_case(name) || default == name);
-        workload.insert(name.clone(), table.0.clone());
     }
-    route::Config { prefix: raw.prefix.0.clone(), fallback: raw.fallback.0.clone(), workload }
+    workload.extend(raw.workload.iter().map(|(name, table)| (name.clone(), table.0.clone())));
+    let config =
+        route::Config { prefix: raw.prefix.0.clone(), fallback: raw.fallback.0.clone(), workload };
+    for problem in config.problems() {
+        let key = match problem.key.strip_prefix("workload.") {
+            Some(name) => key("workload").child(name),
+            None => key(&problem.key),
+        };
+        findings.problem(&key, quoted(&problem.found), problem.expected);
+    }
+    config
 }
 
 pub(super) fn pipeline(
@@ -154,28 +146,16 @@ fn hostname(given: &str, findings: &mut Findings<'_>) -> String {
     name
 }
 
-fn is_table(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    !text.is_empty() && text.len() <= MAX_TABLE && text.bytes().all(allowed)
-}
-
 const ENDPOINT: &str =
     "tls://host:port or tcp://host:port such as \"tls://collector-eu.devo.io:443\"";
-
-const PREFIX: &str = "levels of letters, digits, '_' or '-', separated by dots";
-
-const TABLE: &str = "1 to 128 of lower-case letters, digits and '_'";
 
 const HOSTNAME: &str = "1 to 255 visible ASCII characters";
 
 /// The keys that mean something only with TLS.
 const TLS_KEYS: &[&str] = &["ca", "cert", "key", "server_name"];
 
-/// Prefix, dot and table together stay under the 1024 characters a tag may have.
-const MAX_PREFIX: usize = 512;
-
-/// Many times the longest table of Devo's catalogue.
-const MAX_TABLE: usize = 128;
+/// Many times the longest Workload met.
+const MAX_WORKLOAD: usize = 128;
 
 /// The bound of RFC 1123 for host names.
 const MAX_HOSTNAME: usize = 255;

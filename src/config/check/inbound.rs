@@ -143,4 +143,4 @@ const OPEN: RangeInclusive<u64> = 1..=1_000_000;
 const TIMEOUT: RangeInclusive<Duration> = MOMENT..=Duration::from_secs(10 * 60);
 
 /// Everything ends within 30 s of the request to stop, and the work after the port's needs some.
-const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(25);
+const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);

@@ -12,6 +12,7 @@ use crate::{
         Text,
     },
     deliver::{Compression, Confirm},
+    route,
 };
 
 /// The receiver of the records.
@@ -80,23 +81,15 @@ pub(in crate::config) struct Tables {
     pub(in crate::config) fallback: Text,
     /// The table for a `Workload`, where it is not the `Workload` in lower case. What is given
     /// here is added to the default.
-    #[schemars(extend("default" = default_workload()))]
+    #[schemars(extend("default" = route::Config::default().workload))]
     pub(in crate::config) workload: BTreeMap<String, Text>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Self {
-            prefix: Text(PREFIX.to_owned()),
-            fallback: Text(FALLBACK.to_owned()),
-            workload: BTreeMap::new(),
-        }
+        let route::Config { prefix, fallback, .. } = route::Config::default();
+        Self { prefix: Text(prefix), fallback: Text(fallback), workload: BTreeMap::new() }
     }
-}
-
-/// The tables every configuration starts from.
-pub(in crate::config) fn default_workload() -> BTreeMap<String, String> {
-    WORKLOAD.iter().map(|(workload, table)| ((*workload).to_owned(), (*table).to_owned())).collect()
 }
 
 /// One session carries more than a tenant produces; Devo keeps the order within it.
@@ -111,12 +104,3 @@ const CONFIRM_BYTES: ByteSize = ByteSize(64 * 1024 * 1024);
 /// Receivers end their stream within a fraction of a second; Devo's balancer drops idle
 /// connections after this long.
 const CONFIRM_TIMEOUT: HumanDuration = HumanDuration(Duration::from_secs(30));
-
-/// Devo's documented tag for this feed.
-const PREFIX: &str = "cloud.office365.management";
-
-/// Keeps a record without a known table under the prefix, where the union table shows it.
-const FALLBACK: &str = "other";
-
-/// The spelling Devo documents is not the `Workload` in lower case.
-const WORKLOAD: &[(&str, &str)] = &[("AzureActiveDirectory", "azure_active_directory")];

@@ -35,7 +35,7 @@ pub(in crate::config) struct Webhook {
     pub(in crate::config) header_timeout: HumanDuration,
     /// How long a request may take in all, the commit included.
     pub(in crate::config) request_timeout: HumanDuration,
-    /// How long the port is still served, not ready, after SIGTERM. At most 25s, since everything
+    /// How long the port is still served, not ready, after SIGTERM. At most 10s, since everything
     /// ends within 30s.
     pub(in crate::config) drain_delay: HumanDuration,
     /// Load balancers whose word about the caller's address is believed.

@@ -23,11 +23,6 @@ impl Addresses {
         Ok(Self { root, publisher })
     }
 
-    /// The root as Entra knows it: without a slash at its end.
-    pub(super) fn resource(&self) -> String {
-        self.root.as_str().trim_end_matches('/').to_owned()
-    }
-
     pub(super) fn subscriptions(&self, tenant: TenantId) -> Url {
         self.feed(tenant, &["subscriptions", "list"], &[])
     }
@@ -68,6 +63,7 @@ impl Addresses {
     pub(super) fn next_page(
         &self,
         tenant: TenantId,
+        of: Paged,
         headers: &HeaderMap,
     ) -> Result<Option<NextPage>, ApiError> {
         let Some(named) = NEXT_PAGE.into_iter().find_map(|name| headers.get(name)) else {
@@ -78,7 +74,7 @@ impl Addresses {
             return Ok(None);
         }
         let named = self.root.join(named).map_err(|_| ApiError::ForeignPage)?;
-        if named.origin() != self.root.origin() || !self.is_feed(tenant, named.path()) {
+        if named.origin() != self.root.origin() || !self.is_page(tenant, of, named.path()) {
             return Err(ApiError::ForeignPage);
         }
         let mut url = self.root.clone();
@@ -91,8 +87,9 @@ impl Addresses {
         Ok(Some(NextPage(url)))
     }
 
-    /// Whether a path is `{root}/api/{any version}/{tenant}/activity/feed/…`.
-    fn is_feed(&self, tenant: TenantId, path: &str) -> bool {
+    /// Whether a path is `{root}/api/{any version}/{tenant}/activity/feed/` and then what a page of
+    /// this kind begins with: what another operation answers are no audit records.
+    fn is_page(&self, tenant: TenantId, of: Paged, path: &str) -> bool {
         let root = self.root.path().trim_end_matches('/');
         let Some(path) = path.strip_prefix(root) else {
             return false;
@@ -104,6 +101,7 @@ impl Addresses {
             && segments.next().and_then(|id| id.parse().ok()) == Some(tenant)
             && segments.next() == Some("activity")
             && segments.next() == Some("feed")
+            && of.path().iter().all(|part| segments.next() == Some(part))
     }
 
     fn feed(&self, tenant: TenantId, path: &[&str], query: &[(&str, &str)]) -> Url {
@@ -122,11 +120,32 @@ impl Addresses {
     }
 }
 
+/// What comes in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paged {
+    Blob,
+    Listing,
+}
+
+impl Paged {
+    const fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Blob => &["audit"],
+            Self::Listing => &["subscriptions", "content"],
+        }
+    }
+}
+
 /// The address of a further page, known to be ours. Equal addresses are the same page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NextPage(Url);
 
 impl NextPage {
+    /// The page that was asked for first.
+    pub(super) fn first(url: Url) -> Self {
+        Self(url)
+    }
+
     pub(super) fn into_url(self) -> Url {
         self.0
     }
@@ -155,7 +174,7 @@ mod tests {
         let headers =
             HeaderMap::from_iter([("NextPageUri".parse().unwrap(), named.parse().unwrap())]);
         addresses(root)
-            .next_page(TENANT.parse().unwrap(), &headers)
+            .next_page(TENANT.parse().unwrap(), Paged::Listing, &headers)
             .map(|page| page.map(|page| page.into_url().to_string()))
             .map_err(drop)
     }
@@ -207,11 +226,6 @@ mod tests {
             addresses.content(tenant, kind, window).query_pairs().nth(1).unwrap().1,
             "2026-01-02T03:04:05"
         );
-    }
-
-    #[test]
-    fn the_resource_has_no_trailing_slash() {
-        assert_eq!(addresses("https://m.example/").resource(), "https://m.example");
     }
 
     #[test]

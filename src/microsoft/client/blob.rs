@@ -3,8 +3,12 @@
 use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::timeout;
+use url::Url;
 
-use super::{ApiError, Call, Client};
+use super::{
+    ApiError, Call, Client,
+    address::{NextPage, Paged},
+};
 use crate::content::TenantId;
 
 /// A blob that is being downloaded. Whoever reads slowly slows the download.
@@ -13,12 +17,13 @@ pub struct Blob {
     client: Client,
     tenant: TenantId,
     answer: Response,
-    pages: u32,
+    /// Those opened so far, the first among them.
+    pages: Vec<NextPage>,
 }
 
 impl Blob {
-    pub(super) const fn new(client: Client, tenant: TenantId, answer: Response) -> Self {
-        Self { client, tenant, answer, pages: 1 }
+    pub(super) fn new(client: Client, tenant: TenantId, first: Url, answer: Response) -> Self {
+        Self { client, tenant, answer, pages: vec![NextPage::first(first)] }
     }
 
     /// The next bytes of the body, none at its end.
@@ -42,22 +47,25 @@ impl Blob {
             if let Some(chunk) = chunk {
                 return Ok(Some(chunk));
             }
-            let Some(next) = inner.addresses.next_page(self.tenant, self.answer.headers())? else {
+            let headers = self.answer.headers();
+            let Some(next) = inner.addresses.next_page(self.tenant, Paged::Blob, headers)? else {
                 return Ok(None);
             };
-            // A cycle ends here too.
-            if self.pages >= MAX_PAGES {
+            // A page that leads back has been read: whatever it wants, there is nothing new there.
+            if self.pages.contains(&next) {
+                return Ok(None);
+            }
+            if self.pages.len() >= MAX_PAGES {
                 return Err(ApiError::TooLarge);
             }
-            let call = Call::get(next.into_url());
-            self.answer = self.client.call(self.tenant, call).await?;
-            self.pages += 1;
+            self.pages.push(next.clone());
+            self.answer = self.client.call(self.tenant, Call::get(next.into_url())).await?;
         }
     }
 }
 
-/// Blobs with a second page are rare sights; one with this many is a cycle.
-const MAX_PAGES: u32 = 100;
+/// Blobs with a second page are rare sights; one with this many never ends.
+const MAX_PAGES: usize = 100;
 
 #[cfg(test)]
 pub(super) mod tests;

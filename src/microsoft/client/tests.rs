@@ -24,11 +24,14 @@ fn feed(path: &str) -> String {
 #[tokio::test]
 async fn every_request_says_who_publishes_and_carries_the_token() {
     let world = World::api(|asked| {
-        let page = format!("/api/v1/{A}/activity/feed/next?page=2");
+        let page = |of: &str| format!("/api/v1/{A}/activity/feed/{of}?page=2");
+        let further = asked.query.contains("page=2");
         match asked.path.as_str() {
-            path if path.ends_with("/content") => Reply::new(200, "[]").header("nextpageURI", page),
-            path if path.ends_with("/audit/b$1") => {
-                Reply::new(200, "[1]").header("NextPageUrl", page)
+            path if path.ends_with("/content") && !further => {
+                Reply::new(200, "[]").header("nextpageURI", page("subscriptions/content"))
+            }
+            path if path.ends_with("/audit/b$1") && !further => {
+                Reply::new(200, "[1]").header("NextPageUrl", page("audit/b$1"))
             }
             _ => Reply::new(200, "[]"),
         }
@@ -54,7 +57,7 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
     let asked = world.asked();
     let lines: Vec<_> =
         asked.iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
-    let next = format!("GET /api/v1/{A}/activity/feed/next");
+    let next = |of: &str| format!("GET /api/v1/{A}/activity/feed/{of}");
     assert_eq!(
         lines,
         [
@@ -63,9 +66,9 @@ async fn every_request_says_who_publishes_and_carries_the_token() {
             format!("POST {}", feed("subscriptions/start")),
             format!("POST {}", feed("subscriptions/stop")),
             format!("GET {}", feed("subscriptions/content")),
-            next.clone(),
+            next("subscriptions/content"),
             format!("GET {}", feed("audit/b$1")),
-            next,
+            next("audit/b$1"),
         ]
     );
     for asked in &asked {

@@ -217,7 +217,11 @@ impl Spoiled {
     async fn next(mut self) -> Option<(io::Result<Frame<Bytes>>, Self)> {
         if self.left == 0 {
             match self.ending {
-                Ending::Break => return Some((Err(io::ErrorKind::BrokenPipe.into()), self)),
+                Ending::Break => {
+                    // An error takes along what the connection has not written yet.
+                    time::sleep(FLUSH).await;
+                    return Some((Err(io::ErrorKind::BrokenPipe.into()), self));
+                }
                 Ending::Silence => std::future::pending::<()>().await,
             }
         }
@@ -237,3 +241,6 @@ impl Spoiled {
         Some((Ok(Frame::data(chunk)), self))
     }
 }
+
+/// Long enough for the bytes before a break to be on their way.
+const FLUSH: Duration = Duration::from_millis(50);

@@ -134,15 +134,24 @@ async fn a_ledger_that_takes_too_long_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_is_counted() {
+async fn what_a_client_sent_before_it_went_away_is_recorded_and_counted() {
     for protocol in PROTOCOLS {
         let port = Port::waiting(|_| ()).await;
         let mut client = Client::connect(port.address, protocol).await;
-        let request = post(format!("[{}]", entry("a")));
+        let request = post(format!("[{},{{}}]", entry("a")));
         let asked = timeout(Duration::from_millis(100), client.ask(request)).await;
         assert!(asked.is_err(), "nothing to answer yet: {asked:?}");
         drop(client);
-        until(|| port.requests("aborted") == 1.0).await;
+        if protocol == Protocol::Http2 {
+            until(|| port.requests("aborted") == 1.0).await;
+        }
+        port.commit();
+        until(|| port.refused("", Reason::MalformedEntry) == 1.0).await;
+        assert_eq!(port.announced("Audit.Exchange"), 1.0);
+        assert_eq!(port.recorded().await, 1);
+        if protocol == Protocol::Http1 {
+            until(|| port.requests("accepted") == 1.0).await;
+        }
     }
 }
 

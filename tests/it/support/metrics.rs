@@ -7,3 +7,11 @@ pub fn value(text: &str, series: &str) -> Option<f64> {
         (name == series).then(|| value.parse().expect("a value is a number"))
     })
 }
+
+/// The name of a series with its labels, in the order `/metrics` writes them.
+pub fn labelled(name: &str, labels: &[(&str, &str)]) -> String {
+    let mut labels = labels.to_vec();
+    labels.sort_unstable();
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    format!("{name}{{{}}}", labels.join(","))
+}

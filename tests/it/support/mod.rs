@@ -17,9 +17,9 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Ledger, Reader, Status, Swept},
+    ledger::{Filter, Reader, Status, Swept},
     shutdown::Shutdown,
-    simulator::{self, Generator, SimulatedTenant, Simulator, devo::fingerprint},
+    simulator::{self, Generator, Operation, SimulatedTenant, Simulator, devo::fingerprint},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -30,8 +30,16 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub mod bait;
+pub mod books;
+pub mod collector;
+pub mod edge;
+pub mod ending;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
+pub mod rsyslog;
+pub mod series;
 
 /// What the service and its world should be like.
 pub struct Builder {
@@ -103,10 +111,12 @@ impl Builder {
         self
     }
 
-    /// Starts everything and waits until every subscription is registered.
+    /// Starts everything and waits until every subscription is registered and has been looked at
+    /// again, so that from there on the service asks for nothing until it is told something.
     pub async fn start(self) -> Service {
         let service = self.start_unregistered().await;
         service.registered().await;
+        service.looked_at_again().await;
         service
     }
 
@@ -181,9 +191,13 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
-        // The parts are cut off, but end in their own time.
-        let free = async || Ledger::open(&self.config.ledger).await.is_ok();
-        eventually("the file is let go", free).await;
+        // Its parts are tasks of their own, and the last of them has let go when the lock is free.
+        let lock = self.folder.path().join("ledger.db.lock");
+        eventually("the ledger is let go", async || {
+            let lock = std::fs::File::options().write(true).open(&lock);
+            lock.expect("the ledger has a lock").try_lock().is_ok()
+        })
+        .await;
     }
 
     /// Waits until every subscription is enabled, and validated where there is a webhook.
@@ -197,6 +211,20 @@ impl Service {
                 .iter()
                 .filter(|(_, state)| state.enabled && state.webhook.is_some() == called);
             ready.count() == wanted
+        })
+        .await;
+    }
+
+    /// Waits for the list that follows the first starts of each tenant.
+    async fn looked_at_again(&self) {
+        eventually("every subscription is looked at again", async || {
+            let requests = self.simulator.microsoft().requests();
+            self.tenants.iter().all(|(_, tenant)| {
+                let lists = requests.iter().filter(|request| {
+                    request.tenant == Some(tenant.id) && request.operation == Operation::List
+                });
+                lists.filter(|list| list.status == Some(200)).count() >= 2
+            })
         })
         .await;
     }

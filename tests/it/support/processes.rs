@@ -1,6 +1,11 @@
 //! Real programs started by a test, on ports of their own, ended and reaped with the test.
 
-use std::process::{Child, Command};
+use std::{
+    process::{Child, Command, ExitStatus},
+    time::Duration,
+};
+
+use super::within;
 
 /// A child process that does not outlive its test.
 pub struct Process(Child);
@@ -13,6 +18,32 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        // Built into every shell, unlike the program of that name.
+        let id = self.id().to_string();
+        let status = Command::new("sh").args(["-c", "kill -TERM $0", &id]).status();
+        assert!(status.expect("there is a shell").success(), "the process is there");
+    }
+
+    /// Waits for an end of its own accord.
+    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        within(limit, "the end of a process", async {
+            loop {
+                if let Some(status) = self.0.try_wait().expect("a child can be waited for") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
+    /// Whether it is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("a child can be waited for").is_none()
     }
 
     /// SIGKILL, and waits for its end.

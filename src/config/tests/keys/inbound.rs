@@ -105,7 +105,7 @@ fn webhook() {
             request_timeout = "10 parsecs"
               c.toml:3: webhook.request_timeout: found "10 parsecs", expected a duration such as "30s", "5m", "24h" or "1h30m" (units ms, s, m, h, d)
             drain_delay = "30s"
-              c.toml:3: webhook.drain_delay: found "30s", expected 0s to 25s
+              c.toml:3: webhook.drain_delay: found "30s", expected 0s to 10s
             trusted_proxies = "10.0.0.0/8"
               c.toml:3: webhook.trusted_proxies: found "10.0.0.0/8", expected an array
             trusted_proxies = ["10.0.0.0/8", "10.0.0.0/33", "::1", 4]

@@ -25,11 +25,34 @@ fn id(text: &str) -> ContentId {
 #[tokio::test]
 async fn pages_of_a_blob_that_never_end_are_an_error() {
     let world = World::api(|asked| {
-        Reply::new(200, "[]").header("NextPageUri", format!("{}?{}", asked.path, asked.query))
+        let next = format!("{}?{}0", asked.path, asked.query);
+        Reply::new(200, "[]").header("NextPageUri", next)
     })
     .await;
     let mut blob = world.client().blob(tenant(A), &id("x")).await.unwrap();
     assert!(matches!(read(&mut blob).await, Err(ApiError::TooLarge)));
+}
+
+#[tokio::test]
+async fn a_page_that_leads_back_to_itself_is_read_once() {
+    let world = World::api(|asked| {
+        let next = format!("{}?{}", asked.path, asked.query);
+        Reply::new(200, "[1]").header("NextPageUri", next)
+    })
+    .await;
+    let mut blob = world.client().blob(tenant(A), &id("x")).await.unwrap();
+    assert_eq!(read(&mut blob).await.unwrap(), b"[1]");
+}
+
+#[tokio::test]
+async fn what_another_operation_answers_is_no_page_of_a_blob() {
+    let world = World::api(|asked| {
+        let listed = asked.path.replace("audit/x", "subscriptions/list");
+        Reply::new(200, "[1]").header("NextPageUri", listed)
+    })
+    .await;
+    let mut blob = world.client().blob(tenant(A), &id("x")).await.unwrap();
+    assert!(matches!(read(&mut blob).await, Err(ApiError::ForeignPage)));
 }
 
 #[tokio::test]

@@ -1,0 +1,160 @@
+//! Too many requests, in every spelling: the tenant waits, its content is not to blame, and nobody
+//! else notices.
+
+use std::time::Duration;
+
+use m365_collector::simulator::{Fault, Operation};
+use tokio::time::Instant;
+
+use crate::support::{Service, eventually};
+
+/// A tenant each, and how long it must wait at least.
+fn rows() -> Vec<(Fault, Duration)> {
+    let status = |status, headers: &[(&str, &str)], body: &str| Fault::Status {
+        status,
+        headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+        body: body.as_bytes().to_vec(),
+    };
+    let told = Duration::from_secs(3);
+    // Without a hint the first pause lies between half a second and a second.
+    let untold = Duration::from_millis(500);
+    vec![
+        (Fault::Throttled429 { retry_after: Some(told) }, told),
+        (Fault::Throttled429 { retry_after: None }, untold),
+        (Fault::Throttled403, untold),
+        (Fault::Code429Text("3s".into()), told),
+        (status(403, &[("retry-after", "3")], "{'error':{'code':'AF429'}}"), told),
+        (status(403, &[], "{\"error\":{\"code\": \"429\"}}"), untold),
+        (Fault::Empty(429), untold),
+        (Fault::Html(429), untold),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_throttled_tenant_waits_and_no_attempt_is_counted() {
+    let calm = rows().len();
+    let mut service = Service::builder()
+        .tenants(calm + 1)
+        .with("fetch.retry_min", "50ms")
+        .with("fetch.retry_max", "100ms")
+        .start()
+        .await;
+    let mut first = Vec::new();
+    for (tenant, (fault, _)) in rows().into_iter().enumerate() {
+        first.push(service.publish_faulty(tenant, 10 * tenant as u64, fault, 1));
+    }
+    for tenant in 0..calm {
+        let what = format!("tenant {tenant} is throttled");
+        eventually(&what, async || service.throttled(tenant).await == 1.0).await;
+    }
+    // Told to wait three seconds; what is announced meanwhile waits too, unless it is another's.
+    let since = Instant::now();
+    let told = (0..calm).filter(|tenant| rows()[*tenant].1 > Duration::from_secs(1));
+    let told: Vec<_> = told.collect();
+    for tenant in &told {
+        service.publish_faulty(*tenant, 10 * *tenant as u64 + 1, Fault::Empty(500), 0);
+    }
+    let other = service.publish_faulty(calm, 1000, Fault::Empty(500), 0);
+    eventually("the other tenant is served", async || {
+        service.settled_as(calm, "delivered").await == 1.0
+    })
+    .await;
+    if since.elapsed() < Duration::from_millis(2500) {
+        for tenant in &told {
+            let asked = service
+                .simulator
+                .microsoft()
+                .count(Some(service.tenant(*tenant)), &Operation::Blob);
+            assert_eq!(asked, 1, "tenant {tenant} waits");
+        }
+    }
+    let pending = service.pending().await;
+    assert!(pending.iter().all(|one| one.attempts == 0), "{pending:#?}");
+    service.delivered().await;
+
+    assert_eq!(service.fetches(&other), 1);
+    let requests = service.simulator.microsoft().requests();
+    for (tenant, (id, (fault, wait))) in first.iter().zip(rows()).enumerate() {
+        assert_eq!(service.fetches(id), 2, "{fault:?}");
+        assert_eq!(service.throttled(tenant).await, 1.0, "{fault:?}");
+        let id = service.tenant(tenant);
+        let mut asked = requests
+            .iter()
+            .filter(|one| one.tenant == Some(id) && one.operation != Operation::Token)
+            .skip_while(|one| !matches!(one.status, Some(403 | 429)));
+        let (refused, next) = (asked.next().unwrap(), asked.next().unwrap());
+        let paused = next.at - refused.at;
+        assert!(paused >= wait, "{fault:?}: asked again after {paused:?}");
+    }
+    assert_eq!(service.throttled(calm).await, 0.0);
+    service.finish_published().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_throttling_holds_no_place_that_another_tenant_needs() {
+    let mut service = Service::builder()
+        .tenants(2)
+        .with("fetch.concurrency", 2)
+        .world(|world| world.notification_batch = 5)
+        .start()
+        .await;
+    let microsoft = service.simulator.microsoft().clone();
+    let wait = Fault::Throttled429 { retry_after: Some(Duration::from_secs(4)) };
+    microsoft.fail_tenant(service.tenant(0), Operation::Blob, wait, 2);
+    for seed in 1..=10 {
+        service.publish_faulty(0, seed, Fault::Empty(500), 0);
+    }
+    eventually("it is throttled", async || service.throttled(0).await >= 1.0).await;
+    for seed in 11..=20 {
+        service.publish_faulty(1, seed, Fault::Empty(500), 0);
+    }
+    eventually("the other is served", async || service.settled_as(1, "delivered").await == 10.0)
+        .await;
+    assert!(service.settled_as(0, "delivered").await < 10.0, "long before the throttled one");
+    service.delivered().await;
+    let budget = microsoft.most_requests_within(service.tenant(0), Duration::from_secs(60));
+    assert!(budget < 25, "{budget} requests for ten contents");
+    service.finish_published().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_budget_of_a_tenant_is_never_exceeded_and_is_nobody_elses() {
+    let budget = 15;
+    let mut service = Service::builder()
+        .tenants(2)
+        .with("fetch.requests_per_minute", budget)
+        .world(|world| world.requests_per_minute = Some(budget))
+        .start()
+        .await;
+    let microsoft = service.simulator.microsoft().clone();
+    let asked = |tenant: usize| {
+        microsoft.most_requests_within(service.tenant(tenant), Duration::from_secs(60))
+    };
+    // Five starts and the list before and after them.
+    let spent = 7;
+    assert_eq!(asked(0), spent);
+    let records = |seed| crate::support::records(seed, service.tenant(0), super::TYPE, 3);
+    for seed in 1..=40 {
+        microsoft.publish(service.tenant(0), super::TYPE, &records(seed));
+    }
+    eventually("the budget is spent", async || asked(0) == budget).await;
+    for seed in 41..=45 {
+        service.publish_faulty(1, seed, Fault::Empty(500), 0);
+    }
+    eventually("the other is served", async || service.settled_as(1, "delivered").await == 5.0)
+        .await;
+    let most = microsoft.most_requests_within(service.tenant(0), Duration::from_secs(60));
+    assert_eq!(most, budget, "it waits for the minute to pass");
+    let delivered = (budget - spent) as f64;
+    eventually("what was asked for arrives", async || {
+        service.settled_as(0, "delivered").await == delivered
+    })
+    .await;
+    let pending = service.pending().await;
+    assert_eq!(pending.len(), 40 - (budget - spent), "the rest waits");
+    assert!(pending.iter().all(|one| one.attempts == 0 && one.last_reason.is_none()));
+    assert_eq!(service.throttled(0).await + service.throttled(1).await, 0.0);
+    assert_eq!(microsoft.without_publisher(), 0);
+    // The rest would take minutes; it is in the ledger, and the drain does not wait for it.
+    service.stop().await;
+}

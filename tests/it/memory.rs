@@ -1,0 +1,68 @@
+//! I7: memory does not depend on the size of a blob. Measured on the real binary, alone in its
+//! process.
+
+use std::{fs, time::Duration};
+
+use m365_collector::{
+    content::ContentType,
+    simulator::{Blob, DevoMode, Feed, generator::Records},
+};
+use tokio::{task, time::sleep};
+
+use crate::support::{collector::Site, eventually, get, metrics, patience};
+
+const TYPE: ContentType = ContentType::SharePoint;
+
+const MIB: u64 = 1024 * 1024;
+
+/// The peak after a first small blob and one of this size, in KiB. While the second is fetched,
+/// the receiver reads nothing for a moment, so that whatever can pile up does.
+async fn peak_after(total_bytes: u64) -> u64 {
+    let site = Site::start(1, None, |_| {}).await;
+    let collector = site.run().await;
+    site.registered(ContentType::ALL.len()).await;
+    let devo = site.simulator.devo();
+    let feed = Feed { tenant: site.tenant(0), content_type: TYPE };
+    let confirmed = format!(
+        "m365_messages_successfully_processed_total{{content_type=\"{TYPE}\",tenant=\"tenant-0\"}}"
+    );
+    let mut expected = 0;
+    for (seed, total_bytes) in [(1, MIB), (2, total_bytes)] {
+        let blob = Blob::Generated { total_bytes, seed };
+        site.simulator.microsoft().publish_raw(feed.tenant, TYPE, blob);
+        let count = move || Records::new(seed, feed, total_bytes).count() as u64;
+        let count = task::spawn_blocking(count);
+        if seed == 2 {
+            devo.behave(DevoMode::Stall);
+            sleep(Duration::from_secs(1)).await;
+            devo.behave(DevoMode::Normal);
+        }
+        expected += count.await.expect("records can be made");
+        devo.wait_for(expected, 4 * patience()).await.expect("every record arrives");
+        eventually("every record is confirmed", async || {
+            let (_, page) = get(site.admin, "/metrics").await;
+            metrics::value(&page, &confirmed) == Some(expected as f64)
+        })
+        .await;
+    }
+    let received = devo.received();
+    assert_eq!((received.lines, received.distinct), (expected, expected));
+    assert_eq!(received.malformed, 0);
+    peak_kib(collector.process.id())
+}
+
+/// The most memory a process ever had resident.
+fn peak_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let text = peak.expect("the kernel knows the peak").trim();
+    text.trim_end_matches(" kB").parse().expect("the peak is a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_of_half_a_gigabyte_needs_no_more_memory_than_a_small_one() {
+    let small = peak_after(5 * MIB).await;
+    let large = peak_after(512 * MIB).await;
+    assert!(large < 64 * 1024, "{large} KiB for a large blob");
+    assert!(large <= small + small / 10, "{large} KiB for a large blob, {small} for a small one");
+}
