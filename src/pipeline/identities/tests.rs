@@ -1,7 +1,5 @@
 //! Flights that meet: who sends, who waits, and what is remembered after it.
 
-#![expect(clippy::single_range_in_vec_init, reason = "one confirmed range is what is meant")]
-
 use uuid::Uuid;
 
 use super::*;
