@@ -10,17 +10,22 @@ use clap::{
 };
 use jiff::Timestamp;
 
-use crate::content::ContentType;
 #[cfg(feature = "demo")]
 use crate::{
     config::HumanDuration,
     deliver::{Endpoint, InvalidEndpoint},
 };
+use crate::{
+    content::{ContentId, ContentType, InvalidContentId},
+    reason::Reason,
+};
 
 mod backfill;
+mod completeness;
 mod error;
 mod execute;
 mod ledger;
+mod letters;
 mod offline;
 mod outside;
 mod service;
@@ -91,7 +96,7 @@ pub enum Command {
     /// Help with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look into the ledger: what is waiting, and how much
+    /// Look into the ledger: what arrived, what waits, what is dead; replay what is dead
     ///
     /// Works beside a running service.
     #[command(subcommand)]
@@ -182,6 +187,40 @@ pub enum ConfigCommand {
 /// Views of the ledger.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LedgerCommand {
+    /// Say whether everything Microsoft lists has arrived, by tenant, type and day
+    ///
+    /// Asks Microsoft what it lists and looks each content up in the ledger. Fails when something is
+    /// missing or dead. Days are those of UTC.
+    Completeness {
+        /// Which content.
+        #[command(flatten)]
+        select: Select,
+        /// The first moment: a date (UTC), or a time such as 2026-01-31T13:00:00Z; without it 7 days
+        /// before the last
+        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
+        from: Option<Timestamp>,
+        /// The moment after the last; without it now
+        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
+        to: Option<Timestamp>,
+        /// Do not ask Microsoft; take what the last sweeps found
+        #[arg(long)]
+        offline: bool,
+    },
+    /// List what was given up on, the newest on top
+    Dead {
+        /// Which content.
+        #[command(flatten)]
+        select: Select,
+        /// Only what was given up on for this reason
+        #[arg(long, value_name = "R", value_parser = reason())]
+        reason: Option<Reason>,
+        /// Only what was given up on at this moment or later
+        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
+        since: Option<Timestamp>,
+        /// The most lines to show; without it all
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroU32>,
+    },
     /// List content that waits to be delivered, the oldest on top
     Pending {
         /// Which content.
@@ -190,6 +229,23 @@ pub enum LedgerCommand {
         /// The most lines to show
         #[arg(long, value_name = "N", default_value = "100")]
         limit: NonZeroU32,
+    },
+    /// Try again what was given up on
+    ///
+    /// Dead content is due again at once, and its dead letters are gone; a running service takes it
+    /// up within moments. Of a content with dead records everything is fetched again, and what the
+    /// service remembers is not sent again. Fails when something selected cannot be replayed because
+    /// Microsoft has deleted it.
+    Replay {
+        /// Which content.
+        #[command(flatten)]
+        select: Select,
+        /// Only what was given up on for this reason
+        #[arg(long, value_name = "R", value_parser = reason())]
+        reason: Option<Reason>,
+        /// Only the content with this id; can be repeated
+        #[arg(long = "id", value_name = "ID", value_parser = content_id)]
+        ids: Vec<ContentId>,
     },
     /// Count content by tenant, type and state
     Status {
@@ -257,6 +313,15 @@ fn content_type() -> impl TypedValueParser<Value = ContentType> {
         .try_map(|text| text.parse::<ContentType>())
 }
 
+fn content_id(text: &str) -> Result<ContentId, InvalidContentId> {
+    ContentId::parse(text)
+}
+
+fn reason() -> impl TypedValueParser<Value = Reason> {
+    PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str()))
+        .try_map(|text| text.parse::<Reason>())
+}
+
 /// Without a scheme only plain TCP can work: there is no place to name an authority.
 #[cfg(feature = "demo")]
 fn receiver(text: &str) -> Result<Endpoint, &'static str> {
@@ -274,6 +339,7 @@ Examples:
   m365-collector run --config /etc/m365-collector.toml
   m365-collector backfill --tenant contoso --from 2026-01-31
   m365-collector ledger pending --tenant contoso --type Audit.Exchange --json
+  m365-collector ledger completeness --from 2026-01-26 --to 2026-01-31
 
 Results are written to standard output, everything else to standard error.
 

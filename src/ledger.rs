@@ -31,7 +31,10 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod backfill;
+mod books;
+mod guest;
 mod identities;
+mod letters;
 mod listed;
 mod operation;
 mod reader;
@@ -43,7 +46,9 @@ pub(crate) mod tests;
 mod writer;
 
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
+pub use books::Tally;
 pub use identities::{Identities, Remembered};
+pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
 pub use reader::{Depth, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;

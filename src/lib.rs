@@ -16,17 +16,19 @@
 //!    and a site may have no public port at all. A backfill does the same for an operator's range.
 //! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per
 //!    lease. The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts
-//!    it into records, [`identity`] says whether a record is new, [`route`] reads the few fields
+//!    it into records, [`identity`] says whether a record was delivered before, [`route`] reads the few fields
 //!    that choose its table, [`frame`] makes it a syslog line in a batch, and a full batch goes to
 //!    a session of [`deliver`]. A slow Devo slows the download; nothing piles up.
 //! 3. Sent is not done. A step that has sent everything gives its place free and waits for its
 //!    sessions to be confirmed: our side ended the stream, and the receiver, having read all of
-//!    it, ended its own. Only then is the lease settled.
+//!    it, ended its own. Only then is the lease settled, and the identities of its records are kept
+//!    with it, so that a record that Microsoft repeats in another content is not sent again.
 //! 4. A lease that is not settled runs out and is claimed again. **Restart is the recovery path**,
 //!    and there is no other.
 //!
 //! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
-//! and starts what differs. [`admin`] shows all of it. [`app`] builds the process, runs it and
+//! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger made
+//! of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds the process, runs it and
 //! drains it in order.
 //!
 //! The ledger holds announcements, never records, because Microsoft keeps content for days: an
@@ -40,11 +42,12 @@
 //! | [`content`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; the closed reasons of failure | nothing |
 //! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
 //! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
-//! | [`ledger`] | durable truth: announcements, leases, outcomes, dead letters. All SQL | the rows above |
+//! | [`ledger`] | durable truth: announcements, leases, outcomes, identities of delivered records, dead letters. All SQL | the rows above |
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`] | one activity each | everything above, never each other |
+//! | [`completeness`] | the listing against the books | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
 //! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |
 //! | [`config`], [`cli`], `demo` | reading the outside, showing the inside | [`app`] |
@@ -58,6 +61,7 @@
 //! - **I1** 200 is sent only after the commit.
 //! - **I2** Recording known content is a no-op.
 //! - **I3** Recorded content ends in exactly one of delivered, dead, expired, with a closed reason.
+//!   An operator's replay gives what is dead another chance.
 //! - **I4** A lease is settled at most once; unsettled, it becomes claimable.
 //! - **I5** Delivered means confirmed by the receiver's end of stream.
 //! - **I6** No request leaves for a host outside the configuration.
@@ -66,7 +70,8 @@
 //! - **I8** The bytes of a record are forwarded unchanged, but for white space between tokens and
 //!   raw control characters in strings, which are escaped.
 //! - **I9** Secrets and record bodies reach no log, metric, error text or status page.
-//! - **I10** Whatever is given up on is counted in `m365_messages_unsuccessfully_processed_total`.
+//! - **I10** Whatever is given up on is counted in `m365_messages_unsuccessfully_processed_total`,
+//!   and content or records of it can be replayed while Microsoft has them.
 //!
 //! # What is deliberately absent
 //!
@@ -78,6 +83,7 @@ pub mod app;
 pub mod backoff;
 pub mod cli;
 pub mod clock;
+pub mod completeness;
 pub mod config;
 pub mod content;
 pub mod deliver;

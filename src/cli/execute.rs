@@ -45,7 +45,7 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
         #[cfg(feature = "demo")]
         Command::Demo(demo) => world::demo(demo, &outside).await,
         Command::Ledger(command) => match load(&path, &outside)? {
-            Ok(config) => ledger::look(&config, &command).await,
+            Ok(config) => ledger::execute(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
         Command::Run => match load(&path, &outside)? {

@@ -1,11 +1,16 @@
-//! `ledger status` and `ledger pending`: what is in the ledger, beside a running service.
+//! `ledger`: which view is asked for; `ledger status` and `ledger pending` themselves.
+//!
+//! All of it works beside a running service.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    num::NonZeroU32,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{CommandError, Exit, LedgerCommand, Select, table};
+use super::{CommandError, Exit, LedgerCommand, Outside, Select, completeness, letters, table};
 use crate::{
     clock::Clock,
     config::Config,
@@ -13,37 +18,63 @@ use crate::{
     ledger::{Filter, Pending, Reader, Status},
 };
 
-/// Shows what was asked for.
-pub(super) async fn look(config: &Config, command: &LedgerCommand) -> Result<Exit, CommandError> {
+/// Does what was asked for.
+pub(super) async fn execute(
+    config: Config,
+    command: LedgerCommand,
+    outside: &Outside,
+) -> Result<Exit, CommandError> {
+    match command {
+        LedgerCommand::Completeness { select, from, to, offline } => {
+            let question = completeness::Question { select, from, to, offline };
+            completeness::answer(config, question, outside).await
+        }
+        LedgerCommand::Dead { select, reason, since, limit } => {
+            letters::list(&config, &select, reason, since, limit).await
+        }
+        LedgerCommand::Pending { select, limit } => look_at_pending(&config, &select, limit).await,
+        LedgerCommand::Replay { select, reason, ids } => {
+            letters::replay(&config, &select, reason, &ids).await
+        }
+        LedgerCommand::Status { select } => look_at_status(&config, &select).await,
+    }
+}
+
+async fn look_at_pending(
+    config: &Config,
+    select: &Select,
+    limit: NonZeroU32,
+) -> Result<Exit, CommandError> {
+    let filter = filter(select, &config.tenants)?;
     let reader = Reader::open(&config.ledger).await?;
     let now = Clock::system().now();
+    let rows = reader.pending(filter, limit.get(), now).await?;
+    let rows: Vec<_> = rows.iter().map(|row| pending(row, &config.tenants)).collect();
     let mut output = io::stdout().lock();
-    match command {
-        LedgerCommand::Pending { select, limit } => {
-            let filter = filter(select, &config.tenants)?;
-            let rows = reader.pending(filter, limit.get(), now).await?;
-            let rows: Vec<_> = rows.iter().map(|row| pending(row, &config.tenants)).collect();
-            if select.json {
-                json(&mut output, &rows)?
-            } else {
-                show_pending(&mut output, &rows, now)?
-            }
-        }
-        LedgerCommand::Status { select } => {
-            let filter = filter(select, &config.tenants)?;
-            let rows = reader.status(now).await?;
-            let rows: Vec<_> = rows
-                .iter()
-                .filter(|row| filter.tenant.is_none_or(|tenant| tenant == row.tenant))
-                .filter(|row| filter.content_type.is_none_or(|kind| kind == row.content_type))
-                .map(|row| status(row, &config.tenants))
-                .collect();
-            if select.json {
-                json(&mut output, &rows)?
-            } else {
-                show_status(&mut output, &rows, now)?
-            }
-        }
+    if select.json {
+        json(&mut output, &rows)?;
+    } else {
+        show_pending(&mut output, &rows, now)?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn look_at_status(config: &Config, select: &Select) -> Result<Exit, CommandError> {
+    let filter = filter(select, &config.tenants)?;
+    let reader = Reader::open(&config.ledger).await?;
+    let now = Clock::system().now();
+    let rows = reader.status(now).await?;
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| filter.tenant.is_none_or(|tenant| tenant == row.tenant))
+        .filter(|row| filter.content_type.is_none_or(|kind| kind == row.content_type))
+        .map(|row| status(row, &config.tenants))
+        .collect();
+    let mut output = io::stdout().lock();
+    if select.json {
+        json(&mut output, &rows)?;
+    } else {
+        show_status(&mut output, &rows, now)?;
     }
     Ok(Exit::Success)
 }
@@ -67,12 +98,13 @@ pub(super) fn json(output: &mut impl Write, rows: &[impl Serialize]) -> Result<(
     Ok(())
 }
 
-fn filter(select: &Select, tenants: &Tenants) -> Result<Filter, CommandError> {
+/// The selection as the ledger takes it.
+pub(super) fn filter(select: &Select, tenants: &Tenants) -> Result<Filter, CommandError> {
     Ok(Filter { tenant: tenant(select, tenants)?, content_type: select.content_type })
 }
 
 /// The configured name, or the id of a tenant that is configured no more.
-fn name(id: TenantId, tenants: &Tenants) -> String {
+pub(super) fn name(id: TenantId, tenants: &Tenants) -> String {
     tenants.find(id).map_or_else(|| id.to_string(), |tenant| tenant.name.to_string())
 }
 

@@ -11,6 +11,8 @@ pub struct Outside {
     pub terminal: bool,
     /// Whether colours are wanted on it.
     pub colour: bool,
+    /// Whether colours are wanted on standard output.
+    pub coloured_results: bool,
 }
 
 impl Outside {
@@ -22,6 +24,11 @@ impl Outside {
         let terminal = io::stderr().is_terminal();
         // no-color.org: present and not empty, whatever its value.
         let plain = variables.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
-        Self { variables, terminal, colour: terminal && !plain }
+        Self {
+            variables,
+            terminal,
+            colour: terminal && !plain,
+            coloured_results: io::stdout().is_terminal() && !plain,
+        }
     }
 }

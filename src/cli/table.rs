@@ -9,16 +9,26 @@ pub(super) fn write<const N: usize>(
     right: &[usize],
     rows: &[[String; N]],
 ) -> io::Result<()> {
-    let mut widths = head.map(|title| title.chars().count());
+    let rows: Vec<_> = rows.iter().map(|row| row.to_vec()).collect();
+    write_rows(output, &head.map(str::to_owned), right, &rows)
+}
+
+/// As [`write`], for a number of columns that is only known now.
+pub(super) fn write_rows(
+    output: &mut impl Write,
+    head: &[String],
+    right: &[usize],
+    rows: &[Vec<String>],
+) -> io::Result<()> {
+    let mut widths: Vec<_> = head.iter().map(|title| title.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let head = head.map(str::to_owned);
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(head).chain(rows.iter().map(Vec::as_slice)) {
         let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let padding = " ".repeat(width - cell.chars().count());
             let (before, after) =
                 if right.contains(&column) { (&*padding, "") } else { ("", &*padding) };

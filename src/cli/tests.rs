@@ -110,7 +110,7 @@ fn the_help_is_worth_reading() {
           backfill       Collect what Microsoft lists for a range of time
           check          Say in plain words what is wrong with the configuration
           config         Help with the configuration file
-          ledger         Look into the ledger: what is waiting, and how much
+          ledger         Look into the ledger: what arrived, what waits, what is dead; replay what is dead
           subscriptions  Look at the subscriptions Microsoft keeps for us
           help           Print this message or the help of the given subcommand(s)
 
@@ -136,6 +136,7 @@ fn the_help_is_worth_reading() {
           m365-collector run --config /etc/m365-collector.toml
           m365-collector backfill --tenant contoso --from 2026-01-31
           m365-collector ledger pending --tenant contoso --type Audit.Exchange --json
+          m365-collector ledger completeness --from 2026-01-26 --to 2026-01-31
 
         Results are written to standard output, everything else to standard error.
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// A read-only view of a ledger.
 #[derive(Clone, Debug)]
-pub struct Reader(SqlitePool);
+pub struct Reader(pub(super) SqlitePool);
 
 impl Reader {
     /// Opens the ledger for reading; the service may be running or not.

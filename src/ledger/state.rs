@@ -1,6 +1,7 @@
 //! What happens to content in the ledger: pure decisions, no SQL and no clock.
 //!
-//! - I3: content waits until it is settled as delivered, dead or expired, and then never moves.
+//! - I3: content waits until it is settled as delivered, dead or expired, and then never moves,
+//!   unless an operator replays it.
 //! - I4: a settlement counts only with the token of the present lease. A lease that runs out makes
 //!   the content claimable again, and that counts as a failed attempt.
 //!
@@ -185,6 +186,22 @@ impl Progress {
             Settlement::Retry { at, reason } => {
                 Self { due: at, attempts, last_reason: Some(reason), ..free }
             }
+        })
+    }
+
+    /// Makes settled content due again, as if it was new.
+    pub(super) fn replay(self, now: Timestamp) -> Option<Self> {
+        if self.state == State::Waiting {
+            return None;
+        }
+        Some(Self {
+            state: State::Waiting,
+            due: now,
+            lease: None,
+            attempts: 0,
+            last_reason: None,
+            settled: None,
+            ..self
         })
     }
 

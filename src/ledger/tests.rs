@@ -21,6 +21,7 @@ mod backfill;
 mod claim;
 mod failure;
 mod identities;
+mod letters;
 mod listed;
 mod model;
 mod open;

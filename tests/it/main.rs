@@ -10,6 +10,7 @@ mod admin;
 mod bodies;
 mod commands;
 mod crash;
+mod deadletters;
 mod delivery;
 mod errors;
 mod identity;

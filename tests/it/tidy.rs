@@ -33,6 +33,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in ["webhook", "pipeline", "sweep", "subscriptions"] {
         arrows.insert(part, with(part, &activity));
     }
+    // It compares, page by page, what the sweep's reader lists.
+    arrows.insert("completeness", with("completeness", &["ledger", "microsoft", "sweep"]));
     // The admin port shows what the subscriptions observed; it asks nothing of them.
     arrows.insert(
         "admin",

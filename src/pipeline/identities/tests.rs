@@ -57,7 +57,7 @@ fn deliver(identities: &Identities, ids: &[&str]) -> Vec<Verdict> {
     let mut flight = identities.flight();
     let verdicts = judge(&mut flight, ids);
     flight.batch_sent();
-    land(flight, &[0..1], None);
+    land(flight, FIRST, None);
     verdicts
 }
 
@@ -80,7 +80,7 @@ async fn a_record_without_an_id_is_known_in_its_own_place_only() {
     let mut flight = identities.flight();
     assert_eq!(judge_in(&mut flight, &content("a"), &["", ""]), [New, New]);
     flight.batch_sent();
-    land(flight, &[0..1], Some(Reason::CutBody));
+    land(flight, FIRST, Some(Reason::CutBody));
     let mut again = identities.flight();
     assert_eq!(judge_in(&mut again, &content("a"), &["", "", ""]), [Duplicate, Duplicate, New]);
     let mut other = identities.flight();
@@ -93,7 +93,7 @@ async fn a_repetition_within_a_content_is_sent_once_and_needs_nobody() {
     let mut flight = identities.flight();
     assert_eq!(judge(&mut flight, &["a", "a"]), [New, Duplicate]);
     flight.batch_sent();
-    flight.land(&[0..1], None);
+    flight.land(FIRST, None);
     assert_eq!(flight.needs_landed().await, Ok(()));
 }
 
@@ -133,13 +133,13 @@ async fn a_record_in_flight_is_left_to_its_owner_and_waited_for() {
     owner.batch_sent();
     assert_eq!(judge(&mut other, &["c", "b"]), [New, Duplicate]);
     other.batch_sent();
-    other.land(&[0..1], None);
+    other.land(FIRST, None);
     assert_eq!(other.take_keys().len(), 1);
     // For as long as the confirmation takes, once everything is sent.
     owner.all_sent();
     let wait = tokio::time::timeout(10 * PATIENCE, other.needs_landed());
     assert!(wait.await.is_err(), "the owner has not landed");
-    land(owner, &[0..1], None);
+    land(owner, FIRST, None);
     assert_eq!(other.needs_landed().await, Ok(()));
     assert_eq!(deliver(&identities, &["a", "b", "c"]), [Duplicate; 3]);
 }
@@ -153,8 +153,8 @@ async fn the_failure_of_an_owner_is_that_of_whoever_needs_it() {
     judge(&mut owner, &["b"]);
     assert_eq!(judge(&mut other, &["b", "c"]), [Duplicate, New]);
     other.batch_sent();
-    other.land(&[0..1], None);
-    land(owner, &[0..1], Some(Reason::CutBody));
+    other.land(FIRST, None);
+    land(owner, FIRST, Some(Reason::CutBody));
     assert_eq!(other.needs_landed().await, Err(Reason::CutBody));
     // What did arrive is remembered on both sides.
     assert_eq!(deliver(&identities, &["a", "b", "c"]), [Duplicate, New, Duplicate]);
@@ -167,7 +167,7 @@ async fn a_need_is_met_by_the_part_of_a_broken_owner_that_arrived() {
     judge(&mut owner, &["a", "b"]);
     owner.batch_sent();
     assert_eq!(judge(&mut other, &["a", "b"]), [Duplicate; 2]);
-    land(owner, &[0..1], Some(Reason::CutBody));
+    land(owner, FIRST, Some(Reason::CutBody));
     other.land(&[], None);
     assert_eq!(other.needs_landed().await, Ok(()));
 }
@@ -182,7 +182,7 @@ async fn two_that_need_each_other_both_land() {
     assert_eq!(judge(&mut two, &["a"]), [Duplicate]);
     for flight in [&mut one, &mut two] {
         flight.batch_sent();
-        flight.land(&[0..1], None);
+        flight.land(FIRST, None);
     }
     assert_eq!((one.needs_landed().await, two.needs_landed().await), (Ok(()), Ok(())));
 }
@@ -213,14 +213,14 @@ async fn an_owner_that_takes_for_ever_is_not_waited_for() {
     drop(owner);
     assert_eq!(judge(&mut identities.flight(), &["a"]), [Duplicate]);
     next.batch_sent();
-    assert_eq!(land(next, &[0..1], None), 1);
+    assert_eq!(land(next, FIRST, None), 1);
     assert_eq!(deliver(&identities, &["a"]), [Duplicate]);
 }
 
 #[tokio::test]
 async fn beyond_the_bound_records_are_sent_and_not_kept() {
     let identities = identities();
-    identities.state().held = MAX_HELD - 2;
+    identities.state().held = identities.0.max_held - 2;
     let mut flight = identities.flight();
     assert_eq!(judge(&mut flight, &["a", "b", "c", "c"]), [New, New, Unremembered, Unremembered]);
     // There is no room to note a need either.
@@ -229,6 +229,10 @@ async fn beyond_the_bound_records_are_sent_and_not_kept() {
     drop(flight);
     assert_eq!(judge(&mut other, &["e"]), [New]);
 }
+
+/// The first batch, and no other.
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
+const FIRST: &[Range<usize>] = &[0..1];
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

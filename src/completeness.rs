@@ -1,0 +1,250 @@
+//! Whether everything Microsoft lists has arrived, feed by feed and day by day.
+//!
+//! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical id,
+//! so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be asked,
+//! or no longer lists the day, the last sweep's word stands; the report says which of the two it is.
+//!
+//! A day is one of UTC, by the time Microsoft gives as the content's creation. One day of one feed is
+//! in memory at a time. Nothing is written.
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+
+use crate::{
+    clock::Clock,
+    content::{ContentType, TenantId},
+    ledger::{LedgerError, Reader, Tally},
+    microsoft::{answer::Action, client::Window},
+    sweep::{ListError, Lister},
+};
+
+/// Compares the listing with the ledger.
+#[derive(Debug)]
+pub struct Completeness {
+    reader: Reader,
+    /// None: Microsoft is not asked.
+    lister: Option<Lister>,
+    clock: Clock,
+}
+
+impl Completeness {
+    /// Nothing is asked yet. Without a lister Microsoft never is.
+    pub const fn new(reader: Reader, lister: Option<Lister>, clock: Clock) -> Self {
+        Self { reader, lister, clock }
+    }
+
+    /// Reports on every feed and day of a range, without an end up to now and without a beginning
+    /// the 7 days before its end.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read. That Microsoft cannot be asked is part of the
+    /// report.
+    pub async fn report(
+        &self,
+        feeds: &[(TenantId, ContentType)],
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Report, LedgerError> {
+        let now = self.clock.now();
+        // What was created in this very moment is part of it.
+        let to = to.unwrap_or_else(|| later(now, SECOND));
+        let from = from.unwrap_or_else(|| later(to, -LISTED));
+        let windows = days(from, to);
+        let mut report = Report::default();
+        let mut silent = HashSet::new();
+        for &(tenant, content_type) in feeds {
+            let swept = self.reader.swept(tenant, content_type, from, to).await?;
+            for &(day, window) in &windows {
+                let mut found = None;
+                if !silent.contains(&tenant) && window.end > later(now, -LISTED) {
+                    found = match self.ask(tenant, content_type, window).await {
+                        Ok(found) => found,
+                        Err(ListError::Ledger(error)) => return Err(error),
+                        Err(error) => {
+                            // Whatever it is, it takes its time, and is the same for other days.
+                            silent.insert(tenant);
+                            report.silent.push((tenant, error));
+                            None
+                        }
+                    };
+                }
+                let source = if found.is_some() { Source::Microsoft } else { Source::Sweep };
+                let of_sweep = || swept.iter().find(|(of, _)| *of == day).map(|(_, tally)| *tally);
+                let tally = found.or_else(of_sweep).unwrap_or_default();
+                report.days.push(Day { tenant, content_type, day, tally, source });
+            }
+        }
+        Ok(report)
+    }
+
+    /// What became of what Microsoft lists in a window; none when it is not to be asked.
+    async fn ask(
+        &self,
+        tenant: TenantId,
+        content_type: ContentType,
+        window: Window,
+    ) -> Result<Option<Tally>, ListError> {
+        let Some(lister) = &self.lister else {
+            return Ok(None);
+        };
+        // Windows are asked for in whole seconds, and end before theirs.
+        match self.list(lister, tenant, content_type, window, SECOND).await {
+            // The answer has told how far apart the clocks are.
+            Err(ListError::Api(error)) if error.action() == Some(Action::WindowRefused) => {
+                let end = SignedDuration::ZERO;
+                self.list(lister, tenant, content_type, window, end).await.map(Some)
+            }
+            outcome => outcome.map(Some),
+        }
+    }
+
+    async fn list(
+        &self,
+        lister: &Lister,
+        tenant: TenantId,
+        content_type: ContentType,
+        window: Window,
+        ahead: SignedDuration,
+    ) -> Result<Tally, ListError> {
+        let now = lister.now(lister.skew());
+        let window = Window {
+            start: window.start.max(later(now, -LISTED)),
+            end: window.end.min(later(now, ahead)),
+        };
+        let mut tally = Tally::default();
+        if window.start >= window.end {
+            return Ok(tally);
+        }
+        let mut seen = HashSet::new();
+        let mut pages = lister.pages(tenant, content_type, window);
+        while let Some(mut page) = pages.next().await? {
+            // Pages may overlap, and begin anew when they went stale.
+            page.retain(|content| seen.insert(content.id.canonical()));
+            tally += self.reader.tally(&page).await?;
+        }
+        // Entries that cannot be named cannot be fetched either.
+        let malformed = u64::try_from(pages.malformed()).unwrap_or(u64::MAX);
+        tally += Tally { listed: malformed, missing: malformed, ..Tally::default() };
+        Ok(tally)
+    }
+}
+
+/// The books of some feeds and days.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// In the order of the feeds, then of the days. A day without content is among them.
+    pub days: Vec<Day>,
+    /// Tenants whose listing could not be read, and why.
+    pub silent: Vec<(TenantId, ListError)>,
+}
+
+impl Report {
+    /// All of it.
+    pub fn total(&self) -> Tally {
+        let mut total = Tally::default();
+        self.days.iter().for_each(|day| total += day.tally);
+        total
+    }
+}
+
+/// One day of one feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// Whose feed.
+    pub tenant: TenantId,
+    /// Which.
+    pub content_type: ContentType,
+    /// The day (UTC) on which the content was created.
+    pub day: Date,
+    /// What became of its content.
+    pub tally: Tally,
+    /// Who says what there is.
+    pub source: Source,
+}
+
+/// Who says what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Microsoft, now.
+    Microsoft,
+    /// The sweeps that were made.
+    Sweep,
+}
+
+impl Source {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Microsoft => "microsoft",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// The range cut at midnight, UTC.
+fn days(from: Timestamp, to: Timestamp) -> Vec<(Date, Window)> {
+    let mut days = Vec::new();
+    let mut start = from;
+    while start < to {
+        let day = start.to_zoned(TimeZone::UTC).date();
+        let midnight = day
+            .checked_add(1.day())
+            .and_then(|next| next.to_zoned(TimeZone::UTC))
+            .map_or(Timestamp::MAX, |midnight| midnight.timestamp());
+        let end = midnight.min(to);
+        days.push((day, Window { start, end }));
+        start = end;
+    }
+    days
+}
+
+fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
+    moment.saturating_add(by).unwrap_or(moment)
+}
+
+/// Microsoft lists seven days; five minutes less keeps clear of the edge.
+const LISTED: SignedDuration = SignedDuration::from_mins(167 * 60 + 55);
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(from: &str, to: &str, expected: &[(&str, &str, &str)]) {
+        let days = days(from.parse().unwrap(), to.parse().unwrap());
+        let said: Vec<_> = days
+            .iter()
+            .map(|(day, window)| {
+                (day.to_string(), window.start.to_string(), window.end.to_string())
+            })
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(day, start, end)| ((*day).into(), (*start).into(), (*end).into()))
+            .collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn ranges_are_cut_at_midnight() {
+        check(
+            "2026-02-27T18:00:00Z",
+            "2026-03-01T06:00:00.5Z",
+            &[
+                ("2026-02-27", "2026-02-27T18:00:00Z", "2026-02-28T00:00:00Z"),
+                ("2026-02-28", "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z"),
+                ("2026-03-01", "2026-03-01T00:00:00Z", "2026-03-01T06:00:00.5Z"),
+            ],
+        );
+        check(
+            "2026-01-05T00:00:00Z",
+            "2026-01-06T00:00:00Z",
+            &[("2026-01-05", "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")],
+        );
+        check("2026-01-06T00:00:00Z", "2026-01-06T00:00:00Z", &[]);
+        check("2026-01-06T00:00:00Z", "2026-01-05T00:00:00Z", &[]);
+    }
+}

@@ -1,0 +1,66 @@
+//! Writing beside the service, for a command that an operator runs.
+//!
+//! The service's writer owns the file, and its lock keeps a second service out. A guest makes short
+//! transactions that wait their turn as the writer's own do; the writer never waits longer for one
+//! than for another commit of its own.
+
+use std::time::Duration;
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    LedgerError,
+    operation::Operation,
+    sqlite::{self, Database},
+};
+
+/// A connection that writes now and then.
+#[derive(Debug)]
+pub(super) struct Guest {
+    database: Database,
+    /// None after a failure that leaves its state in doubt.
+    connection: Option<SqliteConnection>,
+}
+
+impl Guest {
+    pub(super) const fn new(database: Database) -> Self {
+        Self { database, connection: None }
+    }
+
+    /// Applies an operation in a transaction of its own, again and again while the file is busy.
+    /// The operation must do no harm when it is applied twice: a commit may have counted although
+    /// it failed.
+    pub(super) async fn commit<O: Operation>(
+        &mut self,
+        operation: &O,
+    ) -> Result<O::Output, LedgerError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.attempt(operation).await {
+                Ok(output) => return Ok(output),
+                Err(error) if Instant::now() >= patience => return Err(error.into()),
+                Err(_) => {
+                    self.connection = None;
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn attempt<O: Operation>(&mut self, operation: &O) -> sqlx::Result<O::Output> {
+        if self.connection.is_none() {
+            self.connection = Some(self.database.connect().await?);
+        }
+        let connection = self.connection.as_mut().expect("it was made above");
+        let mut transaction = connection.begin_with(sqlite::BEGIN).await?;
+        let output = operation.apply(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(output)
+    }
+}
+
+/// How long a file that is busy, or full, is tried; each try waits for its turn already.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const AGAIN: Duration = Duration::from_millis(200);
