@@ -3,6 +3,7 @@
 
 #![expect(unreachable_pub, reason = "nobody uses this crate; pub marks what other files use")]
 
+mod faults;
 mod identity;
 mod pipeline;
 mod support;
