@@ -23,13 +23,14 @@ mod crawl;
 mod notifications;
 mod poison;
 
-/// A service that sweeps all the time, retries soon, and leaves nothing to the webhook.
+/// A service that sweeps all the time, retries and confirms soon, and leaves nothing to the webhook.
 fn restless() -> Builder {
     Service::builder()
         .with("sweep.interval", "1s")
         .with("sweep.settle", "0s")
         .with("fetch.retry_min", "50ms")
         .with("fetch.retry_max", "1s")
+        .with("devo.confirm_interval", "500ms")
 }
 
 /// Reproducible chance: SplitMix64.

@@ -46,6 +46,7 @@ async fn a_poisoned_entry_delays_nothing_by_more_than_its_own_timeout() {
         let other = good(&mut service, &mut books, 1).await;
         times.push((poison, alone, beside, other));
         service.simulator.microsoft().heal();
+        service.settled().await;
     }
     for (poison, alone, beside, other) in &times {
         let own = match poison {
