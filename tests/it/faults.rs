@@ -3,10 +3,7 @@
 //! The lots are drawn from a seed: `M365_TEST_SEED` replaces it, and every failure names it. What
 //! the machine decides (which of two tasks is first) is not drawn, and must not matter.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use m365_collector::{
     content::{ContentId, ContentType},
@@ -15,6 +12,7 @@ use m365_collector::{
         microsoft::{Announcing, Publication},
     },
 };
+use tokio::time::Instant;
 
 use crate::support::{Builder, Service, eventually, patience, records};
 
@@ -33,7 +31,7 @@ fn restless() -> Builder {
         .with("devo.confirm_interval", "500ms")
 }
 
-/// Reproducible chance: SplitMix64.
+/// Reproducible chance: `SplitMix64`.
 struct Lots {
     seed: u64,
     state: u64,
