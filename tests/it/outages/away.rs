@@ -28,7 +28,10 @@ async fn an_hour_without_devo_is_delivered_after_it_oldest_first() {
         .world(move |config| (config.clock, config.keep_lines) = (world, true))
         .start()
         .await;
+    // A connection that is open would go on.
+    service.stop().await;
     service.simulator.devo().behave(DevoMode::Refuse);
+    service.run().await;
     let mut order = HashMap::new();
     let before = service.simulator.microsoft().count(None, &Operation::Blob);
     for minute in 0..60 {
@@ -64,9 +67,9 @@ async fn what_waits_costs_rows_and_no_memory() {
     let (seed, _) = seeded();
     let mut site = Site::start(1, None, |world| world.keep_lines = true).await;
     site.set("fetch.concurrency", &PLACES);
+    site.simulator.devo().behave(DevoMode::Refuse);
     let collector = site.run().await;
     site.registered(ContentType::ALL.len()).await;
-    site.simulator.devo().behave(DevoMode::Refuse);
     let mut order = HashMap::new();
     let mut publish = |serials: std::ops::Range<u64>| {
         for serial in serials {

@@ -38,7 +38,7 @@ async fn a_hundred_kills_lose_nothing_and_repeat_only_what_they_cut() {
     let mut may_repeat: HashMap<u128, u32> = HashMap::new();
     let mut settled = HashSet::new();
 
-    let collector = kill_again_and_again(&site, &mut book, &mut random, KILLS, 15, async |book| {
+    let collector = kill_again_and_again(&site, &mut book, &mut random, KILLS, 30, async |book| {
         eventually("the cut sessions are read to their ends", async || {
             let sessions = devo.received().sessions;
             sessions.opened == sessions.ended + sessions.broken
