@@ -16,7 +16,7 @@ use crate::support::{Service, collector::Site, eventually, get, metrics, patienc
 const TYPE: ContentType = ContentType::Exchange;
 
 /// Of fetches at a time, so that the order of arrival is close to that of the claims.
-const PLACES: usize = 4;
+const PLACES: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_hour_without_devo_is_delivered_after_it_oldest_first() {
@@ -67,6 +67,7 @@ async fn what_waits_costs_rows_and_no_memory() {
     let (seed, _) = seeded();
     let mut site = Site::start(1, None, |world| world.keep_lines = true).await;
     site.set("fetch.concurrency", &PLACES);
+    site.set("fetch.requests_per_minute", &100_000);
     site.simulator.devo().behave(DevoMode::Refuse);
     let collector = site.run().await;
     site.registered(ContentType::ALL.len()).await;
@@ -137,5 +138,5 @@ fn size(folder: &Path) -> u64 {
     fs::metadata(folder.join("ledger.db")).expect("there is a ledger").len() + wal
 }
 
-const WARM: u64 = 500;
-const MANY: u64 = 3000;
+const WARM: u64 = 1000;
+const MANY: u64 = 2000;
