@@ -168,7 +168,13 @@ impl Service {
 
     /// Binds and runs the app, as at the start; also after [`Service::stop`].
     pub async fn run(&mut self) {
+        self.run_with(|_| ()).await;
+    }
+
+    /// As [`Service::run`], with what no file may say.
+    pub async fn run_with(&mut self, change: impl FnOnce(&mut Config)) {
         self.config = load(&self.config_path, &self.overrides);
+        change(&mut self.config);
         let app = App::bind(self.config.clone().into(), self.clock.clone())
             .await
             .expect("the app can be bound");
