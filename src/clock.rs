@@ -32,6 +32,12 @@ impl Clock {
         Timestamp::now().saturating_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
+    /// Moves this clock, and every clone of it, back against the system's.
+    pub fn set_back(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.ahead_ms.fetch_sub(by, Ordering::Relaxed);
+    }
+
     /// Moves this clock, and every clone of it, forward against the system's.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -181,7 +181,15 @@ impl Sweep {
             let skew = self.0.lister.skew();
             let strict = tries < TRIES;
             match self.windows(tenant, feed, back, Believed { skew, strict }).await {
-                Err(ListError::Clock) if strict => {}
+                Err(ListError::Clock) if strict => {
+                    let skew_s = self.0.lister.skew().as_secs();
+                    tracing::warn!(
+                        tenant = &*tenant.name,
+                        skew_s,
+                        "our clock is not Microsoft's, listing again by theirs; set the clock of \
+                         this machine"
+                    );
+                }
                 outcome => return outcome,
             }
         }

@@ -5,7 +5,7 @@
 
 use std::{error::Error, fmt, str::FromStr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
@@ -134,6 +134,20 @@ pub(super) async fn defer(
     sqlx::query("UPDATE content SET due = $2 WHERE id = $1")
         .bind(content)
         .bind(until.as_millisecond())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Makes everything that is due in the future due as much earlier as the clock was set back.
+pub(super) async fn clock_set_back(
+    connection: &mut SqliteConnection,
+    by: SignedDuration,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE content SET due = due - $1 WHERE state = 'waiting' AND due > $2")
+        .bind(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+        .bind(now.as_millisecond())
         .execute(connection)
         .await?;
     Ok(())

@@ -94,9 +94,27 @@ impl Writer {
             group.push(command);
         }
         if let Some(now) = group.iter().rev().find_map(|command| command.now()) {
-            self.now = Some(now);
+            self.follow_clock(now).await;
         }
         self.commit(group).await;
+    }
+
+    /// Follows the callers' clock. When it was set back, what is due at a moment of the old time
+    /// would wait for as much longer.
+    async fn follow_clock(&mut self, now: Timestamp) {
+        let back = self.now.map(|before| before.duration_since(now));
+        if let (Some(by), Some(connection)) =
+            (back.filter(|by| *by > UNORDERED), self.connection.as_mut())
+        {
+            if let Err(error) = rows::clock_set_back(connection, by, now).await {
+                // The clock is not followed, so that it is tried again.
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "the clock was set back, and what is due is not yet");
+                return;
+            }
+            self.shared.changes.send_modify(|changes| *changes += 1);
+        }
+        self.now = Some(now);
     }
 
     async fn commit(&mut self, mut group: Vec<Box<dyn Command>>) {
@@ -272,6 +290,9 @@ fn before(now: Timestamp, by: Duration) -> Timestamp {
 /// Operations that may wait for the writer: as many as requests the public port serves at once by
 /// default, so that a burst is one or two commits. Beyond it callers wait in their own tasks.
 pub(super) const QUEUE: usize = 1024;
+
+/// Operations are queued by many tasks, not quite in the order of their times.
+const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
 
 /// About how many rows one transaction changes: some tens of milliseconds of work, so that the
 /// last of a group does not wait noticeably longer than the first.

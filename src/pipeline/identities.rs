@@ -48,7 +48,13 @@ impl Identities {
             next_flight: 0,
             held: 0,
         };
-        Self(Arc::new(Shared { config: config.clone(), secret, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            config: config.clone(),
+            // Nobody who remembers little wants to hold more than that in flight.
+            max_held: MAX_HELD.min(config.remember_max.get()),
+            secret,
+            state: Mutex::new(state),
+        }))
     }
 
     /// Fills the window with what was delivered before, and returns how much that is.
@@ -103,6 +109,8 @@ impl Identities {
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    /// The most keys in flight.
+    max_held: usize,
     secret: Secret,
     state: Mutex<State>,
 }
@@ -193,10 +201,10 @@ impl Hasher for Even {
     }
 }
 
-/// Seven eighths of 2²⁰: as many entries as `flying` takes before it would double once more. With
-/// the lists of the flights about 50 MiB at the very most; it is what several sessions hold when
-/// each carries its 64 MiB.
-const MAX_HELD: usize = 7 << 17;
+/// Seven eighths of 2¹⁸: as many entries as `flying` takes before it would double once more. With
+/// the lists of the flights about 16 MiB at the very most; it is what four sessions hold when each
+/// carries its 64 MiB.
+const MAX_HELD: usize = 7 << 15;
 
 /// Many times what fetching a content takes, and still no long delay for others.
 const PATIENCE: Duration = Duration::from_secs(300);

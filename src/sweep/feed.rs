@@ -90,7 +90,8 @@ pub(super) fn after_failure(interval: Duration) -> Backoff {
     Backoff::try_new(longest.min(SHORTEST), longest).expect("an interval is above zero")
 }
 
-const SHORTEST: Duration = Duration::from_secs(5);
+/// A subscription that is being started is there in a moment.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A long interval should not make a passing failure last.
 const LONGEST: Duration = Duration::from_secs(10 * 60);

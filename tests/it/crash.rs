@@ -5,24 +5,26 @@ use std::{
     time::Duration,
 };
 
-use m365_collector::{content::ContentType, frame::Frame, simulator::Generator};
-use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
-use uuid::Uuid;
+use m365_collector::{
+    content::{ContentId, ContentType},
+    frame::Frame,
+    simulator::Generator,
+};
+use rand::{RngExt as _, rngs::Xoshiro256PlusPlus};
 
-use crate::support::{
-    collector::Site,
-    eventually,
-    rsyslog::{Driver, Rsyslog},
+use crate::{
+    outages::seeded,
+    support::{
+        collector::{Collector, Site},
+        eventually,
+        rsyslog::{Driver, Rsyslog},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "the seed repeats a failure; the figures are of interest")]
+#[expect(clippy::print_stderr, reason = "the figures are of interest")]
 async fn nothing_is_lost_through_twenty_kills() {
-    let seed = std::env::var("M365_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
-    eprintln!("M365_TEST_SEED={seed}");
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-
+    let (seed, mut random) = seeded();
     let rsyslog = Rsyslog::start(Driver::Gtls).await;
     let mut site = Site::start(2, Some(&rsyslog), |world| {
         world.notification_retries = vec![Duration::from_millis(100); 1000];
@@ -31,42 +33,10 @@ async fn nothing_is_lost_through_twenty_kills() {
     .await;
     // Short sessions, so that every part of their life is met by some kill.
     site.set("devo.confirm_interval", "300ms");
-    let mut book = Book { generator: Generator::new(seed), records: BTreeMap::new(), contents: 0 };
+    let mut book = Book::new(seed);
 
-    let mut collector = site.run().await;
-    site.registered(2 * ContentType::ALL.len()).await;
-    for kill in 0..KILLS {
-        let since = site.simulator.clock().now();
-        book.publish(&site, random.random_range(1..200));
-        eventually("a notification is accepted", async || {
-            let attempts = site.simulator.microsoft().attempts();
-            attempts.iter().any(|attempt| attempt.at >= since && attempt.status == Some(200))
-        })
-        .await;
-        let moments = random.random_range(0..60);
-        for _ in 0..moments {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            if random.random_ratio(1, 4) {
-                book.publish(&site, random.random_range(1..80));
-            }
-        }
-        assert!(
-            collector.process.is_running(),
-            "ended before kill {kill}:\n{}",
-            collector.stderr()
-        );
-        collector.process.kill();
-        // Some notifications find nobody.
-        book.publish(&site, 5);
-        collector = site.run().await;
-    }
-
-    eventually("every content is delivered", async || {
-        let said = site.command(&["ledger", "status", "--json"]).await;
-        let rows: Vec<Row> = serde_json::from_str(&said.out).expect("the rows are JSON");
-        rows.iter().map(|row| row.delivered).sum::<u64>() == book.contents
-    })
-    .await;
+    let collector =
+        kill_again_and_again(&site, &mut book, &mut random, KILLS, 60, async |_| ()).await;
     let said = collector.stop().await;
     assert_eq!(said.code, Some(0), "{}", said.err);
 
@@ -79,10 +49,59 @@ async fn nothing_is_lost_through_twenty_kills() {
         "{} records in {} contents, {KILLS} kills: none missing, {again} more than once ({copies} \
          copies too many), {torn} lines torn by a kill",
         book.records.len(),
-        book.contents,
+        book.contents(),
     );
     // Each session that is cut ends in at most one torn line.
     assert!(torn <= KILLS, "{torn} lines are torn");
+}
+
+/// Kills the collector so often, each time at a moment under load after it accepted something, and
+/// then lets it deliver the rest. `longest` hundredths of a second are between two kills at most;
+/// `killed` is called while there is no collector.
+pub async fn kill_again_and_again(
+    site: &Site,
+    book: &mut Book,
+    random: &mut Xoshiro256PlusPlus,
+    kills: usize,
+    longest: u32,
+    mut killed: impl AsyncFnMut(&Book),
+) -> Collector {
+    let mut collector = site.run().await;
+    site.registered(2 * ContentType::ALL.len()).await;
+    for kill in 0..kills {
+        let since = site.simulator.clock().now();
+        book.publish(site, random.random_range(1..200));
+        eventually("a notification is accepted", async || {
+            let attempts = site.simulator.microsoft().attempts();
+            attempts.iter().any(|attempt| attempt.at >= since && attempt.status == Some(200))
+        })
+        .await;
+        let moments = random.random_range(0..longest);
+        for _ in 0..moments {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if random.random_ratio(1, 4) {
+                book.publish(site, random.random_range(1..80));
+            }
+        }
+        assert!(
+            collector.process.is_running(),
+            "ended before kill {kill}:\n{}",
+            collector.stderr()
+        );
+        collector.process.kill();
+        killed(book).await;
+        // Some notifications find nobody.
+        book.publish(site, 5);
+        collector = site.run().await;
+    }
+
+    eventually("every content is delivered", async || {
+        let said = site.command(&["ledger", "status", "--json"]).await;
+        let rows: Vec<Row> = serde_json::from_str(&said.out).expect("the rows are JSON");
+        rows.iter().map(|row| row.delivered).sum::<u64>() == book.contents()
+    })
+    .await;
+    collector
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,29 +125,41 @@ async fn a_second_process_on_one_ledger_is_refused_until_the_first_is_gone() {
 }
 
 /// What was published.
-struct Book {
+pub struct Book {
     generator: Generator,
-    /// By their bytes, so that the neighbours of a torn line are found.
-    records: BTreeMap<Vec<u8>, ()>,
-    contents: u64,
+    ids: Vec<ContentId>,
+    /// The content of each by their bytes, so that the neighbours of a torn line are found.
+    records: BTreeMap<Vec<u8>, usize>,
 }
 
 impl Book {
+    pub fn new(seed: u64) -> Self {
+        Self { generator: Generator::new(seed), ids: Vec::new(), records: BTreeMap::new() }
+    }
+
     /// Publishes one content of so many records, on the next feed.
     fn publish(&mut self, site: &Site, records: usize) {
-        let feed = usize::try_from(self.contents).unwrap();
+        let feed = self.ids.len();
         let tenant = site.tenant(feed % 2);
         let content_type = ContentType::ALL[feed / 2 % ContentType::ALL.len()];
         let records = self.generator.records(tenant, content_type, records);
-        site.simulator.microsoft().publish(tenant, content_type, &records);
-        self.contents += 1;
-        self.records.extend(records.into_iter().map(|record| (record, ())));
+        self.ids.push(site.simulator.microsoft().publish(tenant, content_type, &records));
+        self.records.extend(records.into_iter().map(|record| (record, feed)));
+    }
+
+    pub fn contents(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// Every record and the id of its content.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = (&[u8], &ContentId)> {
+        self.records.iter().map(|(record, content)| (&**record, &self.ids[*content]))
     }
 
     /// Whether a record begins with these bytes.
     fn begins_one(&self, bytes: &[u8]) -> bool {
         let next = self.records.range(bytes.to_vec()..).next();
-        next.is_some_and(|(record, ())| record.starts_with(bytes))
+        next.is_some_and(|(record, _)| record.starts_with(bytes))
     }
 }
 

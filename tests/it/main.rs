@@ -13,6 +13,7 @@ mod crash;
 mod deadletters;
 mod delivery;
 mod errors;
+mod faults;
 mod identity;
 mod memory;
 mod outages;

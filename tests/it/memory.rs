@@ -18,7 +18,10 @@ const MIB: u64 = 1024 * 1024;
 /// The peak after a first small blob and one of this size, in KiB. While the second is fetched,
 /// the receiver reads nothing for a moment, so that whatever can pile up does.
 async fn peak_after(total_bytes: u64) -> u64 {
-    let site = Site::start(1, None, |_| {}).await;
+    let mut site = Site::start(1, None, |_| {}).await;
+    // Remembered records cost memory each, by their number and not by the blob they came in; their
+    // window is measured for itself.
+    site.set("records.remember_max", "10000");
     let collector = site.run().await;
     site.registered(ContentType::ALL.len()).await;
     let devo = site.simulator.devo();

@@ -138,3 +138,19 @@ async fn replicas_divide_the_budget() {
     pacing.share(NonZeroU32::MIN);
     assert_eq!(pacing.room(tenant(A)), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_relaxed_while_more_than_half_of_its_budget_is_left() {
+    let pacing = pacing(4);
+    assert!(pacing.is_relaxed(tenant(A)));
+    drop(pacing.permit(tenant(A)).await.unwrap());
+    assert!(pacing.is_relaxed(tenant(A)));
+    let held = pacing.permit(tenant(A)).await.unwrap();
+    assert!(!pacing.is_relaxed(tenant(A)));
+    assert!(pacing.is_relaxed(tenant(B)));
+    drop(held);
+    tokio::time::sleep(Window::SPAN).await;
+    assert!(pacing.is_relaxed(tenant(A)));
+    pacing.pause(tenant(A), None);
+    assert!(!pacing.is_relaxed(tenant(A)), "nothing may be asked now");
+}

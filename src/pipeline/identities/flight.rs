@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{CHUNK, Fate, Identities, MAX_HELD, PATIENCE, Place};
+use super::{CHUNK, Fate, Identities, PATIENCE, Place};
 use crate::{content::Announcement, identity::Key, reason::Reason, route::Head};
 
 /// The keys of one attempt at a content.
@@ -66,7 +66,7 @@ impl Flight {
             }
             if let Some(owner) = state.flights.get(&flight).filter(|owner| owner.is_worth_needing())
             {
-                if state.held + NEED > MAX_HELD {
+                if state.held + NEED > self.identities.0.max_held {
                     return Verdict::Unremembered;
                 }
                 let fate = owner.fate.clone();
@@ -76,10 +76,10 @@ impl Flight {
                 return Verdict::Duplicate;
             }
         }
-        if state.held >= MAX_HELD {
+        if state.held >= self.identities.0.max_held {
             return Verdict::Unremembered;
         }
-        let index = u32::try_from(self.keys.len()).expect("there are fewer keys than MAX_HELD");
+        let index = u32::try_from(self.keys.len()).expect("there are fewer keys than may be held");
         state.flying.insert(key, Place { flight: self.id, index });
         state.held += 1;
         self.held += 1;

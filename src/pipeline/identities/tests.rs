@@ -220,7 +220,7 @@ async fn an_owner_that_takes_for_ever_is_not_waited_for() {
 #[tokio::test]
 async fn beyond_the_bound_records_are_sent_and_not_kept() {
     let identities = identities();
-    identities.state().held = MAX_HELD - 2;
+    identities.state().held = identities.0.max_held - 2;
     let mut flight = identities.flight();
     assert_eq!(judge(&mut flight, &["a", "b", "c", "c"]), [New, New, Unremembered, Unremembered]);
     // There is no room to note a need either.

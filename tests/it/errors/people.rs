@@ -100,6 +100,7 @@ async fn content_of_a_disabled_subscription_waits_and_comes_when_it_is_started_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_refused_is_replaced_once_and_the_content_delivered() {
     let mut service = Service::builder().tenants(2).start().await;
+    service.swept().await;
     let tenant = service.tenant(0);
     let microsoft = service.simulator.microsoft().clone();
     let tokens = |tenant| microsoft.count(Some(tenant), &Operation::Token);

@@ -30,6 +30,7 @@ async fn content_waits_for_entra_and_other_tenants_do_not() {
         .with("fetch.retry_max", "2s")
         .start()
         .await;
+    service.swept().await;
     let microsoft = service.simulator.microsoft().clone();
     for (tenant, (fault, _)) in rows().into_iter().enumerate() {
         microsoft.fail_tenant(service.tenant(tenant), Operation::Token, fault, u32::MAX);
@@ -58,6 +59,7 @@ async fn content_waits_for_entra_and_other_tenants_do_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_credential_is_asked_about_seldom() {
     let mut service = Service::builder().with("fetch.retry_min", "50ms").start().await;
+    service.swept().await;
     let microsoft = service.simulator.microsoft().clone();
     microsoft.set_secret(service.tenant(0), "the-secret-of-next-year");
     microsoft.forget_tokens();

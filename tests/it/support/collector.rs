@@ -85,7 +85,19 @@ impl Site {
 
     /// Starts `run` and waits until it listens.
     pub async fn run(&self) -> Collector {
-        let mut collector = self.spawn(&["run"]);
+        self.listening(self.spawn(&["run"])).await
+    }
+
+    /// As [`Site::run`], from a shell that was told this before.
+    pub async fn run_after(&self, script: &str) -> Collector {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("{script}; exec \"$0\" run --config \"$1\"");
+        command.args(["-c", &script, BINARY]).arg(&self.config);
+        command.env_clear().envs(self.variables.iter().cloned());
+        self.listening(Collector::start(command, self.folder.path())).await
+    }
+
+    async fn listening(&self, mut collector: Collector) -> Collector {
         eventually("the collector listens", async || {
             let running = collector.process.is_running();
             assert!(running, "the collector ended:\n{}", collector.stderr());

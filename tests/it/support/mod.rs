@@ -17,7 +17,7 @@ use m365_collector::{
     config::{Config, Loaded},
     content::{ContentType, TenantId},
     demo::Setup,
-    ledger::{Filter, Reader, Status, Swept},
+    ledger::{Filter, Reader, Status, SweepDepth, Swept},
     shutdown::Shutdown,
     simulator::{self, Generator, Operation, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -168,7 +168,13 @@ impl Service {
 
     /// Binds and runs the app, as at the start; also after [`Service::stop`].
     pub async fn run(&mut self) {
+        self.run_with(|_| ()).await;
+    }
+
+    /// As [`Service::run`], with what no file may say.
+    pub async fn run_with(&mut self, change: impl FnOnce(&mut Config)) {
         self.config = load(&self.config_path, &self.overrides);
+        change(&mut self.config);
         let app = App::bind(self.config.clone().into(), self.clock.clone())
             .await
             .expect("the app can be bound");
@@ -245,6 +251,23 @@ impl Service {
         for record in records {
             *self.expected.entry(fingerprint(record.as_ref())).or_default() += 1;
         }
+    }
+
+    /// Waits until the sweep of the start has read the whole week of every feed, so that for as long
+    /// as `sweep.interval` nothing is asked that a test does not cause.
+    pub async fn swept(&self) {
+        eventually("everything is swept", async || {
+            for tenant in 0..self.tenants.len() {
+                let sweeps = self.sweeps(tenant).await;
+                let weeks = sweeps.iter().filter(|swept| swept.depth == SweepDepth::Week).count();
+                let feeds = self.config.tenants.find(self.tenant(tenant));
+                if weeks < feeds.map_or(0, |tenant| tenant.content_types.len()) {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
     }
 
     /// Waits until everything expected arrived and nothing is unsettled.

@@ -1,6 +1,7 @@
 //! Real programs started by a test, on ports of their own, ended and reaped with the test.
 
 use std::{
+    fs,
     process::{Child, Command, ExitStatus},
     time::Duration,
 };
@@ -44,6 +45,15 @@ impl Process {
     /// Whether it is still there.
     pub fn is_running(&mut self) -> bool {
         self.0.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// The memory it has resident, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let text = line.expect("the kernel knows it").trim();
+        text.trim_end_matches(" kB").parse().expect("it is a number")
     }
 
     /// SIGKILL, and waits for its end.

@@ -1,0 +1,161 @@
+//! An API that fails in every way at once, for two tenants, while content is published.
+
+use m365_collector::simulator::{Fault, microsoft::IdForm};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_repeated_by_a_failing_api() {
+    failing(11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_repeated_by_an_api_that_fails_otherwise() {
+    failing(12).await;
+}
+
+async fn failing(seed: u64) {
+    let mut lots = Lots::new(seed);
+    let mut service = restless()
+        .with("fetch.timeout", "1s")
+        .with("subscriptions.check_interval", "1s")
+        .world(|world| world.page_size = 5)
+        .tenants(2)
+        .start()
+        .await;
+    let microsoft = service.simulator.microsoft().clone();
+    let mut books = Books::default();
+    for round in 0..ROUNDS {
+        for tenant in 0..2 {
+            for _ in 0..FAULTS {
+                let operation = lots.pick(&OPERATIONS);
+                let fault = drawn(&mut lots);
+                let times = u32::try_from(1 + lots.below(2)).expect("two is small");
+                microsoft.fail_tenant(service.tenant(tenant), operation, fault, times);
+            }
+            for _ in 0..CONTENTS {
+                publish(&mut service, &mut books, &mut lots, tenant);
+            }
+        }
+        match round {
+            0 => without_tokens(&service).await,
+            2 => with_faulty_tokens(&service, &mut lots),
+            _ => {}
+        }
+        let before = service.simulator.devo().received().distinct;
+        eventually("something arrives", async || {
+            service.simulator.devo().received().distinct > before
+        })
+        .await;
+    }
+    service.clock.advance(Duration::from_secs(10));
+    service.delivered().await;
+    let blobs = books.published();
+    let (given, refused) = downloads(&service);
+    let requests = microsoft.requests();
+    let failed = requests.iter().filter(|request| request.status != Some(200)).count();
+    assert!(
+        refused > 0 && given >= blobs && failed >= 20,
+        "seed {seed}: {given} downloads of {blobs} blobs, {refused} refused; {failed} of {} \
+         requests failed",
+        requests.len(),
+    );
+    microsoft.heal();
+    books.agree(service, lots.seed).await;
+}
+
+/// Every token is worthless and Entra is away, until it was asked in vain a few times; then each
+/// tenant must come back, because every further failure in a row would double its pause.
+async fn without_tokens(service: &Service) {
+    let microsoft = service.simulator.microsoft();
+    let count =
+        |operation| [0, 1].map(|tenant| microsoft.count(Some(service.tenant(tenant)), &operation));
+    let asked = count(Operation::Token);
+    for tenant in 0..2 {
+        let tenant = service.tenant(tenant);
+        microsoft.fail_tenant(tenant, Operation::Token, Fault::Reset, 1);
+        microsoft.fail_tenant(tenant, Operation::Token, Fault::Html(503), u32::MAX);
+    }
+    microsoft.forget_tokens();
+    eventually("Entra is asked in vain", async || {
+        count(Operation::Token).iter().zip(asked).all(|(now, asked)| *now >= asked + 2)
+    })
+    .await;
+    microsoft.heal();
+    let fetched = count(Operation::Blob);
+    eventually("both tenants have a token again", async || {
+        count(Operation::Blob).iter().zip(fetched).all(|(now, fetched)| *now > fetched)
+    })
+    .await;
+}
+
+/// The next requests for a token, which a 401 causes, fail as well. They are few, because every
+/// failure in a row doubles the pause before the next request.
+fn with_faulty_tokens(service: &Service, lots: &mut Lots) {
+    for tenant in 0..2 {
+        let fault = lots.pick(&[
+            Fault::CutBody { after: 100 },
+            Fault::Empty(408),
+            Fault::Empty(429),
+            Fault::Entra(90_033),
+            Fault::Html(502),
+            Fault::Reset,
+        ]);
+        let tenant = service.tenant(tenant);
+        service.simulator.microsoft().fail_tenant(tenant, Operation::Token, fault, 1);
+    }
+}
+
+fn publish(service: &mut Service, books: &mut Books, lots: &mut Lots, tenant: usize) {
+    let content_type = lots.pick(&ContentType::ALL);
+    let copies = lots.pick(&[0, 1, 1, 2]);
+    let form = lots.pick(&IdForm::ALL);
+    let count = usize::try_from(1 + lots.below(30)).expect("thirty is small");
+    books.publish(service, (tenant, content_type), count, |publication| {
+        publication.announcing = Some(Announcing { copies, form, first: false });
+        publication.gzip = Some(copies == 1);
+    });
+}
+
+fn drawn(lots: &mut Lots) -> Fault {
+    let after = usize::try_from(lots.below(20_000)).expect("a blob is small");
+    let wait = Duration::from_secs(1);
+    lots.pick(&[
+        Fault::Af(50_000),
+        Fault::AfSentence(50_005),
+        Fault::AfSingleQuoted(50_006),
+        Fault::Code429Text("0m 1s".to_owned()),
+        Fault::CutBody { after },
+        Fault::Drip { bytes: 16 * 1024, every: Duration::from_millis(20) },
+        Fault::Empty(408),
+        Fault::Empty(503),
+        Fault::Html(500),
+        Fault::Html(502),
+        Fault::Reset,
+        Fault::StallBody { after },
+        Fault::Throttled403,
+        Fault::Throttled429 { retry_after: None },
+        Fault::Throttled429 { retry_after: Some(wait) },
+        Fault::Unauthorized,
+        Fault::Unauthorized,
+    ])
+}
+
+/// Blobs and listings more often than the rest, as in life.
+const OPERATIONS: [Operation; 7] = [
+    Operation::Blob,
+    Operation::Blob,
+    Operation::Blob,
+    Operation::Content,
+    Operation::Content,
+    Operation::NextPage,
+    Operation::List,
+];
+
+const ROUNDS: u64 = 3;
+
+/// Planned for each tenant in each round.
+const FAULTS: u64 = 8;
+
+/// Of each tenant in each round.
+const CONTENTS: u64 = 30;

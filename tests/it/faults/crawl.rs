@@ -1,0 +1,77 @@
+//! A tenant that crawls, beside one that does not.
+
+use m365_collector::simulator::Fault;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_tenant_leaves_the_other_its_time() {
+    let told = Fault::Throttled429 { retry_after: Some(Duration::from_secs(1)) };
+    beside(&[told.clone(), Fault::Code429Text("0m 1s".to_owned()), told]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_answers_are_slow_leaves_the_other_its_time() {
+    let drip = Fault::Drip { bytes: usize::MAX, every: Duration::from_secs(2) };
+    beside(&[drip.clone(), drip.clone(), drip]).await;
+}
+
+/// Measures one tenant alone and beside one with each of these troubles; the best pair counts.
+async fn beside(troubles: &[Fault]) {
+    let mut service = restless().tenants(2).start().await;
+    let mut books = Books::default();
+    let mut pairs = Vec::new();
+    for trouble in troubles {
+        let alone = finish(&mut service, &mut books).await;
+        let crawling = service.tenant(1);
+        let microsoft = service.simulator.microsoft().clone();
+        for operation in &OPERATIONS {
+            microsoft.fail_tenant(crawling, operation.clone(), trouble.clone(), u32::MAX);
+        }
+        let count = |operation| microsoft.count(Some(crawling), operation);
+        let asked: u64 = OPERATIONS.iter().map(count).sum();
+        for _ in 0..CRAWLING {
+            books.publish(&mut service, (1, FEED), 2, |_| {});
+        }
+        eventually("the other one crawls", async || {
+            OPERATIONS.iter().map(count).sum::<u64>() > asked
+        })
+        .await;
+        let beside = finish(&mut service, &mut books).await;
+        pairs.push((alone, beside));
+        microsoft.heal();
+        service.delivered().await;
+    }
+    let holds = pairs.iter().any(|(alone, beside)| *beside <= alone.mul_f64(1.2) + NOISE);
+    assert!(holds, "alone and beside, in pairs: {pairs:?}");
+    service.delivered().await;
+    books.agree(service, 0).await;
+}
+
+/// The time a healthy tenant needs, with blobs that take theirs so that the machine matters little.
+async fn finish(service: &mut Service, books: &mut Books) -> Duration {
+    let since = Instant::now();
+    let mut expected = Vec::new();
+    for _ in 0..HEALTHY {
+        let fault = Fault::Drip { bytes: usize::MAX, every: Duration::from_millis(80) };
+        let (_, records) = books.publish(service, (0, FEED), 3, |publication| {
+            publication.fault = Some((fault, 1));
+        });
+        expected.extend(records);
+    }
+    arrive(service, since, &expected).await
+}
+
+/// What a throttled tenant is refused; whichever comes first pauses the rest.
+const OPERATIONS: [Operation; 3] = [Operation::Blob, Operation::Content, Operation::List];
+
+const FEED: ContentType = ContentType::Exchange;
+
+/// Contents of the tenant that is measured, each time: ten for every place it may have.
+const HEALTHY: usize = 160;
+
+/// Contents of the one that crawls: more than it has places.
+const CRAWLING: usize = 40;
+
+/// What two runs of the same differ by on a busy machine.
+const NOISE: Duration = Duration::from_millis(200);
