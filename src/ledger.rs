@@ -47,6 +47,7 @@ mod writer;
 
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use books::Tally;
+use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
@@ -57,7 +58,7 @@ pub use writer::Writer;
 
 use crate::{
     content::{Announcement, TenantId, Via},
-    identity::Secret,
+    identity::{Key, Secret},
     reason::Reason,
 };
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
@@ -241,6 +242,20 @@ impl Ledger {
     /// little.
     pub fn forget_identities(&self, before: Timestamp) {
         self.shared.identities_since.store(before.as_millisecond(), Ordering::Relaxed);
+    }
+
+    /// Keeps the identities of records that arrived although their content is not delivered yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; they are then not kept.
+    pub async fn remember(
+        &self,
+        lease: LeaseKey,
+        keys: Arc<[Key]>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.ask(Remember { content: lease.content, keys, now }).await
     }
 
     /// How long a claim holds without being renewed.

@@ -122,6 +122,7 @@ impl Pipeline {
             framer,
             clock,
             max_record: config.max_record,
+            cut: Shutdown::new(),
         };
         Self {
             places: config.concurrency.get(),
@@ -253,14 +254,21 @@ impl Pipeline {
         }
     }
 
-    async fn finish_steps(&mut self) {
-        let deadline = Instant::now() + STEP_GRACE;
+    async fn end_steps(&mut self, within: Duration) {
+        let deadline = Instant::now() + within;
         while let Ok(Some(ended)) =
             tokio::time::timeout_at(deadline, self.steps.join_next_with_id()).await
         {
             self.step_ended(ended);
         }
-        // Steps that did not finish are cut here, and give back what they hold.
+    }
+
+    async fn finish_steps(&mut self) {
+        self.end_steps(STEP_GRACE).await;
+        // What is cut gives its content back, when it is known what of it arrived.
+        self.work.step.cut.request();
+        self.end_steps(CUT_GRACE).await;
+        // Nothing should be left; if it is, it gives back what it holds.
         self.steps.shutdown().await;
         let now = self.work.step.clock.now();
         let released = self
@@ -318,6 +326,9 @@ const MAX_UNCONFIRMED: usize = 16 * 1024;
 
 /// Retry times pass without an event, so the ledger is asked this often.
 const POLL: Duration = Duration::from_millis(250);
+
+/// A step that is cut has nothing more to wait for.
+const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// Part of the grace period of a shutdown: most blobs end well within it, and one that does not
 /// is claimed again after the restart.

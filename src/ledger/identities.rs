@@ -1,12 +1,15 @@
 //! The stored identities of delivered records.
 //!
-//! They are written by the transaction that settles the content they came with, read once at a
+//! They are written by the transaction that settles the content they came with, or before that when
+//! only a part of it arrived, read once at a
 //! start, oldest first, and pruned when the reader no longer has a use for them.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::{LedgerError, rows};
+use super::{LedgerError, operation::Operation, rows};
 use crate::identity::{Key, Secret};
 
 /// A walk through the stored identities, oldest first.
@@ -56,6 +59,29 @@ impl Identities {
         let Some(last) = rows.last() else { return Ok(None) };
         self.after = (last.try_get("at")?, last.try_get("id")?);
         Ok(Some(rows.iter().map(remembered_from).collect::<sqlx::Result<_>>()?))
+    }
+}
+
+/// Keeps identities without settling anything.
+pub(super) struct Remember {
+    pub(super) content: i64,
+    pub(super) keys: Arc<[Key]>,
+    pub(super) now: Timestamp,
+}
+
+impl Operation for Remember {
+    type Output = ();
+
+    fn rows(&self) -> usize {
+        weight(self.keys.len())
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
+    }
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        store(connection, self.content, &self.keys, self.now).await
     }
 }
 

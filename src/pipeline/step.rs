@@ -15,6 +15,7 @@ use crate::{
     microsoft::{ApiError, Client, Disposition},
     reason::Reason,
     route::{Head, Tables},
+    shutdown::Shutdown,
     split::{Piece, SplitError, Splitter},
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Step {
     pub(super) framer: Framer,
     pub(super) clock: Clock,
     pub(super) max_record: usize,
+    /// Cuts every step where it is.
+    pub(super) cut: Shutdown,
 }
 
 /// What a step sent; what remains is the receiver's word.
@@ -50,10 +53,13 @@ impl Step {
     /// Fetches the content and sends every record of it that is not known.
     pub(super) async fn run(self, lease: &Lease) -> Sent {
         let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
+        let cut = self.cut.clone();
         let stream = self.stream(&lease.announcement, &mut load);
-        let outcome = match tokio::time::timeout(STEP_LIMIT, stream).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Retry(Reason::Timeout)),
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(STEP_LIMIT, stream) => {
+                outcome.unwrap_or(Err(Failure::Retry(Reason::Timeout)))
+            }
+            () = cut.requested() => Err(Failure::Cut),
         };
         load.flight.all_sent();
         // What was sent before a failure is waited for all the same: it is not sent again if it

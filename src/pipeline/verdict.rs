@@ -9,6 +9,8 @@ use crate::{backoff::Backoff, ledger::Settlement, reason::Reason};
 /// How a step ended without everything being sent and confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// The process is ending.
+    Cut,
     /// Trying again cannot help.
     Final(Reason),
     /// Microsoft asked this tenant to wait; the content itself is not to blame.
@@ -22,6 +24,7 @@ impl Failure {
     pub(super) const fn reason(self) -> Reason {
         match self {
             Self::Final(reason) | Self::Retry(reason) => reason,
+            Self::Cut => Reason::LeaseLost,
             Self::Throttled(_) => Reason::Throttled,
         }
     }
@@ -40,8 +43,9 @@ pub(super) struct History {
 
 /// Decides what to tell the ledger (I3): the content waits, or ends with a closed reason.
 ///
-/// Content ends at its own expiration, with the reason that kept it until then, but never without having been tried: when the first attempt is this late, Microsoft has the last
-/// word on whether the content is gone.
+/// Content ends at its own expiration, with the reason that kept it until then, but never without
+/// having been tried: when the first attempt is this late, Microsoft has the last word on whether
+/// the content is gone.
 pub(super) fn settlement(
     failure: Failure,
     history: History,
@@ -51,6 +55,7 @@ pub(super) fn settlement(
 ) -> Settlement {
     let History { attempts, last_reason, expires } = history;
     let reason = match failure {
+        Failure::Cut => return Settlement::Release,
         Failure::Final(Reason::ContentExpired) => {
             return Settlement::Expired(Reason::ContentExpired);
         }
@@ -109,7 +114,7 @@ mod tests {
         let expires = NOW.checked_add(SignedDuration::from_secs(expires_in)).unwrap();
         let last_reason = match failure {
             Failure::Final(reason) | Failure::Retry(reason) => Some(reason),
-            Failure::Throttled(_) => None,
+            Failure::Cut | Failure::Throttled(_) => None,
         };
         settlement(failure, History { attempts, last_reason, expires }, NOW, backoff, 0)
     }
@@ -152,6 +157,11 @@ mod tests {
         let reason = Reason::Unauthorized;
         let settled = settlement(Failure::Retry(reason), history, NOW, backoff, 0);
         assert_eq!(settled, Settlement::Retry { at: at(2), reason });
+    }
+
+    #[test]
+    fn being_cut_is_no_attempt() {
+        assert_eq!(check(Failure::Cut, 7, 1000), Settlement::Release);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! to other contents arrived with them (I5). It is settled once (I4), however often the ledger has
 //! to be asked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, jitter},
+    identity::Key,
     ledger::{Lease, Ledger, LedgerError, Settled, Settlement},
 };
 
@@ -76,6 +77,7 @@ impl Work {
             failed => failed,
         };
         if let Some(failure) = failed {
+            self.keep(&hold, flight.take_keys()).await;
             return self.fail(&lease, hold, failure).await;
         }
         let settlement = Settlement::Delivered {
@@ -86,6 +88,18 @@ impl Work {
         };
         if self.settle(hold, settlement).await {
             self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
+        }
+    }
+
+    /// Keeps what arrived of a content that is not delivered. Should that fail, it is remembered
+    /// until the end of the process all the same.
+    async fn keep(&self, hold: &Hold, keys: Arc<[Key]>) {
+        if keys.is_empty() {
+            return;
+        }
+        let now = self.step.clock.now();
+        if let Err(error) = self.ledger.remember(hold.key(), keys, now).await {
+            debug!(error = %error, "cannot keep the identities of a content that failed");
         }
     }
 
@@ -101,7 +115,8 @@ impl Work {
             Settlement::Expired(reason) => reason,
             _ => failure.reason(),
         };
-        if self.settle(hold, settlement.clone()).await {
+        let counts = settlement != Settlement::Release;
+        if self.settle(hold, settlement.clone()).await && counts {
             self.metrics.failed(lease, reason, &settlement);
         }
     }

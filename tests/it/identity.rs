@@ -111,6 +111,26 @@ async fn a_download_that_breaks_again_and_again_repeats_nothing_that_arrived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drain_in_the_middle_of_a_content_repeats_nothing() {
+    let mut service = Service::builder().start().await;
+    let tenant = service.tenant(0);
+    let published = records(6, tenant, FEED, 4000);
+    service.expect(&published);
+    let publication = Publication {
+        fault: Some((Fault::Drip { bytes: 64 * 1024, every: Duration::from_millis(300) }, 1)),
+        ..Publication::of(Blob::array(&published))
+    };
+    service.simulator.microsoft().publish_as(tenant, FEED, publication);
+    service.simulator.devo().wait_for(200, patience()).await.unwrap();
+    service.stop().await;
+    let arrived = service.simulator.devo().received().lines;
+    assert!((200..3000).contains(&arrived), "cut in the middle: {arrived}");
+    service.run().await;
+    service.delivered().await;
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_content_only_what_a_broken_session_carried_is_sent_again() {
     // Many sessions for one content, one of which is reset in the middle.
     let mut service = Service::builder()

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::*;
-use crate::{identity::Key, ledger::identities};
+use crate::{identity::Key, ledger::identities, reason::Reason};
 
 fn keys(numbers: std::ops::Range<u128>) -> Arc<[Key]> {
     numbers.map(|number| Key::from_bytes(number.to_le_bytes())).collect()
@@ -78,6 +78,18 @@ async fn a_large_content_takes_several_rows_and_many_rows_several_pages() {
         running.deliver(&format!("c{number}"), number.into()..(number + 1).into(), 2).await;
     }
     assert_eq!(running.remembered(2, 100_000).await.len(), 150);
+}
+
+#[tokio::test]
+async fn what_arrived_of_content_that_failed_is_kept() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let lease = running.claim(1, 0).await.remove(0);
+    in_time(running.ledger.remember(lease.key, keys(0..2), at(5))).await.unwrap();
+    let again = Settlement::Retry { at: at(9), reason: Reason::CutBody };
+    assert_eq!(running.settle(&lease, again, 6).await, Settled::Applied);
+    assert_eq!(running.remembered(0, 100).await, [(5, keys(0..2).to_vec())]);
+    assert_eq!(running.claim(1, 9).await.len(), 1);
 }
 
 #[tokio::test]
