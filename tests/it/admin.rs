@@ -56,6 +56,7 @@ fn expected_at_start(tenants: &[&str]) -> BTreeMap<String, f64> {
         let tenant = ("tenant", *tenant);
         for name in [
             "m365_records_duplicate_total",
+            "m365_records_unremembered_total",
             "m365_content_pending",
             "m365_oldest_pending_seconds",
             "m365_pending_expiry_seconds",
@@ -157,6 +158,7 @@ async fn the_metrics_have_these_names_and_labels_and_please_promtool() {
         m365_pending_expiry_seconds gauge {tenant}
         m365_records_delivered_total counter {table}
         m365_records_duplicate_total counter {tenant}
+        m365_records_unremembered_total counter {tenant}
         m365_subscription_enabled gauge {content_type, tenant}
         m365_sweep_last_complete_timestamp_seconds gauge {content_type, tenant}
         m365_sweep_windows_total counter {outcome, tenant}
