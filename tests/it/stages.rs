@@ -106,7 +106,8 @@ async fn a_failed_fetch_counts_as_tried_again_dead_expired_or_throttled() {
     watch.settles("expired", 1.0).await;
 
     fail(Fault::Throttled429 { retry_after: Some(Duration::from_secs(1)) });
-    publish(&service, ContentType::General, 1);
+    // Of another type: the same record of the same one would be recognised and not be sent.
+    publish(&service, ContentType::Exchange, 1);
     watch.moves("m365_throttled_total", &[("tenant", "tenant-0")], 1.0).await;
     watch.fails(FAILED, "fetch", "throttled", 1.0).await;
     watch.settles("delivered", 2.0).await;
