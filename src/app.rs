@@ -6,7 +6,7 @@
 //! app that knows its addresses before it runs. [`App::run`] ends when asked, or with an error
 //! when a part that should run for ever has ended.
 //!
-//! The drain, all of it within [`GRACE`]: not ready, but still serving, until the load balancer
+//! The drain, all of it within half a minute: not ready, but still serving, until the load balancer
 //! has noticed; stop accepting and finish requests; claim nothing more and finish steps; confirm
 //! the sessions; settle; close the ledger. If the process dies anywhere in between, the leases run
 //! out and nothing is lost.

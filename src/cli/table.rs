@@ -13,7 +13,7 @@ pub(super) fn write<const N: usize>(
     write_rows(output, &head.map(str::to_owned), right, &rows)
 }
 
-/// As [`write`], for a number of columns that is only known now.
+/// As [`write()`], for a number of columns that is only known now.
 pub(super) fn write_rows(
     output: &mut impl Write,
     head: &[String],
