@@ -118,6 +118,7 @@ impl Pipeline {
             client,
             outlet,
             identities: Identities::new(records, ledger.secret()),
+            ledger,
             tables,
             framer,
             clock,
@@ -126,12 +127,12 @@ impl Pipeline {
         };
         Self {
             places: config.concurrency.get(),
-            changes: ledger.changes(),
+            changes: step.ledger.changes(),
             ids: tenants.iter().map(|tenant| tenant.id).collect(),
             tenants,
             running: HashMap::new(),
             steps: JoinSet::new(),
-            work: Work { step, ledger, held: Held::default(), backoff: config.backoff, metrics },
+            work: Work { step, held: Held::default(), backoff: config.backoff, metrics },
             confirmations: JoinSet::new(),
         }
     }
@@ -141,13 +142,16 @@ impl Pipeline {
     pub async fn run(mut self, shutdown: Shutdown) -> Unsettled {
         let mut watching = JoinSet::new();
         watching.spawn(orphans::watch(
-            self.work.ledger.clone(),
+            self.work.step.ledger.clone(),
             self.tenants.clone(),
             self.work.step.clock.clone(),
             self.work.metrics.clone(),
         ));
         watching.spawn(
-            self.work.held.clone().renew(self.work.ledger.clone(), self.work.step.clock.clone()),
+            self.work
+                .held
+                .clone()
+                .renew(self.work.step.ledger.clone(), self.work.step.clock.clone()),
         );
         tokio::select! {
             () = shutdown.requested() => {}
@@ -161,7 +165,7 @@ impl Pipeline {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_requested() {
             let now = self.work.step.clock.now();
-            self.work.ledger.forget_identities(self.work.step.identities.advance(now));
+            self.work.step.ledger.forget_identities(self.work.step.identities.advance(now));
             self.claim(least).await;
             least = few;
             tokio::select! {
@@ -194,7 +198,7 @@ impl Pipeline {
             return;
         }
         let now = self.work.step.clock.now();
-        let due = match self.work.ledger.tenants_due(&self.ids, now).await {
+        let due = match self.work.step.ledger.tenants_due(&self.ids, now).await {
             Ok(due) => due,
             Err(error) => {
                 debug!(error = %error, "cannot look for due content");
@@ -213,7 +217,7 @@ impl Pipeline {
         let busy: HashSet<_> = self.running.values().map(|step| step.tenant).collect();
         let reserve = fairness::reserve(self.places, self.ids.len() - busy.len());
         for (tenant, limit) in fairness::shares(free, most, reserve, &due) {
-            match self.work.ledger.claim(tenant, limit, now).await {
+            match self.work.step.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {
                     for lease in leases {
                         self.start(lease);
@@ -274,7 +278,7 @@ impl Pipeline {
         let released = self
             .running
             .values()
-            .map(|step| self.work.ledger.settle(step.lease, Settlement::Release, now));
+            .map(|step| self.work.step.ledger.settle(step.lease, Settlement::Release, now));
         for released in join_all(released).await {
             if let Err(error) = released {
                 debug!(error = %error, "cannot release a lease, it will run out");

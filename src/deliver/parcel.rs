@@ -61,6 +61,11 @@ impl Parcel {
         }
     }
 
+    /// The batches that are confirmed by now, counted from 0 in the order they were sent.
+    pub fn confirmed(&self) -> Vec<Range<usize>> {
+        self.seen.borrow().confirmed.clone()
+    }
+
     /// Says that no batch will follow.
     pub fn seal(self) -> Receipt {
         Receipt { seen: self.seen }

@@ -1,8 +1,8 @@
 //! Which records are delivered or on their way, so that none is sent twice.
 //!
-//! A key enters the window only when a session that carried its record was confirmed (I5), for a
-//! record suppressed because of a copy that never arrived would be lost. Until then it is *in
-//! flight*, owned by the [`Flight`] that sent the record first: one attempt at one content. Another
+//! A key enters the window as soon as the session that carried its record is confirmed and not
+//! before (I5), for a record suppressed because of a copy that never arrived would be lost. Until
+//! then it is *in flight*, owned by the [`Flight`] that sent the record first: one attempt at one content. Another
 //! flight that meets the key does not send the record but needs the owner, and is good only if what
 //! it needs landed. A flight lands by its own sessions alone, so nobody waits in a circle.
 //!
@@ -175,7 +175,7 @@ enum Fate {
     /// It is over.
     Landed {
         /// The keys that arrived, by their place, with gaps between the ranges.
-        keys: Box<[Range<usize>]>,
+        keys: Box<[Range<u32>]>,
         /// Why the others did not.
         failed: Reason,
     },

@@ -6,12 +6,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use crate::{
     clock::Clock,
-    content::Announcement,
     deliver::{Batch, Outlet, Parcel, Receipt},
     frame::Framer,
-    ledger::Lease,
+    ledger::{Lease, LeaseKey, Ledger},
     microsoft::{ApiError, Client, Disposition},
     reason::Reason,
     route::{Head, Tables},
@@ -31,6 +32,7 @@ pub(super) struct Step {
     pub(super) client: Client,
     pub(super) outlet: Outlet,
     pub(super) identities: Identities,
+    pub(super) ledger: Ledger,
     pub(super) tables: Arc<Tables>,
     pub(super) framer: Framer,
     pub(super) clock: Clock,
@@ -54,7 +56,7 @@ impl Step {
     pub(super) async fn run(self, lease: &Lease) -> Sent {
         let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
         let cut = self.cut.clone();
-        let stream = self.stream(&lease.announcement, &mut load);
+        let stream = self.stream(lease, &mut load);
         let outcome = tokio::select! {
             outcome = tokio::time::timeout(STEP_LIMIT, stream) => {
                 outcome.unwrap_or(Err(Failure::Retry(Reason::Timeout)))
@@ -72,7 +74,8 @@ impl Step {
         }
     }
 
-    async fn stream(mut self, content: &Announcement, load: &mut Load) -> Result<(), Failure> {
+    async fn stream(mut self, lease: &Lease, load: &mut Load) -> Result<(), Failure> {
+        let content = &lease.announcement;
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
         while let Some(chunk) = blob.chunk().await.map_err(failure)? {
@@ -105,6 +108,7 @@ impl Step {
                 }
                 if load.batch.len() >= BATCH {
                     load.send().await?;
+                    load.note_confirmed(&self.ledger, lease.key, now).await;
                 }
             }
         }
@@ -120,11 +124,14 @@ struct Load {
     batch: Vec<u8>,
     lines: u64,
     tally: Tally,
+    /// With how many keys the ledger is asked to store them.
+    store_at: usize,
 }
 
 impl Load {
     fn new(parcel: Parcel, flight: Flight) -> Self {
-        Self { parcel, flight, batch: Vec::new(), lines: 0, tally: Tally::default() }
+        let (batch, tally) = (Vec::new(), Tally::default());
+        Self { parcel, flight, batch, lines: 0, tally, store_at: STORED_AT_ONCE }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
@@ -136,6 +143,19 @@ impl Load {
         self.parcel.send(batch).await.map_err(Failure::Retry)?;
         self.flight.batch_sent();
         Ok(())
+    }
+
+    /// Lets what is confirmed land while the rest is on its way: the keys in flight are those of
+    /// the sessions that are open, however large the blob (I7).
+    async fn note_confirmed(&mut self, ledger: &Ledger, lease: LeaseKey, now: Timestamp) {
+        self.flight.confirmed(&self.parcel.confirmed());
+        if self.flight.unstored().len() >= self.store_at {
+            // What cannot be stored now is stored with more, at the latest with the settlement.
+            self.store_at = match self.flight.store(ledger, lease, now).await {
+                Ok(()) => STORED_AT_ONCE,
+                Err(_) => self.flight.unstored().len() + STORED_AT_ONCE,
+            };
+        }
     }
 }
 
@@ -168,6 +188,9 @@ const ERROR_ANSWERS: [&[u8]; 2] = [b"{\"error\":", b"{\"Message\":"];
 /// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
 /// that as many batches as places stay a few megabytes.
 const BATCH: usize = 256 * 1024;
+
+/// Keys, 128 KiB: a transaction that costs nothing beside the gigabyte of records it stands for.
+const STORED_AT_ONCE: usize = 8192;
 
 /// Far beyond any honest download. A peer that sends a byte now and then must not hold a place
 /// for as long as it likes.

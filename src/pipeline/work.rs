@@ -4,7 +4,7 @@
 //! to other contents arrived with them (I5). It is settled once (I4), however often the ledger has
 //! to be asked.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, jitter},
-    identity::Key,
-    ledger::{Lease, Ledger, LedgerError, Settled, Settlement},
+    ledger::{Lease, LedgerError, Settled, Settlement},
 };
 
 /// A content whose step is over.
@@ -33,7 +32,6 @@ pub(super) struct Unconfirmed {
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) step: Step,
-    pub(super) ledger: Ledger,
     pub(super) held: Held,
     pub(super) backoff: Backoff,
     pub(super) metrics: Metrics,
@@ -46,7 +44,7 @@ impl Work {
         let started = Instant::now();
         loop {
             let now = self.step.clock.now();
-            match self.step.identities.recall(&self.ledger, now).await {
+            match self.step.identities.recall(&self.step.ledger, now).await {
                 Ok(records) => {
                     let took_ms = started.elapsed().as_millis();
                     info!(records, took_ms, "{records} delivered records remembered");
@@ -77,29 +75,22 @@ impl Work {
             failed => failed,
         };
         if let Some(failure) = failed {
-            self.keep(&hold, flight.take_keys()).await;
+            let now = self.step.clock.now();
+            if let Err(error) = flight.store(&self.step.ledger, hold.key(), now).await {
+                // It is remembered until the end of the process all the same.
+                debug!(error = %error, "cannot keep the identities of a content that failed");
+            }
+            drop(flight);
             return self.fail(&lease, hold, failure).await;
         }
         let settlement = Settlement::Delivered {
             records: tally.records(),
             duplicates: tally.duplicates,
             dead: tally.dead.clone(),
-            keys: flight.take_keys(),
+            keys: flight.unstored().into(),
         };
         if self.settle(hold, settlement).await {
             self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
-        }
-    }
-
-    /// Keeps what arrived of a content that is not delivered. Should that fail, it is remembered
-    /// until the end of the process all the same.
-    async fn keep(&self, hold: &Hold, keys: Arc<[Key]>) {
-        if keys.is_empty() {
-            return;
-        }
-        let now = self.step.clock.now();
-        if let Err(error) = self.ledger.remember(hold.key(), keys, now).await {
-            debug!(error = %error, "cannot keep the identities of a content that failed");
         }
     }
 
@@ -126,7 +117,7 @@ impl Work {
     async fn settle(&self, hold: Hold, settlement: Settlement) -> bool {
         loop {
             let now = self.step.clock.now();
-            match self.ledger.settle(hold.key(), settlement.clone(), now).await {
+            match self.step.ledger.settle(hold.key(), settlement.clone(), now).await {
                 Ok(settled) => return settled == Settled::Applied,
                 Err(LedgerError::Closed) => return false,
                 Err(error) => {

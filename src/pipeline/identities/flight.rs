@@ -1,26 +1,42 @@
 //! One attempt at a content, and what it knows of the records in it.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+};
 
+use jiff::Timestamp;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
 
 use super::{CHUNK, Fate, Identities, PATIENCE, Place};
-use crate::{content::Announcement, identity::Key, reason::Reason, route::Head};
+use crate::{
+    content::Announcement,
+    identity::Key,
+    ledger::{LeaseKey, Ledger, LedgerError},
+    reason::Reason,
+    route::Head,
+};
 
 /// The keys of one attempt at a content.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Flight {
     identities: Identities,
     id: u32,
-    /// Those it owns, in the order they were met.
+    /// How many keys it met first, and so owned at one time.
+    met: u32,
+    /// Those of the batch in the making.
     keys: Vec<Key>,
-    /// Batches that brought keys, and how many keys there were after each.
-    batches: Vec<(usize, usize)>,
+    /// Batches that brought keys and are not confirmed, in the order they were sent.
+    flying: VecDeque<Load>,
     /// Batches sent.
     sent: usize,
+    /// What arrived, as ranges of its keys with gaps between them.
+    landed: Vec<Range<u32>>,
+    /// Keys that arrived and are not stored yet.
+    unstored: Vec<Key>,
     needs: HashMap<u32, Need>,
     /// Its part of the bound.
     held: usize,
@@ -32,9 +48,12 @@ impl Flight {
         Self {
             identities,
             id,
+            met: 0,
             keys: Vec::new(),
-            batches: Vec::new(),
+            flying: VecDeque::new(),
             sent: 0,
+            landed: Vec::new(),
+            unstored: Vec::new(),
             needs: HashMap::new(),
             held: 0,
             fate,
@@ -79,20 +98,31 @@ impl Flight {
         if state.held >= self.identities.0.max_held {
             return Verdict::Unremembered;
         }
-        let index = u32::try_from(self.keys.len()).expect("there are fewer keys than may be held");
-        state.flying.insert(key, Place { flight: self.id, index });
+        let Some(met) = self.met.checked_add(1) else { return Verdict::Unremembered };
+        state.flying.insert(key, Place { flight: self.id, index: self.met });
         state.held += 1;
         self.held += 1;
+        self.met = met;
         self.keys.push(key);
         Verdict::New
     }
 
     /// Notes that every record judged new since the last time went out as one batch.
     pub(in crate::pipeline) fn batch_sent(&mut self) {
-        if self.keys.len() > self.batches.last().map_or(0, |(_, keys)| *keys) {
-            self.batches.push((self.sent, self.keys.len()));
+        if !self.keys.is_empty() {
+            let keys = std::mem::take(&mut self.keys);
+            self.flying.push_back(Load { batch: self.sent, end: self.met, keys });
         }
         self.sent += 1;
+    }
+
+    /// Remembers what went out with the batches that are confirmed by now.
+    pub(in crate::pipeline) fn confirmed(&mut self, batches: &[Range<usize>]) {
+        let arrived = |load: &mut Load| batches.iter().any(|range| range.contains(&load.batch));
+        // Sessions are confirmed about in the order they were begun, so these are the first few.
+        while let Some(load) = self.flying.pop_front_if(arrived) {
+            self.land_load(load);
+        }
     }
 
     /// Notes that nothing more will be sent: what remains are confirmations, which have deadlines.
@@ -103,27 +133,18 @@ impl Flight {
     /// Ends the flight: what went out with a confirmed batch is remembered and everything else
     /// forgotten. Those who need this flight learn of it, and of the reason if there is one.
     pub(in crate::pipeline) fn land(&mut self, confirmed: &[Range<usize>], failed: Option<Reason>) {
-        let landed = self.landed(confirmed);
-        let mut good = landed.iter().peekable();
-        for (chunk, keys) in self.keys.chunks(CHUNK).enumerate() {
-            let mut state = self.identities.state();
-            for (index, key) in (chunk * CHUNK..).zip(keys) {
-                while good.next_if(|range| range.end <= index).is_some() {}
-                if good.peek().is_some_and(|range| range.contains(&index)) {
-                    state.window.insert(*key);
-                }
-                state.release(*key, self.id);
+        for load in std::mem::take(&mut self.flying) {
+            if confirmed.iter().any(|range| range.contains(&load.batch)) {
+                self.land_load(load);
+            } else {
+                self.release(&load.keys);
             }
         }
+        let unsent = std::mem::take(&mut self.keys);
+        self.release(&unsent);
         self.identities.state().flights.remove(&self.id);
-        let mut index = 0;
-        self.keys.retain(|_| {
-            index += 1;
-            landed.iter().any(|range| range.contains(&(index - 1)))
-        });
-        self.batches = Vec::new();
         self.fate.send_replace(Fate::Landed {
-            keys: landed.into(),
+            keys: std::mem::take(&mut self.landed).into(),
             failed: failed.unwrap_or(Reason::Unconfirmed),
         });
     }
@@ -150,25 +171,59 @@ impl Flight {
         Ok(())
     }
 
-    /// After landing, the keys that did. They stay part of the bound until this flight is dropped.
-    pub(in crate::pipeline) fn take_keys(&mut self) -> Arc<[Key]> {
-        std::mem::take(&mut self.keys).into()
+    /// The keys that arrived and that nobody stored yet. They stay part of the bound.
+    pub(in crate::pipeline) fn unstored(&self) -> &[Key] {
+        &self.unstored
     }
 
-    /// Which keys went out with these batches, as ranges with gaps between them.
-    fn landed(&self, confirmed: &[Range<usize>]) -> Vec<Range<usize>> {
-        let mut landed: Vec<Range<usize>> = Vec::new();
-        let mut start = 0;
-        for (batch, end) in &self.batches {
-            if confirmed.iter().any(|range| range.contains(batch)) {
-                match landed.last_mut() {
-                    Some(last) if last.end == start => last.end = *end,
-                    _ => landed.push(start..*end),
-                }
-            }
-            start = *end;
+    /// Has the ledger keep what is not stored, before the content is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; it is then still to be stored.
+    pub(in crate::pipeline) async fn store(
+        &mut self,
+        ledger: &Ledger,
+        lease: LeaseKey,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        if self.unstored.is_empty() {
+            return Ok(());
         }
-        landed
+        ledger.remember(lease, self.unstored().into(), now).await?;
+        self.let_go(self.unstored.len());
+        self.unstored = Vec::new();
+        Ok(())
+    }
+
+    /// Loads land in the order they were sent.
+    fn land_load(&mut self, load: Load) {
+        for keys in load.keys.chunks(CHUNK) {
+            let mut state = self.identities.state();
+            for key in keys {
+                state.window.insert(*key);
+                state.release(*key, self.id);
+            }
+        }
+        let begin = load.end - u32::try_from(load.keys.len()).expect("they are some of its keys");
+        match self.landed.last_mut() {
+            Some(last) if last.end == begin => last.end = load.end,
+            _ => self.landed.push(begin..load.end),
+        }
+        self.unstored.extend(load.keys);
+    }
+
+    fn release(&mut self, keys: &[Key]) {
+        for keys in keys.chunks(CHUNK) {
+            let mut state = self.identities.state();
+            keys.iter().for_each(|key| state.release(*key, self.id));
+        }
+        self.let_go(keys.len());
+    }
+
+    fn let_go(&mut self, held: usize) {
+        self.held -= held;
+        self.identities.state().held -= held;
     }
 }
 
@@ -183,6 +238,16 @@ impl Drop for Flight {
         }
         self.identities.state().held -= self.held;
     }
+}
+
+/// The keys that went out with one batch.
+#[derive(Debug)]
+struct Load {
+    /// Which batch of the flight.
+    batch: usize,
+    /// How many keys the flight had met when it was sent.
+    end: u32,
+    keys: Vec<Key>,
 }
 
 /// What is to be done with a record.
@@ -211,8 +276,7 @@ impl Need {
     }
 }
 
-fn span_within(first: u32, last: u32, landed: &[Range<usize>]) -> bool {
-    let (first, last) = (first as usize, last as usize);
+fn span_within(first: u32, last: u32, landed: &[Range<u32>]) -> bool {
     landed.iter().any(|range| range.contains(&first) && range.contains(&last))
 }
 

@@ -49,7 +49,7 @@ fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Ve
 fn land(mut flight: Flight, confirmed: &[Range<usize>], failed: Option<Reason>) -> usize {
     flight.all_sent();
     flight.land(confirmed, failed);
-    flight.take_keys().len()
+    flight.unstored().len()
 }
 
 /// One batch of these records that arrives.
@@ -125,6 +125,36 @@ async fn of_a_broken_flight_only_the_confirmed_batches_are_remembered() {
     assert_eq!(again, [Duplicate, Duplicate, New, New, Duplicate, Duplicate, New]);
 }
 
+#[tokio::test]
+async fn a_confirmed_batch_lands_while_the_rest_is_in_flight() {
+    let identities = identities();
+    let mut flight = identities.flight();
+    for ids in [["a", "b"], ["c", "d"]] {
+        judge(&mut flight, &ids);
+        flight.batch_sent();
+    }
+    let mut other = identities.flight();
+    assert_eq!(judge(&mut other, &["b", "c"]), [Duplicate; 2]);
+    flight.confirmed(FIRST);
+    assert_eq!(flight.unstored().len(), 2);
+    // What landed needs nobody, what did not still does.
+    let mut next = identities.flight();
+    assert_eq!(judge(&mut next, &["a"]), [Duplicate]);
+    next.land(&[], None);
+    assert_eq!(next.needs_landed().await, Ok(()));
+    assert_eq!(held(&identities).1, 2, "only what is not confirmed is in flight");
+
+    flight.all_sent();
+    flight.land(&[0..2], None);
+    assert_eq!(flight.unstored().len(), 4);
+    // A need that began before the landing is met by both parts of it.
+    other.land(&[], None);
+    assert_eq!(other.needs_landed().await, Ok(()));
+    assert_eq!(deliver(&identities, &["a", "b", "c", "d"]), [Duplicate; 4]);
+    drop((flight, other, next));
+    assert_eq!(held(&identities), (0, 0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_in_flight_is_left_to_its_owner_and_waited_for() {
     let identities = identities();
@@ -134,7 +164,7 @@ async fn a_record_in_flight_is_left_to_its_owner_and_waited_for() {
     assert_eq!(judge(&mut other, &["c", "b"]), [New, Duplicate]);
     other.batch_sent();
     other.land(FIRST, None);
-    assert_eq!(other.take_keys().len(), 1);
+    assert_eq!(other.unstored().len(), 1);
     // For as long as the confirmation takes, once everything is sent.
     owner.all_sent();
     let wait = tokio::time::timeout(10 * PATIENCE, other.needs_landed());
