@@ -137,9 +137,10 @@ impl State {
         if self.flying.get(&key).is_some_and(|place| place.flight == flight) {
             self.flying.remove(&key);
         }
-        // The table does not shrink by itself.
-        if self.flying.is_empty() && self.flying.capacity() > CHUNK {
-            self.flying = HashMap::default();
+        // The table neither shrinks by itself nor clears the traces of what left it, which would
+        // make it double.
+        if self.flying.capacity() > CHUNK && self.flying.len() < self.flying.capacity() / 8 {
+            self.flying.shrink_to(2 * self.flying.len());
         }
     }
 }

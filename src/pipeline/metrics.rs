@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tracing::{debug, info, warn};
 
-use super::tally::Tally;
+use super::tally::{Lines, Tally};
 use crate::{
     content::{Tenants, Via},
     ledger::{Lease, Settlement},
@@ -108,16 +108,22 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The content is confirmed and settled.
-    pub(super) fn delivered(&self, lease: &Lease, tally: &Tally, tables: &Tables, now: Timestamp) {
+    /// Records of the content are confirmed, whatever becomes of the rest.
+    pub(super) fn arrived(&self, lease: &Lease, lines: &Lines, tables: &Tables) {
+        let content = &lease.announcement;
+        let tenant = self.tenants.name(content.tenant);
+        self.outcomes.delivered(tenant, content.content_type, lines.total());
+        for (table, lines) in lines.iter() {
+            self.records.with_label_values(&[tables.label(table)]).inc_by(lines);
+        }
+    }
+
+    /// The content is confirmed and settled; so many of its records came with this attempt.
+    pub(super) fn delivered(&self, lease: &Lease, records: u64, tally: &Tally, now: Timestamp) {
         let content = &lease.announcement;
         let tenant = self.tenants.name(content.tenant);
         let content_type = content.content_type.as_str();
         self.settled.with_label_values(&[tenant, content_type, "delivered"]).inc();
-        self.outcomes.delivered(tenant, content.content_type, tally.records());
-        for (table, lines) in &tally.sent {
-            self.records.with_label_values(&[tables.label(table)]).inc_by(*lines);
-        }
         self.duplicates.with_label_values(&[tenant]).inc_by(tally.duplicates);
         self.unremembered.with_label_values(&[tenant]).inc_by(tally.unremembered);
         for dead in &tally.dead {
@@ -137,7 +143,7 @@ impl Metrics {
             .set(seconds_between(Timestamp::UNIX_EPOCH, now));
         debug!(
             tenant, content.r#type = content_type, content.id = %content.id,
-            records = tally.records(), duplicates = tally.duplicates,
+            records, duplicates = tally.duplicates,
             "content delivered"
         );
     }

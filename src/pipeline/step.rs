@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     identities::{Flight, Identities, Verdict},
-    tally::Tally,
+    tally::{Lines, Tally},
     verdict::Failure,
 };
 
@@ -99,8 +99,7 @@ impl Step {
                         let workload = head.workload.as_deref();
                         let table = self.tables.table(content.content_type, workload);
                         self.framer.frame(&mut load.batch, now, table.as_str(), record);
-                        load.lines += 1;
-                        load.tally.sent(&table);
+                        load.lines.add(&table, 1);
                     }
                     Piece::Dead { index, reason } => {
                         load.tally.dead(index, reason).map_err(Failure::Final)?;
@@ -122,7 +121,7 @@ struct Load {
     parcel: Parcel,
     flight: Flight,
     batch: Vec<u8>,
-    lines: u64,
+    lines: Lines,
     tally: Tally,
     /// With how many keys the ledger is asked to store them.
     store_at: usize,
@@ -130,8 +129,14 @@ struct Load {
 
 impl Load {
     fn new(parcel: Parcel, flight: Flight) -> Self {
-        let (batch, tally) = (Vec::new(), Tally::default());
-        Self { parcel, flight, batch, lines: 0, tally, store_at: STORED_AT_ONCE }
+        Self {
+            parcel,
+            flight,
+            batch: Vec::new(),
+            lines: Lines::default(),
+            tally: Tally::default(),
+            store_at: STORED_AT_ONCE,
+        }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
@@ -139,22 +144,25 @@ impl Load {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.batch);
-        let batch = Batch { lines: std::mem::take(&mut self.lines), bytes: bytes.into() };
+        let lines = std::mem::take(&mut self.lines);
+        let batch = Batch { lines: lines.total(), bytes: bytes.into() };
         self.parcel.send(batch).await.map_err(Failure::Retry)?;
-        self.flight.batch_sent();
+        self.flight.batch_sent(lines);
         Ok(())
     }
 
     /// Lets what is confirmed land while the rest is on its way: the keys in flight are those of
     /// the sessions that are open, however large the blob (I7).
     async fn note_confirmed(&mut self, ledger: &Ledger, lease: LeaseKey, now: Timestamp) {
-        self.flight.confirmed(&self.parcel.confirmed());
-        if self.flight.unstored().len() >= self.store_at {
-            // What cannot be stored now is stored with more, at the latest with the settlement.
-            self.store_at = match self.flight.store(ledger, lease, now).await {
-                Ok(()) => STORED_AT_ONCE,
-                Err(_) => self.flight.unstored().len() + STORED_AT_ONCE,
-            };
+        let confirmed = self.parcel.confirmed();
+        while self.flight.land_next(&confirmed) {
+            if self.flight.unstored().len() >= self.store_at {
+                // What cannot be stored now is stored with more, at the latest with the settlement.
+                self.store_at = match self.flight.store(ledger, lease, now).await {
+                    Ok(()) => STORED_AT_ONCE,
+                    Err(_) => self.flight.unstored().len() + STORED_AT_ONCE,
+                };
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What one content came to: lines per table, duplicates, dead records.
 
+use std::ops::AddAssign;
+
 use crate::{ledger::DeadRecord, reason::Reason, route::Table};
 
-/// The count of one content while it passes.
+/// The count of one content while it passes. What was sent is counted by [`Lines`], with the batch
+/// it went out in.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Records sent, by table. A content holds few tables, so a scan beats a map.
-    pub(super) sent: Vec<(Table, u64)>,
     pub(super) duplicates: u64,
     /// Records sent whose identity could not be kept.
     pub(super) unremembered: u64,
@@ -14,17 +15,6 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn sent(&mut self, table: &Table) {
-        // A body that makes up a table for each record must not fill memory (I7): beyond the bound
-        // the last table counts for all, and only the sum is still exact.
-        let full = self.sent.len() >= MAX_TABLES;
-        let known = self.sent.iter().position(|(known, _)| known == table);
-        match known.or(full.then_some(MAX_TABLES - 1)) {
-            Some(at) => self.sent[at].1 += 1,
-            None => self.sent.push((table.clone(), 1)),
-        }
-    }
-
     /// # Errors
     ///
     /// [`Reason::Undecodable`] when so many records are dead that the content itself is: the list
@@ -36,9 +26,36 @@ impl Tally {
         self.dead.push(DeadRecord { index, reason });
         Ok(())
     }
+}
 
-    pub(super) fn records(&self) -> u64 {
-        self.sent.iter().map(|(_, lines)| lines).sum()
+/// How many lines for which table. There are few tables, so a scan beats a map.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Vec<(Table, u64)>);
+
+impl Lines {
+    pub(super) fn add(&mut self, table: &Table, lines: u64) {
+        // A body that makes up a table for each record must not fill memory (I7): beyond the bound
+        // the last table counts for all, and only the sum is still exact.
+        let full = self.0.len() >= MAX_TABLES;
+        let known = self.0.iter().position(|(known, _)| known == table);
+        match known.or(full.then_some(MAX_TABLES - 1)) {
+            Some(at) => self.0[at].1 += lines,
+            None => self.0.push((table.clone(), lines)),
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.0.iter().map(|(_, lines)| lines).sum()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Table, u64)> {
+        self.0.iter().map(|(table, lines)| (table, *lines))
+    }
+}
+
+impl AddAssign for Lines {
+    fn add_assign(&mut self, other: Self) {
+        other.iter().for_each(|(table, lines)| self.add(table, lines));
     }
 }
 

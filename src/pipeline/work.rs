@@ -70,6 +70,7 @@ impl Work {
         let landing = receipt.settled().await;
         let failed = failed.or(landing.failed.map(Failure::Retry));
         flight.land(&landing.confirmed, failed.map(Failure::reason));
+        self.metrics.arrived(&lease, flight.arrived(), &self.step.tables);
         let failed = match failed {
             None => flight.needs_landed().await.err().map(Failure::Retry),
             failed => failed,
@@ -84,13 +85,14 @@ impl Work {
             return self.fail(&lease, hold, failure).await;
         }
         let settlement = Settlement::Delivered {
-            records: tally.records(),
+            records: flight.arrived().total(),
             duplicates: tally.duplicates,
             dead: tally.dead.clone(),
             keys: flight.unstored().into(),
         };
         if self.settle(hold, settlement).await {
-            self.metrics.delivered(&lease, &tally, &self.step.tables, self.step.clock.now());
+            let records = flight.arrived().total();
+            self.metrics.delivered(&lease, records, &tally, self.step.clock.now());
         }
     }
 

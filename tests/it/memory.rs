@@ -18,7 +18,7 @@ const MIB: u64 = 1024 * 1024;
 /// The peak in KiB after one small blob and then these, with this bound of remembered records.
 /// While the first of these is fetched, the receiver reads nothing for a moment, so that whatever
 /// can pile up does.
-async fn peak_after(blobs: u64, total_bytes: u64, remember_max: Option<u64>) -> u64 {
+async fn peak_after(blobs: usize, total_bytes: u64, remember_max: Option<u64>) -> u64 {
     let mut site = Site::start(1, None, |_| {}).await;
     if let Some(most) = remember_max {
         site.set("records.remember_max", &most);
@@ -30,7 +30,7 @@ async fn peak_after(blobs: u64, total_bytes: u64, remember_max: Option<u64>) -> 
     let confirmed = format!(
         "m365_messages_successfully_processed_total{{content_type=\"{TYPE}\",tenant=\"tenant-0\"}}"
     );
-    let sizes = std::iter::once(MIB).chain(std::iter::repeat_n(total_bytes, blobs as usize));
+    let sizes = std::iter::once(MIB).chain(std::iter::repeat_n(total_bytes, blobs));
     let mut expected = 0;
     for (seed, total_bytes) in (1..).zip(sizes) {
         let blob = Blob::Generated { total_bytes, seed };

@@ -16,6 +16,7 @@ use crate::{
     content::Announcement,
     identity::Key,
     ledger::{LeaseKey, Ledger, LedgerError},
+    pipeline::tally::Lines,
     reason::Reason,
     route::Head,
 };
@@ -29,7 +30,7 @@ pub(in crate::pipeline) struct Flight {
     met: u32,
     /// Those of the batch in the making.
     keys: Vec<Key>,
-    /// Batches that brought keys and are not confirmed, in the order they were sent.
+    /// Batches that are not confirmed, in the order they were sent.
     flying: VecDeque<Load>,
     /// Batches sent.
     sent: usize,
@@ -37,6 +38,7 @@ pub(in crate::pipeline) struct Flight {
     landed: Vec<Range<u32>>,
     /// Keys that arrived and are not stored yet.
     unstored: Vec<Key>,
+    arrived: Lines,
     needs: HashMap<u32, Need>,
     /// Its part of the bound.
     held: usize,
@@ -54,6 +56,7 @@ impl Flight {
             sent: 0,
             landed: Vec::new(),
             unstored: Vec::new(),
+            arrived: Lines::default(),
             needs: HashMap::new(),
             held: 0,
             fate,
@@ -108,21 +111,21 @@ impl Flight {
     }
 
     /// Notes that every record judged new since the last time went out as one batch.
-    pub(in crate::pipeline) fn batch_sent(&mut self) {
-        if !self.keys.is_empty() {
-            let keys = std::mem::take(&mut self.keys);
-            self.flying.push_back(Load { batch: self.sent, end: self.met, keys });
-        }
+    pub(in crate::pipeline) fn batch_sent(&mut self, lines: Lines) {
+        let keys = self.keys.as_slice().into();
+        self.keys.clear();
+        self.flying.push_back(Load { batch: self.sent, end: self.met, keys, lines });
         self.sent += 1;
     }
 
-    /// Remembers what went out with the batches that are confirmed by now.
-    pub(in crate::pipeline) fn confirmed(&mut self, batches: &[Range<usize>]) {
-        let arrived = |load: &mut Load| batches.iter().any(|range| range.contains(&load.batch));
-        // Sessions are confirmed about in the order they were begun, so these are the first few.
-        while let Some(load) = self.flying.pop_front_if(arrived) {
-            self.land_load(load);
-        }
+    /// Remembers what went out with the next batch, if it is confirmed by now.
+    pub(in crate::pipeline) fn land_next(&mut self, confirmed: &[Range<usize>]) -> bool {
+        let arrived = |load: &mut Load| confirmed.iter().any(|range| range.contains(&load.batch));
+        // Sessions are confirmed about in the order they were begun.
+        let next = self.flying.pop_front_if(arrived);
+        let landed = next.is_some();
+        next.into_iter().for_each(|load| self.land_load(load));
+        landed
     }
 
     /// Notes that nothing more will be sent: what remains are confirmations, which have deadlines.
@@ -171,6 +174,11 @@ impl Flight {
         Ok(())
     }
 
+    /// What arrived by now, also of a content that is not delivered as a whole.
+    pub(in crate::pipeline) fn arrived(&self) -> &Lines {
+        &self.arrived
+    }
+
     /// The keys that arrived and that nobody stored yet. They stay part of the bound.
     pub(in crate::pipeline) fn unstored(&self) -> &[Key] {
         &self.unstored
@@ -211,6 +219,7 @@ impl Flight {
             _ => self.landed.push(begin..load.end),
         }
         self.unstored.extend(load.keys);
+        self.arrived += load.lines;
     }
 
     fn release(&mut self, keys: &[Key]) {
@@ -247,7 +256,8 @@ struct Load {
     batch: usize,
     /// How many keys the flight had met when it was sent.
     end: u32,
-    keys: Vec<Key>,
+    keys: Box<[Key]>,
+    lines: Lines,
 }
 
 /// What is to be done with a record.

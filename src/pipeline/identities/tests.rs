@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     content::{Announcement, ContentId, ContentType},
+    pipeline::tally::Lines,
     route::Head,
 };
 
@@ -56,7 +57,7 @@ fn land(mut flight: Flight, confirmed: &[Range<usize>], failed: Option<Reason>) 
 fn deliver(identities: &Identities, ids: &[&str]) -> Vec<Verdict> {
     let mut flight = identities.flight();
     let verdicts = judge(&mut flight, ids);
-    flight.batch_sent();
+    flight.batch_sent(Lines::default());
     land(flight, FIRST, None);
     verdicts
 }
@@ -79,7 +80,7 @@ async fn a_record_without_an_id_is_known_in_its_own_place_only() {
     let identities = identities();
     let mut flight = identities.flight();
     assert_eq!(judge_in(&mut flight, &content("a"), &["", ""]), [New, New]);
-    flight.batch_sent();
+    flight.batch_sent(Lines::default());
     land(flight, FIRST, Some(Reason::CutBody));
     let mut again = identities.flight();
     assert_eq!(judge_in(&mut again, &content("a"), &["", "", ""]), [Duplicate, Duplicate, New]);
@@ -92,7 +93,7 @@ async fn a_repetition_within_a_content_is_sent_once_and_needs_nobody() {
     let identities = identities();
     let mut flight = identities.flight();
     assert_eq!(judge(&mut flight, &["a", "a"]), [New, Duplicate]);
-    flight.batch_sent();
+    flight.batch_sent(Lines::default());
     flight.land(FIRST, None);
     assert_eq!(flight.needs_landed().await, Ok(()));
 }
@@ -102,7 +103,7 @@ async fn what_was_never_confirmed_suppresses_nothing() {
     let identities = identities();
     let mut flight = identities.flight();
     judge(&mut flight, &["a"]);
-    flight.batch_sent();
+    flight.batch_sent(Lines::default());
     assert_eq!(land(flight, &[], Some(Reason::ConnectionLost)), 0);
     let mut dropped = identities.flight();
     assert_eq!(judge(&mut dropped, &["a"]), [New]);
@@ -117,7 +118,7 @@ async fn of_a_broken_flight_only_the_confirmed_batches_are_remembered() {
     let mut flight = identities.flight();
     for ids in [["a", "b"], ["c", "d"], ["e", "f"]] {
         judge(&mut flight, &ids);
-        flight.batch_sent();
+        flight.batch_sent(Lines::default());
     }
     judge(&mut flight, &["never sent"]);
     assert_eq!(land(flight, &[0..1, 2..3], Some(Reason::ConnectionLost)), 4);
@@ -131,11 +132,12 @@ async fn a_confirmed_batch_lands_while_the_rest_is_in_flight() {
     let mut flight = identities.flight();
     for ids in [["a", "b"], ["c", "d"]] {
         judge(&mut flight, &ids);
-        flight.batch_sent();
+        flight.batch_sent(Lines::default());
     }
     let mut other = identities.flight();
     assert_eq!(judge(&mut other, &["b", "c"]), [Duplicate; 2]);
-    flight.confirmed(FIRST);
+    assert!(flight.land_next(FIRST));
+    assert!(!flight.land_next(FIRST));
     assert_eq!(flight.unstored().len(), 2);
     // What landed needs nobody, what did not still does.
     let mut next = identities.flight();
@@ -145,7 +147,7 @@ async fn a_confirmed_batch_lands_while_the_rest_is_in_flight() {
     assert_eq!(held(&identities).1, 2, "only what is not confirmed is in flight");
 
     flight.all_sent();
-    flight.land(&[0..2], None);
+    flight.land(BOTH, None);
     assert_eq!(flight.unstored().len(), 4);
     // A need that began before the landing is met by both parts of it.
     other.land(&[], None);
@@ -160,9 +162,9 @@ async fn a_record_in_flight_is_left_to_its_owner_and_waited_for() {
     let identities = identities();
     let (mut owner, mut other) = (identities.flight(), identities.flight());
     judge(&mut owner, &["a", "b"]);
-    owner.batch_sent();
+    owner.batch_sent(Lines::default());
     assert_eq!(judge(&mut other, &["c", "b"]), [New, Duplicate]);
-    other.batch_sent();
+    other.batch_sent(Lines::default());
     other.land(FIRST, None);
     assert_eq!(other.unstored().len(), 1);
     // For as long as the confirmation takes, once everything is sent.
@@ -179,10 +181,10 @@ async fn the_failure_of_an_owner_is_that_of_whoever_needs_it() {
     let identities = identities();
     let (mut owner, mut other) = (identities.flight(), identities.flight());
     judge(&mut owner, &["a"]);
-    owner.batch_sent();
+    owner.batch_sent(Lines::default());
     judge(&mut owner, &["b"]);
     assert_eq!(judge(&mut other, &["b", "c"]), [Duplicate, New]);
-    other.batch_sent();
+    other.batch_sent(Lines::default());
     other.land(FIRST, None);
     land(owner, FIRST, Some(Reason::CutBody));
     assert_eq!(other.needs_landed().await, Err(Reason::CutBody));
@@ -195,7 +197,7 @@ async fn a_need_is_met_by_the_part_of_a_broken_owner_that_arrived() {
     let identities = identities();
     let (mut owner, mut other) = (identities.flight(), identities.flight());
     judge(&mut owner, &["a", "b"]);
-    owner.batch_sent();
+    owner.batch_sent(Lines::default());
     assert_eq!(judge(&mut other, &["a", "b"]), [Duplicate; 2]);
     land(owner, FIRST, Some(Reason::CutBody));
     other.land(&[], None);
@@ -211,7 +213,7 @@ async fn two_that_need_each_other_both_land() {
     assert_eq!(judge(&mut one, &["b"]), [Duplicate]);
     assert_eq!(judge(&mut two, &["a"]), [Duplicate]);
     for flight in [&mut one, &mut two] {
-        flight.batch_sent();
+        flight.batch_sent(Lines::default());
         flight.land(FIRST, None);
     }
     assert_eq!((one.needs_landed().await, two.needs_landed().await), (Ok(()), Ok(())));
@@ -242,7 +244,7 @@ async fn an_owner_that_takes_for_ever_is_not_waited_for() {
     assert_eq!(judge(&mut next, &["a"]), [New]);
     drop(owner);
     assert_eq!(judge(&mut identities.flight(), &["a"]), [Duplicate]);
-    next.batch_sent();
+    next.batch_sent(Lines::default());
     assert_eq!(land(next, FIRST, None), 1);
     assert_eq!(deliver(&identities, &["a"]), [Duplicate]);
 }
@@ -263,6 +265,10 @@ async fn beyond_the_bound_records_are_sent_and_not_kept() {
 /// The first batch, and no other.
 #[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
 const FIRST: &[Range<usize>] = &[0..1];
+
+/// The first two.
+#[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
+const BOTH: &[Range<usize>] = &[0..2];
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
