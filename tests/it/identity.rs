@@ -107,6 +107,8 @@ async fn a_download_that_breaks_again_and_again_repeats_nothing_that_arrived() {
     service.delivered().await;
     eventually("what arrived was recognised", async || service.metric(DUPLICATES).await > 100.0)
         .await;
+    let arrived = r#"m365_messages_successfully_processed_total{content_type="Audit.Exchange",tenant="tenant-0"}"#;
+    assert_eq!(service.metric(arrived).await, published.len() as f64, "each is counted once");
     service.finish().await;
 }
 
