@@ -14,6 +14,7 @@
 //! between the elements of the array carry no information, since every element shows its own end:
 //! a missing or repeated one is no reason to refuse records that are there.
 
+pub(crate) mod block;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! How many bytes the peer's TCP has not acknowledged yet (`SIOCOUTQ`, see `tcp(7)`).
 //!
-//! Neither std, tokio, socket2 nor rustix wraps this request in a safe call, hence the one
-//! `unsafe` of the crate.
+//! Neither std, tokio, socket2 nor rustix wraps this request in a safe call, hence the
+//! `unsafe`.
 
 use std::{io, os::fd::AsRawFd as _};
 

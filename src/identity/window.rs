@@ -1,13 +1,13 @@
 //! The keys of the last confirmed records, bounded in time and number.
 //!
-//! Keys lie in open tables ([`Shard`]), each beside one byte that names the *slice* of the window it
-//! was inserted in. A slice ends after a hundredth of the time or with a hundredth of the number.
+//! Keys lie in open tables ([`Shard`]), each beside two bytes, one of which names the *slice* of the
+//! window it was inserted in. A slice ends after a hundredth of the time or with a hundredth of the number.
 //! Forgetting is by whole slices, which changes no table: the keys of a slice that is over count as
 //! absent, and go when their shard is next rebuilt, at the latest before the name of their slice is
 //! given again.
 //!
-//! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 17 bytes it
-//! needs, and once more while it moves; many small tables that grow by a quarter stay near 25.
+//! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 18 bytes it
+//! needs, and once more while it moves; many small tables that grow by a quarter stay near 27.
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::split::block::{BLOCK, marks_at_front};
+
 /// What is known of a record.
 ///
 /// Values are texts with their escapes resolved; a value of another kind counts as absent, and of
@@ -52,27 +54,29 @@ impl<'a> Head<'a> {
 
 /// The top-level fields of an object, in order.
 struct Fields<'a> {
-    rest: &'a [u8],
+    record: &'a [u8],
+    at: usize,
+    marks: Marks,
 }
 
 impl<'a> Fields<'a> {
     fn of(record: &'a [u8]) -> Option<Self> {
-        let rest = record.trim_ascii_start().strip_prefix(b"{")?;
-        Some(Self { rest })
+        let record = record.trim_ascii_start();
+        record.starts_with(b"{").then(|| Self { record, at: 1, marks: Marks::new(record) })
     }
 
     /// A key as spelled, and its value as spelled between the quotes if it is a string.
     fn read_next(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-        self.skip_blanks();
-        if let Some(rest) = self.rest.strip_prefix(b",") {
-            self.rest = rest;
-            self.skip_blanks();
+        if self.skip_blanks()? == b',' {
+            self.at += 1;
+            self.skip_blanks()?;
         }
         let key = self.read_string()?;
-        self.skip_blanks();
-        self.rest = self.rest.strip_prefix(b":")?;
-        self.skip_blanks();
-        if self.rest.starts_with(b"\"") {
+        if self.skip_blanks()? != b':' {
+            return None;
+        }
+        self.at += 1;
+        if self.skip_blanks()? == b'"' {
             let value = self.read_string()?;
             return Some((key, Some(value)));
         }
@@ -80,18 +84,29 @@ impl<'a> Fields<'a> {
         Some((key, None))
     }
 
-    fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_ascii_start();
+    /// Moves to the next byte that is no white space, and returns it.
+    fn skip_blanks(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.record.get(self.at)?;
+            if !byte.is_ascii_whitespace() {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
     }
 
+    #[inline]
     fn read_string(&mut self) -> Option<&'a [u8]> {
-        let text = self.rest.strip_prefix(b"\"")?;
-        let mut end = 0;
+        if self.record.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let mut end = start;
         loop {
-            end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
-            if text[end] == b'"' {
-                self.rest = &text[end + 1..];
-                return Some(&text[..end]);
+            end = self.marks.next(self.record, end)?;
+            if self.record[end] == b'"' {
+                self.at = end + 1;
+                return Some(&self.record[start..end]);
             }
             end += 2;
         }
@@ -102,10 +117,8 @@ impl<'a> Fields<'a> {
         let mut depth = 0_usize;
         loop {
             let telling = |byte: &u8| matches!(byte, b'"' | b',' | b'{' | b'}' | b'[' | b']');
-            let at = self.rest.iter().position(telling)?;
-            let byte = self.rest[at];
-            self.rest = &self.rest[at..];
-            match byte {
+            self.at += self.record[self.at..].iter().position(telling)?;
+            match self.record[self.at] {
                 b',' | b'}' | b']' if depth == 0 => return Some(()),
                 b'"' => {
                     self.read_string()?;
@@ -115,7 +128,40 @@ impl<'a> Fields<'a> {
                 b'}' | b']' => depth -= 1,
                 _ => {}
             }
-            self.rest = &self.rest[1..];
+            self.at += 1;
+        }
+    }
+}
+
+/// Where quotes and backslashes stand, found a block at a time.
+struct Marks {
+    base: usize,
+    bits: u64,
+}
+
+impl Marks {
+    fn new(record: &[u8]) -> Self {
+        Self { base: 0, bits: marks_at_front(record) }
+    }
+
+    /// The first at or behind `from`, which never goes back to an earlier block.
+    #[inline]
+    fn next(&mut self, record: &[u8], from: usize) -> Option<usize> {
+        if from < self.base + BLOCK {
+            let bits = self.bits >> (from - self.base);
+            if bits != 0 {
+                return Some(from + bits.trailing_zeros() as usize);
+            }
+        }
+        let mut base = (from / BLOCK * BLOCK).max(self.base + BLOCK);
+        loop {
+            let bits = marks_at_front(record.get(base..).filter(|rest| !rest.is_empty())?);
+            (self.base, self.bits) = (base, bits);
+            let bits = if from > base { bits >> (from - base) } else { bits };
+            if bits != 0 {
+                return Some(from.max(base) + bits.trailing_zeros() as usize);
+            }
+            base += BLOCK;
         }
     }
 }
@@ -294,6 +340,26 @@ mod tests {
                 prop_assert_eq!(head.id.as_deref(), Some(id.as_bytes()));
                 prop_assert_eq!(head.creation_time.as_deref(), Some(time.as_bytes()));
                 prop_assert_eq!(head.workload, None);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn marks_are_where_quotes_and_backslashes_are(
+            record in r#"\PC?["\\a]{1,300}"#,
+            steps in prop::collection::vec(0_usize..150, 0..20),
+        ) {
+            let record = record.as_bytes();
+            let mut marks = Marks::new(record);
+            let mut from = 0;
+            for step in steps {
+                from += step;
+                let expected = record.iter().skip(from).position(|byte| b"\"\\".contains(byte));
+                let expected = expected.map(|position| from + position);
+                prop_assert_eq!(marks.next(record, from), expected);
+                let Some(found) = expected else { break };
+                from = found;
             }
         }
     }

@@ -1,9 +1,15 @@
 //! One record on its way through chunks: finding its end, making it one line, capping it.
 //!
-//! The scan leaps from one byte that matters to the next with a table, and copies in runs. A record
-//! that is complete in the chunk it began in, and needed no change, is never copied.
+//! Objects and arrays, which nearly all records are, are scanned a block at a time ([`blocks`]). The
+//! scan here leaps from one byte that matters to the next with a table: it is for strings, numbers
+//! and words that are records by themselves, and says what the other one must find. Both copy in
+//! runs. A record that is complete in the chunk it began in, and needed no change, is never copied.
 
 use crate::reason::Reason;
+
+mod blocks;
+#[cfg(test)]
+mod tests;
 
 /// The record being read, or the one last handed out.
 #[derive(Debug)]
@@ -56,8 +62,18 @@ impl Record {
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Option<Result<&'a [u8], Reason>> {
+        let composite = self.depth > 0
+            || matches!((self.within, &**input), (Within::Structure, [b'{' | b'[', ..]));
+        self.read_with(input, if composite { Self::scan_blocks } else { Self::scan_bytes })
+    }
+
+    fn read_with<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+        scan: fn(&mut Self, &[u8]) -> Scanned,
+    ) -> Option<Result<&'a [u8], Reason>> {
         let chunk: &'i [u8] = input;
-        let Scanned { rest, end } = self.scan(chunk);
+        let Scanned { rest, end } = scan(self, chunk);
         let Some(end) = end else {
             self.keep(&chunk[rest..]);
             *input = &[];
@@ -79,7 +95,7 @@ impl Record {
     }
 
     /// Looks for the end of the record in `chunk`, keeping every run but the last.
-    fn scan(&mut self, chunk: &[u8]) -> Scanned {
+    fn scan_bytes(&mut self, chunk: &[u8]) -> Scanned {
         let mut rest = 0;
         let mut at = 0;
         while let Some(plain) = self.within.plain(&chunk[at..]) {

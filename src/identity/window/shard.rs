@@ -3,6 +3,9 @@
 //! A key is never taken out. Its place is used again when its slice is over and another key comes by,
 //! or vanishes when the table is rebuilt, so that the chain of places from a key's first choice to
 //! where it lies never has a gap.
+//!
+//! Beside the name of its slice each place has a byte of its key. Looking for a key that is absent,
+//! which most are, so seldom touches the keys, and costs one visit to memory instead of several.
 
 use crate::identity::Key;
 
@@ -10,16 +13,25 @@ use crate::identity::Key;
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     keys: Box<[Key]>,
-    /// For each place the name of its key's slice, or [`FREE`].
-    names: Box<[u8]>,
+    marks: Box<[Mark]>,
     used: usize,
 }
 
 impl Shard {
     pub(super) fn contains(&self, key: Key, alive: &Alive) -> bool {
-        let found = self.places(key).take_while(|&place| self.names[place] != FREE);
-        let mut found = found.filter(|&place| self.keys[place] == key);
-        found.any(|place| alive.has(self.names[place]))
+        let (mut place, tag) = (self.first(key), tag(key));
+        while let Some(mark) = self.marks.get(place)
+            && mark.name != FREE
+        {
+            if mark.tag == tag && self.keys[place] == key && alive.has(mark.name) {
+                return true;
+            }
+            place += 1;
+            if place == self.marks.len() {
+                place = 0;
+            }
+        }
+        false
     }
 
     /// Adds a key that is not there.
@@ -28,16 +40,16 @@ impl Shard {
             self.rebuild(1, alive);
         }
         let mut places = self.places(key);
-        let place = places.find(|&place| !alive.has(self.names[place]));
+        let place = places.find(|&place| !alive.has(self.marks[place].name));
         let place = place.expect("a table is never full");
-        self.used += usize::from(self.names[place] == FREE);
+        self.used += usize::from(self.marks[place].name == FREE);
         self.keys[place] = key;
-        self.names[place] = name;
+        self.marks[place] = Mark { name, tag: tag(key) };
     }
 
     /// Moves what is alive to a table that has room for it and `more`, and for a quarter on top.
     pub(super) fn rebuild(&mut self, more: usize, alive: &Alive) {
-        let kept = self.names.iter().filter(|name| alive.has(**name)).count();
+        let kept = self.marks.iter().filter(|mark| alive.has(mark.name)).count();
         if more == 0 && kept == self.used && self.keys.len() <= size_for(kept) {
             return;
         }
@@ -46,34 +58,52 @@ impl Shard {
             self,
             Self {
                 keys: vec![Key::from_bytes([0; Key::SIZE]); size].into(),
-                names: vec![FREE; size].into(),
+                marks: vec![Mark::default(); size].into(),
                 used: 0,
             },
         );
-        for (key, name) in old.keys.iter().zip(&old.names) {
-            if alive.has(*name) {
-                let place = self.places(*key).find(|&place| self.names[place] == FREE);
+        for (key, mark) in old.keys.iter().zip(&old.marks) {
+            if alive.has(mark.name) {
+                let place = self.places(*key).find(|&place| self.marks[place].name == FREE);
                 let place = place.expect("the new table has room for every key");
                 self.keys[place] = *key;
-                self.names[place] = *name;
+                self.marks[place] = *mark;
             }
         }
         self.used = kept;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.keys.len() * size_of::<Key>() + self.names.len()
+        self.keys.len() * (size_of::<Key>() + size_of::<Mark>())
     }
 
     /// Every place, in the order in which the key is looked for.
     fn places(&self, key: Key) -> impl Iterator<Item = usize> + use<> {
-        let size = self.keys.len();
+        let first = self.first(key);
+        (first..self.keys.len()).chain(0..first)
+    }
+
+    fn first(&self, key: Key) -> usize {
         let [half, _] = key.halves();
         // Even for a size that is no power of two.
-        let first = (u128::from(half) * size as u128) >> 64;
-        let first = usize::try_from(first).unwrap_or_default();
-        (first..size).chain(0..first)
+        let first = (u128::from(half) * self.keys.len() as u128) >> 64;
+        usize::try_from(first).unwrap_or_default()
     }
+}
+
+/// What is known of a place without looking at its key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Of its key's slice, or [`FREE`].
+    name: u8,
+    /// Of its key; see [`tag`].
+    tag: u8,
+}
+
+/// A part of the key that says nothing about its place: of the half that does, the other end.
+const fn tag(key: Key) -> u8 {
+    let [half, _] = key.halves();
+    half.to_le_bytes()[0]
 }
 
 /// Which names are of slices that are not over. [`FREE`] never is.
