@@ -268,13 +268,14 @@ impl Ledger {
         Changes(self.shared.changes.subscribe())
     }
 
-    /// What is undelivered, for each tenant that has any. Cancel safe.
+    /// What is undelivered, for each tenant that has any. What it costs does not depend on how much
+    /// is waiting. Cancel safe.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn depth(&self, now: Timestamp) -> Result<Vec<Depth>, LedgerError> {
-        Ok(reader::depth(&self.reads, now).await?)
+    pub async fn depth(&self) -> Result<Vec<Depth>, LedgerError> {
+        Ok(reader::depth(&self.reads).await?)
     }
 
     /// Whether commits succeed: the last one did, or one made to find out does.

@@ -23,7 +23,7 @@ use sqlx::{
     },
 };
 
-use super::identities;
+use super::{identities, rows};
 use crate::identity::Secret;
 
 /// A database file and how to connect to it.
@@ -91,12 +91,7 @@ impl Database {
     /// is of a process that is gone, so none has to run out before its content moves again.
     pub(super) async fn migrate_alone(&self) -> Result<SqliteConnection, OpenError> {
         let mut connection = self.migrate().await?;
-        sqlx::query(
-            "UPDATE content SET due = announced WHERE state = 'waiting' AND lease IS NOT NULL",
-        )
-        .execute(&mut connection)
-        .await
-        .map_err(|error| self.refused(error))?;
+        rows::take_back(&mut connection).await.map_err(|error| self.refused(error))?;
         Ok(connection)
     }
 

@@ -88,7 +88,7 @@ async fn it_lists_what_is_pending() {
 #[tokio::test]
 async fn depth_is_of_everything_undelivered() {
     let running = Running::start().await;
-    assert_eq!(running.ledger.depth(at(0)).await.unwrap(), []);
+    assert_eq!(running.ledger.depth().await.unwrap(), []);
     let young = Announcement { created: at(10), expires: at(5), ..content(2, "young") };
     running.ledger.announce(Via::Sweep, vec![young, content(2, "old")], at(1)).await.unwrap();
     running.announce(&["a", "b"], 1).await;
@@ -97,11 +97,34 @@ async fn depth_is_of_everything_undelivered() {
     let one = Depth {
         tenant: tenant(TENANT),
         waiting: 1,
-        due: 0,
         oldest_created: at(0),
         first_expiry: at(7 * DAY),
     };
-    let two =
-        Depth { tenant: tenant(2), waiting: 2, due: 2, oldest_created: at(0), first_expiry: at(5) };
-    assert_eq!(running.ledger.depth(at(2)).await.unwrap(), [one, two]);
+    let two = Depth { tenant: tenant(2), waiting: 2, oldest_created: at(0), first_expiry: at(5) };
+    assert_eq!(running.ledger.depth().await.unwrap(), [one, two]);
+}
+
+#[tokio::test]
+async fn depth_is_right_whoever_writes_and_after_any_end() {
+    let running = Running::start().await;
+    running.announce(&["a", "b", "c", "d"], 0).await;
+    running.ledger.announce(Via::Backfill, vec![content(2, "old")], at(0)).await.unwrap();
+    let leases = running.claim(3, 0).await;
+    running.settle(&leases[0], delivered(1), 1).await;
+    running.settle(&leases[1], Settlement::Dead(Reason::ContentGone), 1).await;
+    let counted = "SELECT COUNT(*) FROM (SELECT tenant, COUNT(*) FROM content \
+         WHERE state = 'waiting' GROUP BY tenant EXCEPT SELECT tenant, waiting FROM backlog)";
+    let mut tool = running.tool().await;
+    assert_eq!(number(&mut tool, counted).await, 0);
+    let depths = |depths: Vec<Depth>| depths.iter().map(|depth| depth.waiting).collect::<Vec<_>>();
+    assert_eq!(depths(running.ledger.depth().await.unwrap()), [2, 1]);
+    // By hand, as a replay does, and as nobody should.
+    run(&mut tool, "UPDATE content SET state = 'waiting', settled = NULL WHERE state = 'dead'")
+        .await;
+    run(&mut tool, "DELETE FROM content WHERE content_id = 'old'").await;
+    assert_eq!(depths(running.ledger.depth().await.unwrap()), [3]);
+    let (_directory, config) = running.kill().await;
+    let (ledger, _writer) = Ledger::open(&config).await.unwrap();
+    assert_eq!(depths(ledger.depth().await.unwrap()), [3]);
+    assert_eq!(number(&mut tool, counted).await, 0);
 }
