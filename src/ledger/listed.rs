@@ -11,7 +11,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use super::{Ledger, LedgerError, Recorded, operation::Operation, rows};
+use super::{Ledger, LedgerError, Recorded, backlog, operation::Operation, rows};
 use crate::content::{Announcement, CanonicalId, ContentType, TenantId, Unknown, Via};
 
 /// How far back a sweep looks.
@@ -152,20 +152,15 @@ pub(super) async fn record(
     now: Timestamp,
 ) -> sqlx::Result<Vec<Recorded>> {
     let mut recorded = Vec::with_capacity(announcements.len());
-    if !is_listing(via) {
-        for announcement in announcements {
-            recorded.push(rows::insert(connection, via, announcement, now).await?);
-        }
-        return Ok(recorded);
-    }
     let same_feed = |one: &Announcement, next: &Announcement| {
         (one.tenant, one.content_type) == (next.tenant, next.content_type)
     };
     for feed in announcements.chunk_by(same_feed) {
         // Nearly all that is listed was listed before, and then this is all that is done about it.
-        let known = known(connection, feed).await?;
+        let known = if is_listing(via) { known(connection, feed).await? } else { HashMap::new() };
+        let mut new = 0;
         for announcement in feed {
-            let new = match known.get(announcement.id.canonical().as_str()) {
+            let outcome = match known.get(announcement.id.canonical().as_str()) {
                 None => rows::insert(connection, via, announcement, now).await?,
                 Some(noted) => {
                     if *noted != Some(announcement.created.as_millisecond()) {
@@ -174,8 +169,10 @@ pub(super) async fn record(
                     Recorded::Known
                 }
             };
-            recorded.push(new);
+            new += usize::from(outcome == Recorded::New);
+            recorded.push(outcome);
         }
+        backlog::announced(connection, feed[0].tenant, new).await?;
     }
     Ok(recorded)
 }

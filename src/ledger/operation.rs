@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled, identities, listed,
+    Lease, LeaseKey, LedgerError, Recorded, Settled, backlog, identities, listed,
     rows::{self, Due},
     state::Settlement,
 };
@@ -172,6 +172,7 @@ impl Operation for Settle {
             return Ok(Settled::Applied);
         }
         rows::store(connection, content, &progress).await?;
+        backlog::settled(connection, content).await?;
         match &self.settlement {
             Settlement::Dead(reason) | Settlement::Expired(reason) => {
                 rows::bury(connection, content, None, *reason, self.now).await?;

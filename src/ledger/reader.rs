@@ -142,55 +142,6 @@ pub struct Pending {
     pub last_reason: Option<Reason>,
 }
 
-/// The undelivered content of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
-    /// Whose content.
-    pub tenant: TenantId,
-    /// How many contents are undelivered, worked on or not.
-    pub waiting: u64,
-    /// When the oldest of them was created.
-    pub oldest_created: Timestamp,
-    /// When the first of them expires.
-    pub first_expiry: Timestamp,
-}
-
-/// The depth of every tenant that has undelivered content: a row and two looks into an index each.
-pub(super) async fn depth(reads: &SqlitePool) -> sqlx::Result<Vec<Depth>> {
-    let rows = sqlx::query(DEPTH).fetch_all(reads).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Depth {
-                tenant: rows::parsed(row, "tenant")?,
-                waiting: rows::number(row, "waiting")?,
-                oldest_created: rows::moment(row, "oldest_created")?,
-                first_expiry: rows::moment(row, "first_expiry")?,
-            })
-        })
-        .collect()
-}
-
-/// Those of the tenants that have content to claim: one look into an index each.
-pub(super) async fn tenants_due(
-    reads: &SqlitePool,
-    tenants: &[TenantId],
-    now: Timestamp,
-) -> sqlx::Result<Vec<TenantId>> {
-    let mut connection = reads.acquire().await?;
-    let mut due = Vec::new();
-    for tenant in tenants {
-        let first = sqlx::query(TENANT_DUE)
-            .bind(tenant.to_string())
-            .bind(now.as_millisecond())
-            .fetch_optional(&mut *connection)
-            .await?;
-        if first.is_some() {
-            due.push(*tenant);
-        }
-    }
-    Ok(due)
-}
-
 fn status_from(row: &SqliteRow) -> sqlx::Result<Status> {
     Ok(Status {
         tenant: rows::parsed(row, "tenant")?,
@@ -219,15 +170,3 @@ fn pending_from(row: &SqliteRow, now: Timestamp) -> sqlx::Result<Pending> {
         last_reason: rows::last_reason(row)?,
     })
 }
-
-// Named, so that a test can ask for their plans.
-
-pub(super) const DEPTH: &str = "SELECT tenant, waiting, \
-     (SELECT MIN(created) FROM content WHERE content.tenant = backlog.tenant \
-     AND state = 'waiting') AS oldest_created, \
-     (SELECT MIN(expires) FROM content WHERE content.tenant = backlog.tenant \
-     AND state = 'waiting') AS first_expiry \
-     FROM backlog WHERE waiting > 0 ORDER BY tenant";
-
-pub(super) const TENANT_DUE: &str = "SELECT 1 FROM content WHERE tenant = $1 AND lane IN (0, 1) AND state = 'waiting' \
-     AND due <= $2 LIMIT 1";

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::*;
 use crate::{
-    ledger::{DeadRecord, listed, reader as reads, rows},
+    ledger::{DeadRecord, backlog, listed, rows},
     reason::Reason,
 };
 
@@ -175,9 +175,12 @@ async fn what_runs_all_the_time_is_served_by_an_index() {
     let known = "INDEX sqlite_autoindex_content_1 (tenant=? AND content_type=? AND canonical_id=?)";
     let expected: [(&str, &[&str]); 5] = [
         (rows::DUE, &[&format!("SEARCH content USING {waiting}")]),
-        (reads::TENANT_DUE, &[&format!("SEARCH content USING COVERING {waiting}")]),
         (
-            reads::DEPTH,
+            backlog::TENANTS_DUE,
+            &["SCAN backlog", &format!("SEARCH content EXISTS USING COVERING {waiting}")],
+        ),
+        (
+            backlog::DEPTH,
             &[
                 "SCAN backlog",
                 "CORRELATED SCALAR SUBQUERY 1",

@@ -1,8 +1,10 @@
 //! What people and gauges are told.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::{
-    ledger::{Depth, Filter, Status},
+    ledger::{Backfill, DeadLetters, Depth, Filter, Status, Wanted},
     reason::Reason,
 };
 
@@ -107,24 +109,32 @@ async fn depth_is_of_everything_undelivered() {
 #[tokio::test]
 async fn depth_is_right_whoever_writes_and_after_any_end() {
     let running = Running::start().await;
-    running.announce(&["a", "b", "c", "d"], 0).await;
-    running.ledger.announce(Via::Backfill, vec![content(2, "old")], at(0)).await.unwrap();
+    running.announce(&["a", "b", "c", "d", "a"], 0).await;
+    let mut commands = Backfill::open(&running.config).await.unwrap();
+    let found = [content(2, "old"), content(TENANT, "a"), content(TENANT, "older")];
+    commands.announce(&found, at(0)).await.unwrap();
+    assert_eq!(depths(&running.ledger).await, [5, 1]);
     let leases = running.claim(3, 0).await;
-    running.settle(&leases[0], delivered(1), 1).await;
-    running.settle(&leases[1], Settlement::Dead(Reason::ContentGone), 1).await;
-    let counted = "SELECT COUNT(*) FROM (SELECT tenant, COUNT(*) FROM content \
-         WHERE state = 'waiting' GROUP BY tenant EXCEPT SELECT tenant, waiting FROM backlog)";
-    let mut tool = running.tool().await;
-    assert_eq!(number(&mut tool, counted).await, 0);
-    let depths = |depths: Vec<Depth>| depths.iter().map(|depth| depth.waiting).collect::<Vec<_>>();
-    assert_eq!(depths(running.ledger.depth().await.unwrap()), [2, 1]);
-    // By hand, as a replay does, and as nobody should.
-    run(&mut tool, "UPDATE content SET state = 'waiting', settled = NULL WHERE state = 'dead'")
-        .await;
-    run(&mut tool, "DELETE FROM content WHERE content_id = 'old'").await;
-    assert_eq!(depths(running.ledger.depth().await.unwrap()), [3]);
+    for (lease, settlement) in leases.iter().zip([
+        delivered(1),
+        Settlement::Dead(Reason::ContentGone),
+        Settlement::Retry { at: at(9), reason: Reason::Timeout },
+    ]) {
+        assert_eq!(running.settle(lease, settlement, 1).await, Settled::Applied);
+    }
+    assert_eq!(running.settle(&leases[0], delivered(1), 1).await, Settled::Stale);
+    assert_eq!(depths(&running.ledger).await, [3, 1]);
+    let mut letters = DeadLetters::open(&running.config).await.unwrap();
+    letters.replay(Wanted::default(), &HashSet::new(), at(2)).await.unwrap();
+    assert_eq!(depths(&running.ledger).await, [4, 1]);
     let (_directory, config) = running.kill().await;
     let (ledger, _writer) = Ledger::open(&config).await.unwrap();
-    assert_eq!(depths(ledger.depth().await.unwrap()), [3]);
-    assert_eq!(number(&mut tool, counted).await, 0);
+    assert_eq!(depths(&ledger).await, [4, 1]);
+    let counted = "SELECT COUNT(*) FROM (SELECT tenant, COUNT(*) FROM content \
+         WHERE state = 'waiting' GROUP BY tenant EXCEPT SELECT tenant, waiting FROM backlog)";
+    assert_eq!(number(&mut tool(&config).await, counted).await, 0);
+}
+
+async fn depths(ledger: &Ledger) -> Vec<u64> {
+    ledger.depth().await.unwrap().iter().map(|depth| depth.waiting).collect()
 }
