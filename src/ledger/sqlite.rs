@@ -65,7 +65,8 @@ impl Database {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .pragma("journal_size_limit", LOG_SIZE),
+                .pragma("journal_size_limit", LOG_SIZE)
+                .pragma("cache_size", CACHE),
             read: options.read_only(true),
         })
     }
@@ -283,6 +284,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gauges and due checks take microseconds; the second connection is for a slow status query.
 const READERS: u32 = 2;
+
+/// Pages in the writer's memory, in KiB (negative: not in pages). A hundred tenants with five feeds
+/// write at the ends of some eight hundred stretches of indexes, which the default does not hold.
+const CACHE: &str = "-8000";
 
 /// What the log shrinks to after a burst, in bytes.
 const LOG_SIZE: &str = "67108864";
