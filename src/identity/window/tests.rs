@@ -128,7 +128,7 @@ fn shards_are_rebuilt_one_at_a_time_and_in_time() {
     const NUMBER: usize = 1_000_000;
     let mut window = window(1000, NUMBER);
     assert!(window.turn() > 4);
-    for number in 0..5 * NUMBER as u64 / 100 {
+    for number in 0..=5 * NUMBER as u64 / 100 {
         let (owed, slices) = (window.owed, window.slices.len());
         window.insert(key(number));
         if window.slices.len() > slices {
