@@ -140,7 +140,7 @@ impl Shown {
     }
 
     async fn whole_status(&self) -> Status {
-        let depth = self.parts.ledger.depth(self.parts.clock.now()).await;
+        let depth = self.parts.ledger.depth().await;
         let readable = depth.is_ok();
         let mut status = self.status(&depth.unwrap_or_default()).await;
         if !readable {
@@ -171,7 +171,7 @@ impl Shown {
         // A ledger that cannot be read leaves the gauges as they were; that it cannot commit is
         // readiness' to say, and a scrape must not fail with it.
         let now = self.parts.clock.now();
-        if let Ok(depth) = self.parts.ledger.depth(now).await {
+        if let Ok(depth) = self.parts.ledger.depth().await {
             self.backlog.set(&depth, &self.parts.tenants, now);
         }
         let mut text = Vec::new();

@@ -31,6 +31,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod backfill;
+mod backlog;
 mod books;
 mod guest;
 mod identities;
@@ -46,12 +47,13 @@ pub(crate) mod tests;
 mod writer;
 
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
+pub use backlog::Depth;
 pub use books::Tally;
 use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
-pub use reader::{Depth, Filter, Pending, Reader, Status};
+pub use reader::{Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
 pub use writer::Writer;
@@ -73,9 +75,9 @@ pub struct Config {
     /// How long claimed content is left to its holder. Shorter: content that its holder lost is
     /// taken up sooner; longer: fewer renewals. A start waits for no lease.
     pub lease: Duration,
-    /// How long delivered content is remembered, at least until Microsoft deletes it.
+    /// How long delivered content is remembered; at least a week, in which Microsoft may list it.
     pub keep_delivered: Duration,
-    /// How long what was given up on can be looked at and replayed.
+    /// How long what was given up on can be looked at and replayed; at least as long.
     pub keep_dead: Duration,
 }
 
@@ -163,7 +165,7 @@ impl Ledger {
         tenants: &[TenantId],
         now: Timestamp,
     ) -> Result<Vec<TenantId>, LedgerError> {
-        Ok(reader::tenants_due(&self.reads, tenants, now).await?)
+        Ok(backlog::tenants_due(&self.reads, tenants, now).await?)
     }
 
     /// Leases up to `limit` contents of a tenant, those due longest first, and what a backfill found
@@ -268,13 +270,14 @@ impl Ledger {
         Changes(self.shared.changes.subscribe())
     }
 
-    /// What is undelivered, for each tenant that has any. Cancel safe.
+    /// What is undelivered, for each tenant that has any. What it costs does not depend on how much
+    /// is waiting. Cancel safe.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn depth(&self, now: Timestamp) -> Result<Vec<Depth>, LedgerError> {
-        Ok(reader::depth(&self.reads, now).await?)
+    pub async fn depth(&self) -> Result<Vec<Depth>, LedgerError> {
+        Ok(backlog::depth(&self.reads).await?)
     }
 
     /// Whether commits succeed: the last one did, or one made to find out does.

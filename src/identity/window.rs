@@ -4,7 +4,8 @@
 //! window it was inserted in. A slice ends after a hundredth of the time or with a hundredth of the number.
 //! Forgetting is by whole slices, which changes no table: the keys of a slice that is over count as
 //! absent, and go when their shard is next rebuilt, at the latest before the name of their slice is
-//! given again.
+//! given again. Shards are rebuilt one at a time, between insertions, so that no call takes noticeably
+//! longer than another.
 //!
 //! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 18 bytes it
 //! needs, and once more while it moves; many small tables that grow by a quarter stay near 27.
@@ -36,6 +37,10 @@ pub struct Window {
     number: usize,
     /// Where rebuilding goes on.
     next_rebuilt: usize,
+    /// Shards to rebuild before the next slice begins.
+    owed: usize,
+    /// Insertions until one of them is.
+    until_rebuilt: usize,
 }
 
 impl Window {
@@ -56,6 +61,8 @@ impl Window {
             slice_number: number.div_ceil(NUMBER_SLICES),
             number,
             next_rebuilt: 0,
+            owed: 0,
+            until_rebuilt: 0,
         }
     }
 
@@ -77,6 +84,10 @@ impl Window {
         while self.remembered >= self.number {
             self.forget_oldest();
         }
+        self.until_rebuilt = self.until_rebuilt.saturating_sub(1);
+        if self.until_rebuilt == 0 {
+            self.rebuild_one();
+        }
         let name = self.present().name;
         self.shards[shard].insert(key, name, &self.alive);
         let now = self.now;
@@ -93,6 +104,8 @@ impl Window {
         if self.now.duration_since(self.present().began) >= self.slice_time {
             self.begin_slice();
         }
+        // Also when nothing is inserted, so that room is given back.
+        self.rebuild_one();
         while self.slices.len() > 1 && self.now.duration_since(self.slices[0].last) >= self.remember
         {
             self.forget_oldest();
@@ -133,7 +146,12 @@ impl Window {
     fn begin_slice(&mut self) {
         let name = self.present().name.checked_add(1).unwrap_or(FIRST_NAME);
         debug_assert!(!self.alive.has(name), "fewer slices are alive than there are names");
-        self.rebuild_some();
+        // Only a slice that ended by the time, soon after it began, has left any.
+        while self.owed > 0 {
+            self.rebuild_one();
+        }
+        self.owed = self.turn();
+        self.until_rebuilt = 0;
         self.alive.set(name, true);
         self.slices.push_back(Slice::new(name, self.now));
     }
@@ -148,13 +166,22 @@ impl Window {
         }
     }
 
-    /// Rebuilds its share of the shards. Each has its turn within [`TURNS`] slices, which is sooner
+    /// Rebuilds one shard if any is owed. Each has its turn within [`TURNS`] slices, which is sooner
     /// than the name of a forgotten slice comes round again.
-    fn rebuild_some(&mut self) {
-        for _ in 0..self.shards.len().div_ceil(TURNS) {
-            self.shards[self.next_rebuilt].rebuild(0, &self.alive);
-            self.next_rebuilt = (self.next_rebuilt + 1) % self.shards.len();
+    fn rebuild_one(&mut self) {
+        if self.owed == 0 {
+            return;
         }
+        self.owed -= 1;
+        self.shards[self.next_rebuilt].rebuild(0, &self.alive);
+        self.next_rebuilt = (self.next_rebuilt + 1) % self.shards.len();
+        // Twice as fast as need be, so that nothing is left for the moment the next slice begins.
+        self.until_rebuilt = self.slice_number / (2 * self.turn());
+    }
+
+    /// The shards whose turn is in one slice.
+    fn turn(&self) -> usize {
+        self.shards.len().div_ceil(TURNS)
     }
 }
 
@@ -188,11 +215,11 @@ const NUMBER_SLICES: usize = 100;
 /// fifty slices to go from the tables.
 const FIRST_NAME: u8 = 1;
 
-/// Rebuilding a sixteenth takes a few milliseconds for millions of keys, and what is forgotten and
-/// still takes room stays under a sixth.
+/// A sixteenth of the shards in each slice: what is forgotten and still takes room stays under a sixth.
 const TURNS: usize = 16;
 
-/// Keys in a shard when the window is full: rebuilding one takes well under a millisecond.
+/// Keys in a shard when the window is full: rebuilding one takes well under a millisecond, and that is
+/// the longest that an insertion may take.
 const SHARD_KEYS: usize = 8192;
 const MIN_SHARDS: usize = 64;
 const MAX_SHARDS: usize = 64 * 1024;

@@ -204,11 +204,7 @@ impl Change<'_> {
         let mut recorded = Vec::new();
         match self {
             Self::Announce { some, now } => {
-                for announcement in *some {
-                    let new =
-                        listed::record(&mut transaction, Via::Backfill, announcement, *now).await?;
-                    recorded.push(if new { Recorded::New } else { Recorded::Known });
-                }
+                recorded = listed::record(&mut transaction, Via::Backfill, some, *now).await?;
             }
             Self::Complete { window, now } => complete(&mut transaction, window, *now).await?,
         }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    Config, Filter, LedgerError, Location, OpenError, guest::Guest, operation::Operation, rows,
-    sqlite::Database,
+    Config, Filter, LedgerError, Location, OpenError, backlog, guest::Guest, operation::Operation,
+    rows, sqlite::Database,
 };
 use crate::{
     content::{Announcement, CanonicalId},
@@ -226,6 +226,7 @@ impl Operation for Replay {
                 continue;
             };
             rows::store(connection, content, &progress).await?;
+            backlog::replayed(connection, content).await?;
             sqlx::query("DELETE FROM dead_letter WHERE content = $1")
                 .bind(content)
                 .execute(&mut *connection)

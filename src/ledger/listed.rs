@@ -1,15 +1,18 @@
 //! What Microsoft's listing told: which content it holds, and how far a sweep of it has come.
 //!
-//! Content is remembered as listed in the same statement, or transaction, that records it, so a
-//! sweep that is noted as complete has nothing in its window that is not here.
+//! Content is remembered as listed in the same transaction that records it, so a sweep that is noted
+//! as complete has nothing in its window that is not here.
+//!
+//! A sweep reads the same content dozens of times in its life at Microsoft. Only the first listing,
+//! or one that says something else, is written; reading the rest again costs no write.
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use super::{Ledger, LedgerError, operation::Operation, rows};
-use crate::content::{Announcement, ContentType, TenantId, Unknown, Via};
+use super::{Ledger, LedgerError, Recorded, backlog, operation::Operation, rows};
+use crate::content::{Announcement, CanonicalId, ContentType, TenantId, Unknown, Via};
 
 /// How far back a sweep looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,19 +143,38 @@ impl Operation for NoteSwept {
     }
 }
 
-/// Records content, whichever way it came; false when it is known already (I2). What was listed is
-/// remembered as such, known or not.
+/// Records content, whichever way it came, and says of each whether it was known already (I2). What
+/// was listed is remembered as such, known or not.
 pub(super) async fn record(
     connection: &mut SqliteConnection,
     via: Via,
-    announcement: &Announcement,
+    announcements: &[Announcement],
     now: Timestamp,
-) -> sqlx::Result<bool> {
-    // Most of what is listed is known, so that this is the only statement for it.
-    if is_listing(via) && note_listed(connection, announcement, now).await? {
-        return Ok(false);
+) -> sqlx::Result<Vec<Recorded>> {
+    let mut recorded = Vec::with_capacity(announcements.len());
+    let same_feed = |one: &Announcement, next: &Announcement| {
+        (one.tenant, one.content_type) == (next.tenant, next.content_type)
+    };
+    for feed in announcements.chunk_by(same_feed) {
+        // Nearly all that is listed was listed before, and then this is all that is done about it.
+        let known = if is_listing(via) { known(connection, feed).await? } else { HashMap::new() };
+        let mut new = 0;
+        for announcement in feed {
+            let outcome = match known.get(announcement.id.canonical().as_str()) {
+                None => rows::insert(connection, via, announcement, now).await?,
+                Some(noted) => {
+                    if *noted != Some(announcement.created.as_millisecond()) {
+                        note_listed(connection, announcement, now).await?;
+                    }
+                    Recorded::Known
+                }
+            };
+            new += usize::from(outcome == Recorded::New);
+            recorded.push(outcome);
+        }
+        backlog::announced(connection, feed[0].tenant, new).await?;
     }
-    rows::insert(connection, via, announcement, now).await
+    Ok(recorded)
 }
 
 /// Whether the announcement is an entry of Microsoft's listing.
@@ -160,13 +182,34 @@ pub(super) const fn is_listing(via: Via) -> bool {
     matches!(via, Via::Backfill | Via::Sweep)
 }
 
-/// Remembers that Microsoft listed known content; false when it is not known.
+/// Which content of one feed is known, by its canonical id, and as created when it was listed.
+async fn known(
+    connection: &mut SqliteConnection,
+    feed: &[Announcement],
+) -> sqlx::Result<HashMap<String, Option<i64>>> {
+    let Some(Announcement { tenant, content_type, .. }) = feed.first() else {
+        return Ok(HashMap::new());
+    };
+    let ids: Vec<_> = feed.iter().map(|announcement| announcement.id.canonical()).collect();
+    let ids: Vec<_> = ids.iter().map(CanonicalId::as_str).collect();
+    let ids = serde_json::to_string(&ids).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = sqlx::query(KNOWN)
+        .bind(tenant.to_string())
+        .bind(content_type.as_str())
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    let known = rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("noted")?)));
+    known.collect()
+}
+
+/// Remembers that Microsoft listed known content.
 async fn note_listed(
     connection: &mut SqliteConnection,
     announcement: &Announcement,
     now: Timestamp,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query(
+) -> sqlx::Result<()> {
+    sqlx::query(
         "UPDATE content SET listed = $4, listed_created = $5 \
          WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
     )
@@ -177,5 +220,10 @@ async fn note_listed(
     .bind(announcement.created.as_millisecond())
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(())
 }
+
+/// Named, so that a test can ask for its plan.
+pub(super) const KNOWN: &str = "SELECT canonical_id AS id, \
+     CASE WHEN listed IS NOT NULL THEN listed_created END AS noted FROM json_each($3) AS wanted \
+     CROSS JOIN content ON tenant = $1 AND content_type = $2 AND canonical_id = wanted.value";

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled, identities, listed,
+    Lease, LeaseKey, LedgerError, Recorded, Settled, backlog, identities, listed,
     rows::{self, Due},
     state::Settlement,
 };
@@ -32,12 +32,7 @@ impl Operation for Announce {
     }
 
     async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Recorded>> {
-        let mut recorded = Vec::with_capacity(self.announcements.len());
-        for announcement in &self.announcements {
-            let new = listed::record(connection, self.via, announcement, self.now).await?;
-            recorded.push(if new { Recorded::New } else { Recorded::Known });
-        }
-        Ok(recorded)
+        listed::record(connection, self.via, &self.announcements, self.now).await
     }
 
     fn wakes(&self, recorded: &Vec<Recorded>) -> bool {
@@ -96,7 +91,7 @@ impl Claim {
         let Some(progress) = due.progress.claim(self.now, self.until) else {
             return Ok(None);
         };
-        rows::store(connection, content, &progress).await?;
+        rows::hold(connection, content, &progress).await?;
         Ok(progress.lease.map(|token| Lease {
             key: LeaseKey { content, token },
             announcement: due.announcement,
@@ -133,7 +128,7 @@ impl Operation for Renew {
                 .await?
                 .and_then(|progress| progress.renew(lease.token, self.until));
             if let Some(progress) = renewed {
-                rows::store(connection, lease.content, &progress).await?;
+                rows::hold(connection, lease.content, &progress).await?;
                 ours.push(*lease);
             }
         }
@@ -172,7 +167,12 @@ impl Operation for Settle {
         let Some(progress) = settled else {
             return Ok(Settled::Stale);
         };
+        if progress.settled.is_none() {
+            rows::hold(connection, content, &progress).await?;
+            return Ok(Settled::Applied);
+        }
         rows::store(connection, content, &progress).await?;
+        backlog::settled(connection, content).await?;
         match &self.settlement {
             Settlement::Dead(reason) | Settlement::Expired(reason) => {
                 rows::bury(connection, content, None, *reason, self.now).await?;

@@ -142,58 +142,6 @@ pub struct Pending {
     pub last_reason: Option<Reason>,
 }
 
-/// The undelivered content of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
-    /// Whose content.
-    pub tenant: TenantId,
-    /// How many contents are undelivered, worked on or not.
-    pub waiting: u64,
-    /// How many of them could be claimed now.
-    pub due: u64,
-    /// When the oldest of them was created.
-    pub oldest_created: Timestamp,
-    /// When the first of them expires.
-    pub first_expiry: Timestamp,
-}
-
-/// The depth of every tenant that has undelivered content.
-pub(super) async fn depth(reads: &SqlitePool, now: Timestamp) -> sqlx::Result<Vec<Depth>> {
-    let rows = sqlx::query(DEPTH).bind(now.as_millisecond()).fetch_all(reads).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Depth {
-                tenant: rows::parsed(row, "tenant")?,
-                waiting: rows::number(row, "waiting")?,
-                due: rows::number(row, "due")?,
-                oldest_created: rows::moment(row, "oldest_created")?,
-                first_expiry: rows::moment(row, "first_expiry")?,
-            })
-        })
-        .collect()
-}
-
-/// Those of the tenants that have content to claim: one look into an index each.
-pub(super) async fn tenants_due(
-    reads: &SqlitePool,
-    tenants: &[TenantId],
-    now: Timestamp,
-) -> sqlx::Result<Vec<TenantId>> {
-    let mut connection = reads.acquire().await?;
-    let mut due = Vec::new();
-    for tenant in tenants {
-        let first = sqlx::query(TENANT_DUE)
-            .bind(tenant.to_string())
-            .bind(now.as_millisecond())
-            .fetch_optional(&mut *connection)
-            .await?;
-        if first.is_some() {
-            due.push(*tenant);
-        }
-    }
-    Ok(due)
-}
-
 fn status_from(row: &SqliteRow) -> sqlx::Result<Status> {
     Ok(Status {
         tenant: rows::parsed(row, "tenant")?,
@@ -222,13 +170,3 @@ fn pending_from(row: &SqliteRow, now: Timestamp) -> sqlx::Result<Pending> {
         last_reason: rows::last_reason(row)?,
     })
 }
-
-// Named, so that a test can ask for their plans.
-
-pub(super) const DEPTH: &str = "SELECT tenant, COUNT(*) AS waiting, \
-     COUNT(CASE WHEN due <= $1 THEN 1 END) AS due, MIN(created) AS oldest_created, \
-     MIN(expires) AS first_expiry FROM content WHERE state = 'waiting' \
-     GROUP BY tenant ORDER BY tenant";
-
-pub(super) const TENANT_DUE: &str = "SELECT 1 FROM content WHERE tenant = $1 AND lane IN (0, 1) AND state = 'waiting' \
-     AND due <= $2 LIMIT 1";

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    DeadRecord, identities,
+    DeadRecord, Recorded, identities,
     listed::is_listing,
     state::{Progress, State},
 };
@@ -26,13 +26,13 @@ pub(super) struct Due {
     pub(super) progress: Progress,
 }
 
-/// Adds content; false when it is known already (I2).
+/// Adds content, unless it is known already (I2).
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     via: Via,
     announcement: &Announcement,
     now: Timestamp,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Recorded> {
     let progress = Progress::announced(now);
     let done = sqlx::query(
         "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
@@ -55,7 +55,7 @@ pub(super) async fn insert(
     .bind(is_listing(via).then_some(announcement.created.as_millisecond()))
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(if done.rows_affected() > 0 { Recorded::New } else { Recorded::Known })
 }
 
 /// The content of a tenant that is due, oldest first, live content before what a backfill found. A
@@ -100,7 +100,29 @@ pub(super) async fn progress(
     .transpose()
 }
 
-/// Writes the progress of one content.
+/// Writes the progress of content that waited and goes on waiting. What finds settled content, and
+/// what counts waiting content, is not touched.
+pub(super) async fn hold(
+    connection: &mut SqliteConnection,
+    content: i64,
+    progress: &Progress,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE content SET due = $2, lease = $3, claims = $4, attempts = $5, last_reason = $6 \
+         WHERE id = $1",
+    )
+    .bind(content)
+    .bind(progress.due.as_millisecond())
+    .bind(progress.lease)
+    .bind(progress.claims)
+    .bind(i64::from(progress.attempts))
+    .bind(progress.last_reason.map(Reason::as_str))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes the progress of content that is settled, or was.
 pub(super) async fn store(
     connection: &mut SqliteConnection,
     content: i64,
@@ -150,6 +172,12 @@ pub(super) async fn clock_set_back(
         .bind(now.as_millisecond())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Makes everything that is leased due as long as it was before.
+pub(super) async fn take_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query(TAKE_BACK).execute(connection).await?;
     Ok(())
 }
 
@@ -322,11 +350,15 @@ fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Named, so that a test can ask for its plan.
+// Named, so that a test can ask for their plans.
+
 pub(super) const DUE: &str = "SELECT id, tenant, content_type, content_id, via, created, expires, \
      announced, state, due, lease, claims, attempts, last_reason, settled, records, duplicates \
      FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
      ORDER BY due, id LIMIT $3";
+
+pub(super) const TAKE_BACK: &str = "UPDATE content SET due = announced WHERE id IN \
+     (SELECT id FROM content WHERE state = 'waiting' AND lease IS NOT NULL)";
 
 /// The lanes of claims: what Microsoft just announced, and what an operator asked for.
 const LIVE: i64 = 0;

@@ -224,9 +224,11 @@ pub(super) struct Retention {
 
 impl Retention {
     fn cutoffs(&self, now: Timestamp) -> Cutoffs {
+        // Content goes when Microsoft has deleted it, too. Without a bound here, each step would
+        // read all that is settled but still listed, to find that none of it may go.
         Cutoffs {
-            delivered: before(now, self.delivered),
-            dead: before(now, self.dead),
+            delivered: before(now, self.delivered.max(LISTED)),
+            dead: before(now, self.dead.max(LISTED)),
             identities: Timestamp::MIN,
             now,
         }
@@ -297,6 +299,9 @@ const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
 /// About how many rows one transaction changes: some tens of milliseconds of work, so that the
 /// last of a group does not wait noticeably longer than the first.
 const GROUP_ROWS: usize = 1000;
+
+/// Microsoft lists content for this long, and we settle it after that has begun.
+const LISTED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Rows removed in one step: short enough not to be felt by those who wait for a commit.
 const PRUNE_ROWS: u32 = 500;

@@ -46,7 +46,7 @@ async fn look(
 ) -> Result<u64, LedgerError> {
     let now = clock.now();
     let mut waiting = 0;
-    for depth in ledger.depth(now).await? {
+    for depth in ledger.depth().await? {
         if tenants.find(depth.tenant).is_some() {
             continue;
         }

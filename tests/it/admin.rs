@@ -19,6 +19,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::Instant,
 };
 
 use crate::support::{
@@ -308,7 +309,10 @@ async fn a_ledger_that_cannot_commit_is_not_ready_until_it_can() {
         attempts.iter().any(|attempt| attempt.status == Some(503))
     })
     .await;
+    // Somebody who probes gives up after a few seconds, and would take no answer for a crash.
+    let asked = Instant::now();
     let (status, text) = service.admin("/readyz").await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert_eq!(status, 503, "{text}");
     let health: Health = serde_json::from_str(&text).expect("readiness is JSON");
     let ledger = health.parts.iter().find(|part| part.name == "ledger").unwrap();

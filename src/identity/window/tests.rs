@@ -123,6 +123,29 @@ fn a_remembered_key_costs_less_than_32_bytes_with_all_spare_room() {
     assert!(window.bytes() < NUMBER, "{} bytes", window.bytes());
 }
 
+#[test]
+fn shards_are_rebuilt_one_at_a_time_and_in_time() {
+    const NUMBER: usize = 1_000_000;
+    let mut window = window(1000, NUMBER);
+    assert!(window.turn() > 4);
+    for number in 0..=5 * NUMBER as u64 / 100 {
+        let (owed, slices) = (window.owed, window.slices.len());
+        window.insert(key(number));
+        if window.slices.len() > slices {
+            assert_eq!(owed, 0, "nothing is left when the next slice begins");
+            assert_eq!(window.owed, window.turn() - 1);
+        } else {
+            assert!(owed - window.owed <= 1);
+        }
+    }
+    // In silence too.
+    let owed = window.owed;
+    for second in 0..window.turn() as i64 {
+        window.advance(at(second % 9));
+    }
+    assert!(owed > 0 && window.owed == 0);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert(Vec<u16>),

@@ -9,7 +9,7 @@ async fn two_hundred_callers_at_once_are_all_recorded() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let announced = queue_and_join(&running.ledger, &ids).await;
     assert_eq!(announced, 200);
-    let depth = running.ledger.depth(at(0)).await.unwrap();
+    let depth = running.ledger.depth().await.unwrap();
     assert_eq!(depth[0].waiting, 200);
     assert_eq!(running.claim(1000, 0).await.len(), 200);
 }
@@ -75,7 +75,7 @@ async fn what_is_queued_at_shutdown_is_recorded_and_what_comes_later_refused() {
     }
     let late = ledger.announce(Via::Sweep, vec![content(TENANT, "c")], at(0)).await;
     assert!(matches!(late, Err(LedgerError::Closed)), "{late:?}");
-    assert!(matches!(ledger.depth(at(0)).await, Err(LedgerError::Closed)));
+    assert!(matches!(ledger.depth().await, Err(LedgerError::Closed)));
     assert!(!ledger.is_writable().await);
 
     let (ledger, writer) = Ledger::open(&config).await.unwrap();

@@ -41,7 +41,7 @@ async fn it_takes_turns_with_a_busy_service() {
     assert_eq!(again, [Recorded::Known; 3]);
     stop.request();
     let live: usize = in_time(live.join_all()).await.into_iter().sum();
-    let waiting = running.ledger.depth(at(1)).await.unwrap()[0].waiting;
+    let waiting = running.ledger.depth().await.unwrap()[0].waiting;
     assert_eq!(waiting, old.len() as u64 + live as u64);
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::*;
 use crate::{
-    ledger::{DeadRecord, reader as reads, rows},
+    ledger::{DeadRecord, backlog, listed, rows},
     reason::Reason,
 };
 
@@ -164,17 +164,72 @@ async fn a_row_of_another_version_does_not_starve_its_tenant() {
 async fn what_runs_all_the_time_is_served_by_an_index() {
     let running = Running::start().await;
     let mut tool = running.tool().await;
-    for sql in [rows::DUE, reads::DEPTH, reads::TENANT_DUE] {
-        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
-            .fetch_all(&mut tool)
-            .await
-            .unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
-        let plan = plan.join("\n");
-        assert!(plan.contains("INDEX content_waiting"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
-        assert_eq!(sql != rows::DUE, plan.contains("COVERING"), "{plan}");
+    let plan = async |tool: &mut SqliteConnection, sql: &str| -> Vec<String> {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        let plan = plan.fetch_all(tool).await.unwrap();
+        plan.iter().map(|row| row.get("detail")).collect()
+    };
+    let waiting = "INDEX content_waiting (tenant=? AND lane=? AND due<?)";
+    let (oldest, expiring) =
+        ("COVERING INDEX content_oldest (tenant=?)", "COVERING INDEX content_expiring (tenant=?)");
+    let known = "INDEX sqlite_autoindex_content_1 (tenant=? AND content_type=? AND canonical_id=?)";
+    let expected: [(&str, &[&str]); 5] = [
+        (rows::DUE, &[&format!("SEARCH content USING {waiting}")]),
+        (
+            backlog::TENANTS_DUE,
+            &["SCAN backlog", &format!("SEARCH content EXISTS USING COVERING {waiting}")],
+        ),
+        (
+            backlog::DEPTH,
+            &[
+                "SCAN backlog",
+                "CORRELATED SCALAR SUBQUERY 1",
+                &format!("SEARCH content USING {oldest}"),
+                "CORRELATED SCALAR SUBQUERY 2",
+                &format!("SEARCH content USING {expiring}"),
+            ],
+        ),
+        // At a start, once: what waits is read, but from the index alone.
+        (
+            rows::TAKE_BACK,
+            &[
+                "SEARCH content USING INTEGER PRIMARY KEY (rowid=?)",
+                "LIST SUBQUERY 1",
+                "SCAN content USING COVERING INDEX content_waiting",
+                "CREATE BLOOM FILTER",
+            ],
+        ),
+        (
+            listed::KNOWN,
+            &["SCAN wanted VIRTUAL TABLE INDEX 1:", &format!("SEARCH content USING {known}")],
+        ),
+    ];
+    for (sql, expected) in expected {
+        assert_eq!(plan(&mut tool, sql).await, expected, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_claim_touches_neither_gauges_nor_what_finds_settled_content() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let mut tool = running.tool().await;
+    // Would be written by anything that writes the state, changed or not.
+    run(
+        &mut tool,
+        "CREATE TRIGGER state_written BEFORE UPDATE OF state, settled, created, expires ON content \
+         BEGIN SELECT RAISE(ABORT, 'written'); END",
+    )
+    .await;
+    let lease = running.claim(1, 0).await.remove(0);
+    running.ledger.renew(vec![lease.key], at(1)).await.unwrap();
+    let again = Settlement::Retry { at: at(2), reason: Reason::Timeout };
+    assert_eq!(running.settle(&lease, again, 1).await, Settled::Applied);
+    run(&mut tool, "DROP TRIGGER state_written").await;
+    let lease = running.claim(1, 2).await.remove(0);
+    assert_eq!((lease.attempts, lease.last_reason), (1, Some(Reason::Timeout)));
+    assert_eq!(running.settle(&lease, delivered(1), 3).await, Settled::Applied);
+    assert_eq!(running.ledger.depth().await.unwrap(), []);
 }
 
 fn ids(leases: &[Lease]) -> Vec<String> {

@@ -143,6 +143,6 @@ async fn thousands_are_replayed_while_the_service_writes() {
     let replayed = replayed.unwrap();
     assert_eq!(replayed.len(), DEAD);
     assert!(replayed.iter().all(|content| content.outcome == Outcome::Due));
-    let waiting = running.ledger.depth(at(0)).await.unwrap()[0].waiting;
+    let waiting = running.ledger.depth().await.unwrap()[0].waiting;
     assert_eq!(waiting, DEAD as u64 + 100);
 }

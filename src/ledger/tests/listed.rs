@@ -33,12 +33,49 @@ async fn listed_content_is_remembered_as_such_known_or_not() {
         })
         .collect();
     let expected = [
-        ("told$IsFromNotification", "webhook", (Some(0), Some(200), Some(-90))),
+        ("told$IsFromNotification", "webhook", (Some(0), Some(100), Some(-90))),
         ("told-only", "webhook", (Some(0), None, None)),
-        ("listed", "sweep", (Some(-90), Some(200), Some(-90))),
+        ("listed", "sweep", (Some(-90), Some(100), Some(-90))),
     ]
     .map(|(id, via, times)| (id.to_owned(), via.to_owned(), times));
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_listing_that_says_nothing_new_is_not_written() {
+    let running = Running::start().await;
+    running.announce(&["told", "told2"], 0).await;
+    let page = |created: i64| {
+        let listed = |id: &str| Announcement { created: at(created), ..content(TENANT, id) };
+        let other = Announcement { content_type: ContentType::General, ..listed("told") };
+        vec![listed("told"), listed("told2"), listed("listed"), other]
+    };
+    let list = async |created, seconds| {
+        let recorded = running.ledger.announce(Via::Sweep, page(created), at(seconds));
+        in_time(recorded).await.unwrap()
+    };
+    // Changes when another connection has written.
+    let mut tool = running.tool().await;
+    let mut version = async || number(&mut tool, "PRAGMA data_version").await;
+    let mut before = version().await;
+    let (known, new) = (Recorded::Known, Recorded::New);
+    assert_eq!(list(-9, 1).await, [known, known, new, new]);
+    assert_ne!(version().await, before, "the first listing is noted");
+    before = version().await;
+    assert_eq!(list(-9, 2).await, [known; 4]);
+    assert_eq!(list(-9, 90_000).await, [known; 4]);
+    assert_eq!(version().await, before, "the same again is not");
+    assert_eq!(list(-8, 90_001).await, [known; 4]);
+    assert_ne!(version().await, before, "another date is");
+}
+
+#[tokio::test]
+async fn a_page_that_lists_content_twice_records_it_once() {
+    let running = Running::start().await;
+    let page = vec![content(TENANT, "a"), content(TENANT, "a"), content(2, "a")];
+    let recorded = running.ledger.announce(Via::Sweep, page, at(1)).await.unwrap();
+    assert_eq!(recorded, [Recorded::New, Recorded::Known, Recorded::New]);
+    assert_eq!(running.ledger.depth().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What people and gauges are told.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::{
-    ledger::{Depth, Filter, Status},
+    ledger::{Backfill, DeadLetters, Depth, Filter, Status, Wanted},
     reason::Reason,
 };
 
@@ -88,7 +90,7 @@ async fn it_lists_what_is_pending() {
 #[tokio::test]
 async fn depth_is_of_everything_undelivered() {
     let running = Running::start().await;
-    assert_eq!(running.ledger.depth(at(0)).await.unwrap(), []);
+    assert_eq!(running.ledger.depth().await.unwrap(), []);
     let young = Announcement { created: at(10), expires: at(5), ..content(2, "young") };
     running.ledger.announce(Via::Sweep, vec![young, content(2, "old")], at(1)).await.unwrap();
     running.announce(&["a", "b"], 1).await;
@@ -97,11 +99,42 @@ async fn depth_is_of_everything_undelivered() {
     let one = Depth {
         tenant: tenant(TENANT),
         waiting: 1,
-        due: 0,
         oldest_created: at(0),
         first_expiry: at(7 * DAY),
     };
-    let two =
-        Depth { tenant: tenant(2), waiting: 2, due: 2, oldest_created: at(0), first_expiry: at(5) };
-    assert_eq!(running.ledger.depth(at(2)).await.unwrap(), [one, two]);
+    let two = Depth { tenant: tenant(2), waiting: 2, oldest_created: at(0), first_expiry: at(5) };
+    assert_eq!(running.ledger.depth().await.unwrap(), [one, two]);
+}
+
+#[tokio::test]
+async fn depth_is_right_whoever_writes_and_after_any_end() {
+    let running = Running::start().await;
+    running.announce(&["a", "b", "c", "d", "a"], 0).await;
+    let mut commands = Backfill::open(&running.config).await.unwrap();
+    let found = [content(2, "old"), content(TENANT, "a"), content(TENANT, "older")];
+    commands.announce(&found, at(0)).await.unwrap();
+    assert_eq!(depths(&running.ledger).await, [5, 1]);
+    let leases = running.claim(3, 0).await;
+    for (lease, settlement) in leases.iter().zip([
+        delivered(1),
+        Settlement::Dead(Reason::ContentGone),
+        Settlement::Retry { at: at(9), reason: Reason::Timeout },
+    ]) {
+        assert_eq!(running.settle(lease, settlement, 1).await, Settled::Applied);
+    }
+    assert_eq!(running.settle(&leases[0], delivered(1), 1).await, Settled::Stale);
+    assert_eq!(depths(&running.ledger).await, [3, 1]);
+    let mut letters = DeadLetters::open(&running.config).await.unwrap();
+    letters.replay(Wanted::default(), &HashSet::new(), at(2)).await.unwrap();
+    assert_eq!(depths(&running.ledger).await, [4, 1]);
+    let (_directory, config) = running.kill().await;
+    let (ledger, _writer) = Ledger::open(&config).await.unwrap();
+    assert_eq!(depths(&ledger).await, [4, 1]);
+    let counted = "SELECT COUNT(*) FROM (SELECT tenant, COUNT(*) FROM content \
+         WHERE state = 'waiting' GROUP BY tenant EXCEPT SELECT tenant, waiting FROM backlog)";
+    assert_eq!(number(&mut tool(&config).await, counted).await, 0);
+}
+
+async fn depths(ledger: &Ledger) -> Vec<u64> {
+    ledger.depth().await.unwrap().iter().map(|depth| depth.waiting).collect()
 }
