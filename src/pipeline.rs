@@ -42,6 +42,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
+mod draft;
 mod fairness;
 mod identities;
 mod metrics;

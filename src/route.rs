@@ -118,6 +118,38 @@ impl Tables {
     }
 }
 
+/// Routes the records of one content. They name few workloads, so that most are found by looking at
+/// the last ones.
+#[derive(Debug)]
+pub struct Routes {
+    tables: Arc<Tables>,
+    content_type: ContentType,
+    /// Workloads and their tables, the last one found first.
+    seen: Vec<(Box<[u8]>, Table)>,
+}
+
+impl Routes {
+    /// Knows nothing yet.
+    pub const fn new(tables: Arc<Tables>, content_type: ContentType) -> Self {
+        Self { tables, content_type, seen: Vec::new() }
+    }
+
+    /// The same as [`Tables::table`].
+    pub fn table(&mut self, workload: Option<&[u8]>) -> &Table {
+        // None and an empty one are routed alike.
+        let workload = workload.unwrap_or_default();
+        match self.seen.iter().position(|(seen, _)| **seen == *workload) {
+            Some(at) => self.seen.swap(0, at),
+            None => {
+                let table = self.tables.table(self.content_type, Some(workload));
+                self.seen.truncate(MAX_SEEN - 1);
+                self.seen.insert(0, (workload.into(), table));
+            }
+        }
+        &self.seen[0].1
+    }
+}
+
 /// A table records are routed to: the last level of their tag. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Table {
@@ -149,6 +181,9 @@ fn fold<'a>(workload: &[u8], folded: &'a mut [u8; MAX_FOLDED]) -> &'a str {
     }
     str::from_utf8(&folded[..length]).expect("only ASCII is kept")
 }
+
+/// More than a content holds, and quicker to look through than to route again.
+const MAX_SEEN: usize = 8;
 
 /// Several times the workloads Microsoft is known to use, and harmless as metric labels.
 const MAX_KNOWN: usize = 256;

@@ -1,7 +1,7 @@
 //! One lease, from Microsoft to a session with Devo, streaming.
 //!
-//! Chunks come in, records are cut, judged, routed and framed into a batch, and a full batch is
-//! handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
+//! Chunks come in, records are cut, routed and framed into a batch, and what of a full batch is not
+//! known is handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
 //! the batch is bounded, and a session that is slow to take the batch slows the download.
 
 use std::{sync::Arc, time::Duration};
@@ -10,19 +10,20 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    deliver::{Batch, Outlet, Parcel, Receipt},
+    deliver::{Outlet, Parcel, Receipt},
     frame::Framer,
     ledger::{Lease, LeaseKey, Ledger},
     microsoft::{ApiError, Client, Disposition},
     reason::Reason,
-    route::{Head, Tables},
+    route::{Head, Routes, Tables},
     shutdown::Shutdown,
     split::{Piece, SplitError, Splitter},
 };
 
 use super::{
-    identities::{Flight, Identities, Verdict},
-    tally::{Lines, Tally},
+    draft::Draft,
+    identities::{Flight, Identities},
+    tally::Tally,
     verdict::Failure,
 };
 
@@ -78,6 +79,7 @@ impl Step {
         let content = &lease.announcement;
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
+        let mut routes = Routes::new(self.tables, content.content_type);
         while let Some(chunk) = blob.chunk().await.map_err(failure)? {
             let now = self.clock.now();
             let mut rest = &chunk[..];
@@ -88,24 +90,17 @@ impl Step {
                         if bare && is_error_answer(record, &head) {
                             return Err(Failure::Retry(Reason::BadAnswer));
                         }
-                        match load.flight.judge(content, index, &head, record) {
-                            Verdict::Duplicate => {
-                                load.tally.duplicates += 1;
-                                continue;
-                            }
-                            Verdict::New => {}
-                            Verdict::Unremembered => load.tally.unremembered += 1,
-                        }
-                        let workload = head.workload.as_deref();
-                        let table = self.tables.table(content.content_type, workload);
-                        self.framer.frame(&mut load.batch, now, table.as_str(), record);
-                        load.lines.add(&table, 1);
+                        let key = load.flight.key(content, index, &head, record);
+                        let table = routes.table(head.workload.as_deref());
+                        let framer = &mut self.framer;
+                        load.draft
+                            .add(key, table, |out| framer.frame(out, now, table.as_str(), record));
                     }
                     Piece::Dead { index, reason } => {
                         load.tally.dead(index, reason).map_err(Failure::Final)?;
                     }
                 }
-                if load.batch.len() >= BATCH {
+                if load.draft.is_full() {
                     load.send().await?;
                     load.note_confirmed(&self.ledger, lease.key, now).await;
                 }
@@ -116,12 +111,11 @@ impl Step {
     }
 }
 
-/// The batch in the making and where it goes.
+/// What is on its way.
 struct Load {
     parcel: Parcel,
     flight: Flight,
-    batch: Vec<u8>,
-    lines: Lines,
+    draft: Draft,
     tally: Tally,
     /// With how many keys the ledger is asked to store them.
     store_at: usize,
@@ -129,25 +123,15 @@ struct Load {
 
 impl Load {
     fn new(parcel: Parcel, flight: Flight) -> Self {
-        Self {
-            parcel,
-            flight,
-            batch: Vec::new(),
-            lines: Lines::default(),
-            tally: Tally::default(),
-            store_at: STORED_AT_ONCE,
-        }
+        let (draft, tally) = (Draft::new(), Tally::default());
+        Self { parcel, flight, draft, tally, store_at: STORED_AT_ONCE }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
-        if self.batch.is_empty() {
-            return Ok(());
+        if let Some((batch, lines)) = self.draft.judge(&mut self.flight, &mut self.tally) {
+            self.parcel.send(batch).await.map_err(Failure::Retry)?;
+            self.flight.batch_sent(lines);
         }
-        let bytes = std::mem::take(&mut self.batch);
-        let lines = std::mem::take(&mut self.lines);
-        let batch = Batch { lines: lines.total(), bytes: bytes.into() };
-        self.parcel.send(batch).await.map_err(Failure::Retry)?;
-        self.flight.batch_sent(lines);
         Ok(())
     }
 
@@ -192,10 +176,6 @@ fn unsplit(error: SplitError) -> Failure {
 
 /// How the documented error begins, and the one of the gate before the API. White space is gone.
 const ERROR_ANSWERS: [&[u8]; 2] = [b"{\"error\":", b"{\"Message\":"];
-
-/// Large enough that a TLS record and a system call cost nothing beside the bytes, small enough
-/// that as many batches as places stay a few megabytes.
-const BATCH: usize = 256 * 1024;
 
 /// Keys, 128 KiB: a transaction that costs nothing beside the gigabyte of records it stands for.
 const STORED_AT_ONCE: usize = 8192;

@@ -33,15 +33,21 @@ impl Tally {
 pub(super) struct Lines(Vec<(Table, u64)>);
 
 impl Lines {
-    pub(super) fn add(&mut self, table: &Table, lines: u64) {
+    /// Where lines of this table are counted.
+    pub(super) fn slot(&mut self, table: &Table) -> usize {
         // A body that makes up a table for each record must not fill memory (I7): beyond the bound
         // the last table counts for all, and only the sum is still exact.
         let full = self.0.len() >= MAX_TABLES;
         let known = self.0.iter().position(|(known, _)| known == table);
-        match known.or(full.then_some(MAX_TABLES - 1)) {
-            Some(at) => self.0[at].1 += lines,
-            None => self.0.push((table.clone(), lines)),
-        }
+        known.or(full.then_some(MAX_TABLES - 1)).unwrap_or_else(|| {
+            self.0.push((table.clone(), 0));
+            self.0.len() - 1
+        })
+    }
+
+    /// Counts a line of the table with this slot.
+    pub(super) fn count(&mut self, slot: usize) {
+        self.0[slot].1 += 1;
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -49,13 +55,16 @@ impl Lines {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Table, u64)> {
-        self.0.iter().map(|(table, lines)| (table, *lines))
+        self.0.iter().filter(|(_, lines)| *lines > 0).map(|(table, lines)| (table, *lines))
     }
 }
 
 impl AddAssign for Lines {
     fn add_assign(&mut self, other: Self) {
-        other.iter().for_each(|(table, lines)| self.add(table, lines));
+        for (table, lines) in other.iter() {
+            let slot = self.slot(table);
+            self.0[slot].1 += lines;
+        }
     }
 }
 

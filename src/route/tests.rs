@@ -22,6 +22,22 @@ fn a_workload_names_its_table() {
     check(&format!("{}Y", "- ".repeat(100)), "y");
 }
 
+proptest! {
+    #[test]
+    fn what_was_seen_is_routed_as_before(
+        workloads in proptest::collection::vec(proptest::option::of("[A-D]{0,2}"), 0..60),
+    ) {
+        let tables = Arc::new(Tables::try_new(Config::default()).unwrap());
+        let mut routes = Routes::new(tables.clone(), ContentType::Exchange);
+        for workload in &workloads {
+            let workload = workload.as_deref().map(str::as_bytes);
+            let expected = tables.table(ContentType::Exchange, workload);
+            prop_assert_eq!(routes.table(workload), &expected);
+            prop_assert!(routes.seen.len() <= MAX_SEEN);
+        }
+    }
+}
+
 #[test]
 fn without_a_workload_the_content_type_decides() {
     let tables = Tables::try_new(Config::default()).unwrap();

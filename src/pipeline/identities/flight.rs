@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{CHUNK, Fate, Identities, PATIENCE, Place};
+use super::{CHUNK, Fate, Identities, PATIENCE, Place, State};
 use crate::{
     content::Announcement,
     identity::Key,
@@ -63,21 +63,37 @@ impl Flight {
         }
     }
 
-    /// Judges a record of the content, by its place, its head and its bytes.
-    pub(in crate::pipeline) fn judge(
-        &mut self,
+    /// What a record of the content is known by, from its place, its head and its bytes.
+    pub(in crate::pipeline) fn key(
+        &self,
         content: &Announcement,
         index: u64,
         head: &Head<'_>,
         record: &[u8],
-    ) -> Verdict {
+    ) -> Key {
         let secret = &self.identities.0.secret;
-        let key = Key::of(secret, content, head)
-            .unwrap_or_else(|| Key::of_place(secret, content, index, record));
-        let mut state = self.identities.state();
-        if state.window.contains(key) {
-            return Verdict::Duplicate;
+        Key::of(secret, content, head)
+            .unwrap_or_else(|| Key::of_place(secret, content, index, record))
+    }
+
+    /// Judges records, one after the other.
+    pub(in crate::pipeline) fn judge(&mut self, keys: &[Key]) -> Vec<Verdict> {
+        let identities = self.identities.clone();
+        let mut verdicts = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(CHUNK) {
+            let mut state = identities.state();
+            // One after the other and nothing in between, so that the visits to memory overlap.
+            let known: Vec<_> = keys.iter().map(|key| state.window.contains(*key)).collect();
+            verdicts.extend(keys.iter().zip(known).map(|(key, known)| match known {
+                true => Verdict::Duplicate,
+                false => self.judge_unknown(*key, &mut state),
+            }));
         }
+        verdicts
+    }
+
+    /// Judges a record that is not known to have arrived.
+    fn judge_unknown(&mut self, key: Key, state: &mut State) -> Verdict {
         if let Some(&Place { flight, index }) = state.flying.get(&key) {
             if flight == self.id {
                 return Verdict::Duplicate;

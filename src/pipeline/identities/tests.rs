@@ -33,7 +33,7 @@ fn judge(flight: &mut Flight, ids: &[&str]) -> Vec<Verdict> {
 }
 
 fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Verdict> {
-    (0..)
+    let keys: Vec<_> = (0..)
         .zip(ids)
         .map(|(index, id)| {
             let head = Head {
@@ -41,9 +41,10 @@ fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Ve
                 creation_time: Some(b"2026-01-05T08:00:00".into()),
                 workload: None,
             };
-            flight.judge(content, index, &head, b"{}")
+            flight.key(content, index, &head, b"{}")
         })
-        .collect()
+        .collect();
+    flight.judge(&keys)
 }
 
 /// Sends what was judged as one batch each, and lands with these batches confirmed.
