@@ -1,5 +1,7 @@
 //! What the status page and the probes say, gathered from the parts. Pure.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -221,11 +223,16 @@ fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStat
 }
 
 fn subscription(observation: &Observation) -> SubscriptionStatus {
-    let (ok, detail) = match &observation.step {
+    let (ok, mut detail) = match &observation.step {
         Step::Keep { .. } => (true, "as wanted".to_owned()),
         Step::Start { why, .. } => (false, format!("{why}: will be started")),
         Step::Wait { why, until, .. } => (false, format!("{why}: may be started at {until:.0}")),
     };
+    if let Some(calls) = observation.refused {
+        // Writing into a string cannot fail.
+        let _infallible =
+            write!(detail, "; Microsoft did not get 200 from our webhook (AF20021): {calls}");
+    }
     SubscriptionStatus { content_type: observation.content_type.as_str(), ok, detail }
 }
 

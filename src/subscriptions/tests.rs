@@ -4,7 +4,10 @@ use prometheus::Registry;
 use tokio::time::timeout;
 
 use super::*;
-use crate::microsoft::world::{A, Asked, B, Reply, World, tenant, tenants};
+use crate::{
+    microsoft::world::{A, Asked, B, Reply, World, tenant, tenants},
+    reason::Reason,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -36,6 +39,14 @@ impl Feeds {
 }
 
 fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Clock, Metrics) {
+    keeper_at(world, None, change)
+}
+
+fn keeper_at(
+    world: &World,
+    edge: Option<Edge>,
+    change: impl FnOnce(&mut Config),
+) -> (Subscriptions, Clock, Metrics) {
     let mut config = Config {
         manage: true,
         check_interval: Duration::from_secs(300),
@@ -49,9 +60,35 @@ fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Cl
     change(&mut config);
     let clock = Clock::system();
     let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
-    let keeper =
-        Subscriptions::new(config, world.client(), tenants(), clock.clone(), metrics.clone());
+    let (client, tenants) = (world.client(), tenants());
+    let keeper = Subscriptions::new(config, client, tenants, clock.clone(), metrics.clone(), edge);
     (keeper, clock, metrics)
+}
+
+/// What was logged by this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false);
+        tracing::subscriber::set_default(lines.with_writer(move || log.clone()).finish())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The starts of a tenant so far.
@@ -134,6 +171,44 @@ async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
     clock.advance(Duration::from_secs(900));
     keeper.check(tenant(A)).await;
     assert_eq!(starts(&world, A), 5, "the refused webhook follows the rule");
+}
+
+#[tokio::test]
+async fn a_start_that_failed_because_of_the_webhook_says_what_reached_it() {
+    let seen = Arc::new(Mutex::new(Calls { requests: 40, ..Calls::default() }));
+    let (door, edge) = (seen.clone(), seen.clone());
+    let feeds = Feeds::default();
+    let world = World::api(move |asked| {
+        let mut seen = door.lock().unwrap();
+        if asked.path.ends_with("/start") && seen.validations == 0 {
+            *seen = Calls { requests: 45, validations: 1, told: Some("forbidden") };
+        }
+        match asked.path.ends_with("/start") && seen.requests == 45 {
+            true => Reply::new(400, r#"{"error":{"code":"AF20021"}}"#),
+            false => feeds.answer(asked),
+        }
+    })
+    .await;
+    let edge = Edge::new(move || *edge.lock().unwrap());
+    let (keeper, clock, _) = keeper_at(&world, Some(edge), |_| ());
+    let log = Log::default();
+    let listening = log.listen();
+    keeper.check(tenant(A)).await;
+    drop(listening);
+    let calls = Calls { requests: 5, validations: 1, told: Some("forbidden") };
+    let log = log.text();
+    assert_eq!(log.matches(&calls.to_string()).count(), 2, "each start says it: {log}");
+    assert!(log.contains("requests=5 validations=1"), "{log}");
+    let refused = |keeper: &Subscriptions| {
+        let status = keeper.observed().status().swap_remove(0);
+        status.subscriptions.into_iter().map(|seen| seen.refused).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&keeper), [Some(calls); 2]);
+
+    seen.lock().unwrap().requests = 50;
+    clock.advance(Duration::from_secs(901));
+    keeper.check(tenant(A)).await;
+    assert_eq!(refused(&keeper), [None; 2], "mended");
 }
 
 #[tokio::test]
