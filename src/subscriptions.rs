@@ -206,8 +206,11 @@ impl Subscriptions {
         let seen: Vec<_> = plan(&wanted, &listed, now, &starts)
             .into_iter()
             .map(|step| {
-                let refused = self.refused((tenant.id, step.content_type()));
-                Observation::new(&wanted, &listed, step, refused)
+                let feed = (tenant.id, step.content_type());
+                if step.why().is_none() {
+                    self.note_refused(feed, None);
+                }
+                Observation::new(&wanted, &listed, step, self.refused(feed))
             })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);
@@ -331,6 +334,7 @@ impl Subscriptions {
         tracing::warn!(
             tenant = &*tenant.name,
             reason = error.reason().as_str(),
+            advice = error.reason().advice(),
             error = error as &dyn std::error::Error,
             "subscriptions could not be listed"
         );

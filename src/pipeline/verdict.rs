@@ -154,6 +154,7 @@ mod tests {
         ] {
             let settled = check(Failure::Retry(reason), 0, 10_000);
             assert_eq!(settled, Settlement::Retry { at: at(900), reason });
+            assert!(reason.advice().is_some(), "the person is told: {reason}");
         }
     }
 

@@ -113,7 +113,7 @@ impl Observation {
                 expiration: webhook.expiration,
             }),
             step,
-            refused: refused.filter(|_| step.why().is_some()),
+            refused,
         }
     }
 
