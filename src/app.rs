@@ -137,6 +137,7 @@ impl App {
             tenants.clone(),
             clock.clone(),
             subscriptions::Metrics::register(&registry, &tenants)?,
+            webhook.as_ref().map(|webhook| edge(webhook.edge())),
         );
         let pipeline = Pipeline::new(
             &config.pipeline,
@@ -288,6 +289,18 @@ pub enum StartError {
 #[error("the {part} ended unexpectedly; restart to recover, nothing is lost")]
 pub struct RunError {
     part: &'static str,
+}
+
+/// The public port as the keeper of the subscriptions looks at it.
+fn edge(edge: webhook::Edge) -> subscriptions::Edge {
+    subscriptions::Edge::new(move || {
+        let seen = edge.seen();
+        subscriptions::Calls {
+            requests: seen.requests,
+            validations: seen.validation_requests,
+            told: seen.last_validation.map(|event| event.outcome.as_str()),
+        }
+    })
 }
 
 fn soon(grace_ends: Instant, by: Duration) -> Instant {

@@ -125,6 +125,28 @@ reasons! {
     Unreachable = (Deliver, "unreachable"),
 }
 
+impl Reason {
+    /// What to look at, where a person has to mend it.
+    pub const fn advice(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AuditingOff => {
+                "auditing is not turned on, or was within the last 24 hours; or the tenant id or \
+                 microsoft.cloud is not the tenant's"
+            }
+            Self::CredentialsRefused => "Entra refuses the credentials; its reason is in the log",
+            Self::NotSubscribed => {
+                "the subscription is missing or disabled; it is started unless \
+                 subscriptions.manage is off"
+            }
+            Self::RoleMissing | Self::Unauthorized => {
+                "the application needs the role ActivityFeed.Read, and ActivityFeed.ReadDlp for \
+                 DLP.All, with an administrator's consent"
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl FromStr for Reason {
     type Err = Unknown;
 

@@ -29,15 +29,18 @@ use crate::{
         answer::Action,
         client::{Subscription, WebhookSpec},
     },
-    reason::Reason,
     secret::{Secret, SecretError},
     shutdown::Shutdown,
 };
 
+mod edge;
+mod error;
 mod metrics;
 mod observed;
 mod plan;
 
+pub use edge::{Calls, Edge};
+pub use error::CheckError;
 pub use metrics::Metrics;
 pub use observed::{Observation, Observed, SeenWebhook, Status};
 pub use plan::{Starts, Step, Wanted, WantedWebhook, Why, plan};
@@ -71,17 +74,21 @@ pub struct Webhook {
 pub struct Subscriptions(Arc<Inner>);
 
 impl Subscriptions {
-    /// A keeper that has not looked yet.
+    /// A keeper that has not looked yet. Where this process serves the webhook, `edge` explains
+    /// starts that fail because of it.
     pub fn new(
         config: Config,
         client: Client,
         tenants: Tenants,
         clock: Clock,
         metrics: Metrics,
+        edge: Option<Edge>,
     ) -> Self {
         Self(Arc::new(Inner {
             observed: Observed::new(&tenants),
             starts: Mutex::default(),
+            refused: Mutex::default(),
+            edge,
             lists: Semaphore::new(CONCURRENT_LISTS),
             config,
             client,
@@ -198,7 +205,13 @@ impl Subscriptions {
         let starts = self.starts_of(tenant.id);
         let seen: Vec<_> = plan(&wanted, &listed, now, &starts)
             .into_iter()
-            .map(|step| Observation::new(&wanted, &listed, step))
+            .map(|step| {
+                let feed = (tenant.id, step.content_type());
+                if step.why().is_none() {
+                    self.note_refused(feed, None);
+                }
+                Observation::new(&wanted, &listed, step, self.refused(feed))
+            })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);
         Ok(seen)
@@ -216,8 +229,10 @@ impl Subscriptions {
         let kind = content_type.as_str();
         let why = why.as_str();
         let rule = inner.config.restart_after;
+        let before = self.calls();
         let not_before = match self.start(tenant, content_type).await {
             Ok(()) => {
+                self.note_refused((tenant, content_type), None);
                 tracing::info!(tenant = name, content.r#type = kind, why, "subscription started");
                 Some(rule)
             }
@@ -234,13 +249,17 @@ impl Subscriptions {
                 Some(wait)
             }
             Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
+                let calls = self.calls().since(before);
+                self.note_refused((tenant, content_type), Some(calls));
                 tracing::error!(
                     tenant = name,
                     content.r#type = kind,
                     why,
-                    "Microsoft did not get 200 from our webhook: make webhook.address reachable \
-                     from the internet with a certificate of a public authority, and its auth id \
-                     the same on every replica"
+                    requests = calls.requests,
+                    validations = calls.validations,
+                    "Microsoft did not get 200 from our webhook (AF20021); {calls}. Make webhook.address \
+                     reachable from the internet with a certificate of a public authority, and \
+                     its auth id the same on every replica"
                 );
                 Some(rule)
             }
@@ -264,6 +283,23 @@ impl Subscriptions {
     fn remember(&self, tenant: TenantId, content_type: ContentType, until: Timestamp) {
         let mut starts = self.0.starts.lock().expect("no holder panics");
         starts.entry(tenant).or_default().not_before(content_type, until);
+    }
+
+    /// None of this process, if another one serves the webhook.
+    fn calls(&self) -> Calls {
+        self.0.edge.as_ref().map(Edge::calls).unwrap_or_default()
+    }
+
+    fn note_refused(&self, feed: Feed, calls: Option<Calls>) {
+        let mut refused = self.0.refused.lock().expect("no holder panics");
+        match calls {
+            Some(calls) => refused.insert(feed, calls),
+            None => refused.remove(&feed),
+        };
+    }
+
+    fn refused(&self, feed: Feed) -> Option<Calls> {
+        self.0.refused.lock().expect("no holder panics").get(&feed).copied()
     }
 
     fn starts_of(&self, tenant: TenantId) -> Starts {
@@ -298,6 +334,7 @@ impl Subscriptions {
         tracing::warn!(
             tenant = &*tenant.name,
             reason = error.reason().as_str(),
+            advice = error.reason().advice(),
             error = error as &dyn std::error::Error,
             "subscriptions could not be listed"
         );
@@ -323,32 +360,6 @@ pub struct Survey {
     pub result: Result<Vec<Observation>, CheckError>,
 }
 
-/// Why subscriptions could not be looked at or started.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// Microsoft does not say, or does not do it.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// The webhook's auth id cannot be read.
-    #[error("the webhook's auth id cannot be read")]
-    AuthId(#[from] SecretError),
-}
-
-impl CheckError {
-    /// The reason as counted elsewhere; a secret of ours that cannot be read has none of its own.
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Api(error) => error.reason(),
-            Self::AuthId(_) => Reason::TokenUnavailable,
-        }
-    }
-
-    /// Whether Microsoft may have counted the call as a start.
-    const fn reached_microsoft(&self) -> bool {
-        !matches!(self, Self::AuthId(_) | Self::Api(ApiError::Connection(_) | ApiError::Token(_)))
-    }
-}
-
 #[derive(Debug)]
 struct Inner {
     config: Config,
@@ -358,8 +369,13 @@ struct Inner {
     metrics: Metrics,
     observed: Observed,
     starts: Mutex<HashMap<TenantId, Starts>>,
+    /// What reached the webhook during the last start, where that failed because of the webhook.
+    refused: Mutex<HashMap<Feed, Calls>>,
+    edge: Option<Edge>,
     lists: Semaphore,
 }
+
+type Feed = (TenantId, ContentType);
 
 /// At start all tenants are due at once; Microsoft and Entra need not see them in one burst.
 const CONCURRENT_LISTS: usize = 64;

@@ -57,8 +57,9 @@ fn render_tenant(page: &mut String, tenant: &TenantStatus) {
     if let Some(problem) = &tenant.problem {
         let _infallible = write!(
             page,
-            "<p class=\"degraded\">The subscriptions could not be read: {}.</p>",
-            escaped(problem)
+            "<p class=\"degraded\">The subscriptions could not be read: {}. {}</p>",
+            escaped(problem),
+            escaped(tenant.advice.unwrap_or_default())
         );
     }
     if tenant.subscriptions.is_empty() {

@@ -1,5 +1,7 @@
 //! What the status page and the probes say, gathered from the parts. Pure.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -7,6 +9,7 @@ use crate::{
     content::Tenants,
     deliver::State,
     ledger::Depth,
+    reason::Reason,
     subscriptions::{self, Observation, Step},
 };
 
@@ -74,6 +77,8 @@ pub(super) struct TenantStatus {
     pub(super) checked: Option<Timestamp>,
     /// Why the last look failed.
     pub(super) problem: Option<String>,
+    /// What to look at then, where a person has to mend it.
+    pub(super) advice: Option<&'static str>,
     /// The wanted subscriptions.
     pub(super) subscriptions: Vec<SubscriptionStatus>,
 }
@@ -206,6 +211,7 @@ fn microsoft(seen: &Seen<'_>) -> Part {
 fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStatus {
     let depth = seen.depth.iter().find(|depth| depth.tenant == tenant.id);
     let observed = seen.observed.iter().find(|status| status.tenant == tenant.id);
+    let problem = observed.and_then(|status| status.problem);
     let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs();
     TenantStatus {
         name: tenant.name.to_string(),
@@ -213,7 +219,8 @@ fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStat
         oldest_seconds: depth.map(|depth| seconds(depth.oldest_created, seen.now).max(0)),
         expiry_seconds: depth.map(|depth| seconds(seen.now, depth.first_expiry)),
         checked: observed.and_then(|status| status.checked),
-        problem: observed.and_then(|status| status.problem).map(|reason| reason.to_string()),
+        problem: problem.map(|reason| reason.to_string()),
+        advice: problem.and_then(Reason::advice),
         subscriptions: observed
             .map(|status| status.subscriptions.iter().map(subscription).collect())
             .unwrap_or_default(),
@@ -221,17 +228,26 @@ fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStat
 }
 
 fn subscription(observation: &Observation) -> SubscriptionStatus {
-    let (ok, detail) = match &observation.step {
+    let (ok, mut detail) = match &observation.step {
         Step::Keep { .. } => (true, "as wanted".to_owned()),
         Step::Start { why, .. } => (false, format!("{why}: will be started")),
         Step::Wait { why, until, .. } => (false, format!("{why}: may be started at {until:.0}")),
     };
+    if let Some(calls) = observation.refused {
+        // Writing into a string cannot fail.
+        let _infallible =
+            write!(detail, "; Microsoft did not get 200 from our webhook (AF20021): {calls}");
+    }
     SubscriptionStatus { content_type: observation.content_type.as_str(), ok, detail }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        admin::page,
+        content::{ContentType, Tenant},
+    };
 
     fn check(draining: bool, writable: bool, outlet: &State) -> Readiness {
         gather(&Seen {
@@ -245,6 +261,37 @@ mod tests {
             tenants: &Tenants::default(),
         })
         .readiness
+    }
+
+    #[test]
+    fn what_a_person_must_mend_is_said_in_words() {
+        let id = "11111111-2222-3333-4444-555555555555";
+        let tenants = Tenants::from_iter([Tenant {
+            id: id.parse().unwrap(),
+            client_id: id.parse().unwrap(),
+            name: "contoso".into(),
+            content_types: vec![ContentType::General],
+        }]);
+        let observed = subscriptions::Status {
+            tenant: id.parse().unwrap(),
+            name: "contoso".into(),
+            checked: None,
+            problem: Some(Reason::AuditingOff),
+            subscriptions: vec![],
+        };
+        let status = gather(&Seen {
+            now: Timestamp::UNIX_EPOCH,
+            draining: false,
+            writable: true,
+            depth: &[],
+            outlet: &State::Connected,
+            observed: &[observed],
+            is_called: true,
+            tenants: &tenants,
+        });
+        let advice = status.tenants[0].advice.unwrap();
+        assert!(advice.contains("auditing is not turned on"), "{advice}");
+        assert!(page::render(&status).contains(advice));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(super) async fn list(config: Config, select: &Select) -> Result<Exit, Comman
         microsoft::Metrics::register(&registry, &app.tenants)?,
     )?;
     let metrics = subscriptions::Metrics::register(&registry, &app.tenants)?;
-    let survey =
-        Subscriptions::new(app.subscriptions, client, tenants, clock, metrics).survey().await;
+    let keeper = Subscriptions::new(app.subscriptions, client, tenants, clock, metrics, None);
+    let survey = keeper.survey().await;
 
     let mut exit = Exit::Success;
     let mut rows = Vec::new();

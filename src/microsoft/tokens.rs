@@ -225,6 +225,9 @@ pub enum TokenError {
     /// Entra did not answer in time.
     #[error("the token endpoint did not answer in time")]
     Timeout,
+    /// Entra says that it fails for a moment (AADSTS90033 and its like).
+    #[error("Entra fails for a moment (AADSTS{0})")]
+    Transient(u32),
     /// No connection, or it broke.
     #[error("the token endpoint cannot be reached")]
     Unreachable(#[source] Arc<reqwest::Error>),

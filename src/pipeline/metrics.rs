@@ -174,7 +174,7 @@ impl Metrics {
                 self.outcomes.attempt_failed(tenant, reason);
                 info!(
                     tenant, content.r#type = content_type, content.id = %content.id,
-                    attempt = lease.attempts + 1, reason = %reason,
+                    attempt = lease.attempts + 1, reason = %reason, advice = reason.advice(),
                     "content will be tried again: {reason}"
                 );
                 return;

@@ -145,9 +145,17 @@ mod tests {
 
     #[test]
     fn what_a_person_must_mend_is_asked_for_seldom() {
-        let reason = Reason::RoleMissing;
-        let settled = check(Failure::Retry(reason), 0, 10_000);
-        assert_eq!(settled, Settlement::Retry { at: at(900), reason });
+        for reason in [
+            Reason::AuditingOff,
+            Reason::CredentialsRefused,
+            Reason::NotSubscribed,
+            Reason::RoleMissing,
+            Reason::Unauthorized,
+        ] {
+            let settled = check(Failure::Retry(reason), 0, 10_000);
+            assert_eq!(settled, Settlement::Retry { at: at(900), reason });
+            assert!(reason.advice().is_some(), "the person is told: {reason}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{CheckError, Step, Wanted, plan::find};
+use super::{Calls, CheckError, Step, Wanted, plan::find};
 use crate::{
     content::{ContentType, Tenant, TenantId, Tenants},
     microsoft::client::{State, Subscription},
@@ -86,10 +86,18 @@ pub struct Observation {
     pub webhook: Option<SeenWebhook>,
     /// What is to be done about it.
     pub step: Step,
+    /// What reached our webhook during the last start, where Microsoft refused it because of the
+    /// webhook (AF20021) and it is not as wanted yet.
+    pub refused: Option<Calls>,
 }
 
 impl Observation {
-    pub(super) fn new(wanted: &Wanted<'_>, listed: &[Subscription], step: Step) -> Self {
+    pub(super) fn new(
+        wanted: &Wanted<'_>,
+        listed: &[Subscription],
+        step: Step,
+        refused: Option<Calls>,
+    ) -> Self {
         let listed = find(listed, step.content_type());
         let ours = |address: &String| {
             let wanted = wanted.webhook.as_ref();
@@ -105,6 +113,7 @@ impl Observation {
                 expiration: webhook.expiration,
             }),
             step,
+            refused,
         }
     }
 

@@ -1,10 +1,16 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use prometheus::Registry;
 use tokio::time::timeout;
 
 use super::*;
-use crate::microsoft::world::{A, Asked, B, Reply, World, tenant, tenants};
+use crate::{
+    microsoft::world::{A, Asked, B, Reply, World, tenant, tenants},
+    reason::Reason,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -36,6 +42,14 @@ impl Feeds {
 }
 
 fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Clock, Metrics) {
+    keeper_at(world, None, change)
+}
+
+fn keeper_at(
+    world: &World,
+    edge: Option<Edge>,
+    change: impl FnOnce(&mut Config),
+) -> (Subscriptions, Clock, Metrics) {
     let mut config = Config {
         manage: true,
         check_interval: Duration::from_secs(300),
@@ -49,9 +63,41 @@ fn keeper(world: &World, change: impl FnOnce(&mut Config)) -> (Subscriptions, Cl
     change(&mut config);
     let clock = Clock::system();
     let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
-    let keeper =
-        Subscriptions::new(config, world.client(), tenants(), clock.clone(), metrics.clone());
+    let (client, tenants) = (world.client(), tenants());
+    let keeper = Subscriptions::new(config, client, tenants, clock.clone(), metrics.clone(), edge);
     (keeper, clock, metrics)
+}
+
+/// What the last refused start of each feed of tenant a said.
+fn refused(keeper: &Subscriptions) -> Vec<Option<Calls>> {
+    let status = keeper.observed().status().swap_remove(0);
+    status.subscriptions.into_iter().map(|seen| seen.refused).collect()
+}
+
+/// What was logged by this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false);
+        tracing::subscriber::set_default(lines.with_writer(move || log.clone()).finish())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The starts of a tenant so far.
@@ -137,6 +183,68 @@ async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
 }
 
 #[tokio::test]
+async fn a_start_that_failed_because_of_the_webhook_says_what_reached_it() {
+    let edge = Arc::new(Mutex::new(Calls { requests: 40, ..Calls::default() }));
+    let door = edge.clone();
+    let world = World::api(move |asked| {
+        let mut seen = door.lock().unwrap();
+        if asked.path.ends_with("/start") {
+            *seen = Calls { requests: 45, validations: 1, told: Some("forbidden") };
+        }
+        match asked.path.ends_with("/start") {
+            true => Reply::new(400, r#"{"error":{"code":"AF20021"}}"#),
+            false => Reply::new(200, "[]"),
+        }
+    })
+    .await;
+    let edge = Edge::new(move || *edge.lock().unwrap());
+    let (keeper, ..) = keeper_at(&world, Some(edge), |_| ());
+    let log = Log::default();
+    let listening = log.listen();
+    keeper.check(tenant(A)).await;
+    drop(listening);
+    let calls = Calls { requests: 5, validations: 1, told: Some("forbidden") };
+    let log = log.text();
+    assert_eq!(log.matches(&calls.to_string()).count(), 2, "each start says it: {log}");
+    assert!(log.contains("requests=5 validations=1"), "{log}");
+    assert_eq!(refused(&keeper), [Some(calls); 2]);
+}
+
+#[tokio::test]
+async fn a_refused_webhook_is_forgotten_once_it_is_as_wanted_or_its_start_granted() {
+    let refusing = Arc::new(AtomicBool::new(true));
+    let granting = Arc::new(AtomicBool::new(false));
+    let feeds = Feeds::default();
+    let (microsoft, refuses, grants) = (feeds.clone(), refusing.clone(), granting.clone());
+    let world = World::api(move |asked| match asked.path.ends_with("/start") {
+        true if refuses.load(Ordering::Relaxed) => Reply::new(400, "AF20021"),
+        // Granted, and listed later.
+        true if grants.load(Ordering::Relaxed) => Reply::new(200, "{}"),
+        _ => microsoft.answer(asked),
+    })
+    .await;
+    let (keeper, clock, _) = keeper(&world, |_| ());
+    keeper.check(tenant(A)).await;
+    assert_eq!(refused(&keeper), [Some(Calls::default()); 2]);
+    // Another replica's start is granted.
+    refusing.store(false, Ordering::Relaxed);
+    keeper_at(&world, None, |_| ()).0.check(tenant(A)).await;
+    keeper.check(tenant(A)).await;
+    assert_eq!(refused(&keeper), [None; 2]);
+
+    feeds.0.lock().unwrap().clear();
+    refusing.store(true, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(901));
+    keeper.check(tenant(A)).await;
+    assert_eq!(refused(&keeper), [Some(Calls::default()); 2]);
+    refusing.store(false, Ordering::Relaxed);
+    granting.store(true, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(901));
+    keeper.check(tenant(A)).await;
+    assert_eq!(refused(&keeper), [None; 2], "it says nothing about this start");
+}
+
+#[tokio::test]
 async fn an_expiry_is_registered_and_renewed() {
     let feeds = Feeds::default();
     let world = World::api(move |asked| feeds.answer(asked)).await;
@@ -216,6 +324,19 @@ async fn a_failed_look_is_told_and_looked_at_again_when_the_pause_is_over() {
     let status = keeper.observed().status();
     assert_eq!(status[0].problem, Some(Reason::Throttled));
     assert_eq!(status[0].checked, None);
+}
+
+#[tokio::test]
+async fn a_tenant_without_auditing_is_reported_in_words() {
+    let body = r#"{"error":{"code":"","message":"Tenant a does not exist."}}"#;
+    let world = World::api(move |_| Reply::new(400, body)).await;
+    let (keeper, _, _) = keeper(&world, |_| ());
+    let log = Log::default();
+    let listening = log.listen();
+    keeper.check(tenant(A)).await;
+    drop(listening);
+    assert_eq!(keeper.observed().status()[0].problem, Some(Reason::AuditingOff));
+    assert!(log.text().contains("auditing is not turned on"), "{}", log.text());
 }
 
 #[tokio::test]

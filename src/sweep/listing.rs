@@ -36,6 +36,7 @@ pub struct Lister {
     clock: Clock,
     places: Arc<Semaphore>,
     backoff: Backoff,
+    max_pages: usize,
 }
 
 impl Lister {
@@ -46,6 +47,7 @@ impl Lister {
             clock,
             places: Arc::new(Semaphore::new(places.get())),
             backoff: Backoff::try_new(AGAIN_MIN, AGAIN_MAX).expect("the bounds are in order"),
+            max_pages: MAX_PAGES,
         }
     }
 
@@ -111,7 +113,7 @@ impl Pages<'_> {
             return Ok(None);
         };
         if let Step::Further(page) = &step {
-            if self.seen.len() >= MAX_PAGES {
+            if self.seen.len() >= self.lister.max_pages {
                 return Err(ListError::TooManyPages);
             }
             if !self.seen.insert(page.clone()) {
@@ -266,3 +268,30 @@ const AGAIN_MAX: Duration = Duration::from_secs(10);
 const COURTESY: Duration = Duration::from_secs(5);
 
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::microsoft::world::{A, Reply, World, tenant};
+
+    #[tokio::test]
+    async fn a_listing_that_never_ends_is_left_at_the_cap() {
+        let world = World::api(|asked| {
+            let next = format!("{}?{}0", asked.path, asked.query);
+            Reply::new(200, "[]").header("NextPageUri", next)
+        })
+        .await;
+        let mut lister = Lister::new(world.client(), Clock::system(), NonZeroUsize::MIN);
+        lister.max_pages = 5;
+        let window = Window {
+            start: "2026-01-02T00:00:00Z".parse().unwrap(),
+            end: "2026-01-03T00:00:00Z".parse().unwrap(),
+        };
+        let mut pages = lister.pages(tenant(A), ContentType::General, window);
+        for _ in 0..6 {
+            assert!(pages.next().await.unwrap().is_some());
+        }
+        assert!(matches!(pages.next().await, Err(ListError::TooManyPages)));
+        assert_eq!(world.asked().len(), 6, "the first and five further ones");
+    }
+}

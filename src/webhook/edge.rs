@@ -25,6 +25,7 @@ impl Edge {
         let mut events = self.0.lock().expect("no holder of this lock panics");
         let event = Some(Event { at, outcome });
         events.last_request = event;
+        events.requests += 1;
         match outcome {
             Outcome::Accepted => events.last_notification = event,
             Outcome::Rejected(_) => events.last_rejection = event,
@@ -32,6 +33,7 @@ impl Edge {
         }
         if validation {
             events.last_validation = event;
+            events.validation_requests += 1;
         }
         let first = outcome == Outcome::Validated && events.validations == 0;
         events.validations += u64::from(outcome == Outcome::Validated);
@@ -51,6 +53,10 @@ pub struct Events {
     /// The last request that meant to be a validation, whatever it was told. One without the
     /// validation header is only recognised as such when its auth id is right.
     pub last_validation: Option<Event>,
+    /// How many requests were answered, or went away before.
+    pub requests: u64,
+    /// How many of them meant to be a validation, whatever they were told.
+    pub validation_requests: u64,
     /// How many validations were answered as they should be.
     pub validations: u64,
 }

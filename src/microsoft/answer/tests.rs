@@ -74,6 +74,7 @@ fn every_other_row_of_the_error_table() {
         r#"{"error":{"code":"StartSubscription [CorrId=9AF20050-0000-1111-2222-333333333333]","message":"Microsoft.Office.DataServiceException: Tenant 11111111-2222-3333-4444-555555555555 does not exist.\r\n at Foo"}}"#,
         Action::AuditingOff,
     );
+    check(400, r#"{"error":{"code":"AF20011","message":"…"}}"#, Action::AuditingOff);
     for code in ["AF20022", "AF20023"] {
         check(400, &format!(r#"{{"error":{{"code":"{code}"}}}}"#), Action::NotSubscribed);
     }

@@ -194,6 +194,13 @@ mod tests {
                 ),
             );
         }
+        // As received, though it is the same content.
+        for id in ["1$2$na0017$IsFromNotification$6", "1$2$na0017$na0017"] {
+            let expected = format!(
+                "https://m.example/api/v1.0/{TENANT}/activity/feed/audit/{id}?PublisherIdentifier={TENANT}"
+            );
+            assert_eq!(blob("https://m.example", id), expected);
+        }
         assert_eq!(
             blob("https://m.example/proxied/", "../a?b#c%2F d".replace(' ', "+").as_str()),
             format!(

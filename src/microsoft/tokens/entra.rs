@@ -75,11 +75,13 @@ pub(super) fn grant(body: &[u8]) -> Option<Grant> {
     Some(Grant { token: token.into(), life: life.map_or(UNTOLD_LIFE, Duration::from_secs) })
 }
 
-/// Reads any other answer. A server's failure says nothing about us, whatever its text mentions.
+/// Reads any other answer. A server's failure says nothing about us, whatever its text mentions; and
+/// Entra tells some of its own failures under the status of a refusal.
 pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
     let code = code(&String::from_utf8_lossy(body));
     match (status, code) {
         (429 | 500.., _) => TokenError::Status(status),
+        (_, Some(code)) if TRANSIENT.contains(&code) => TokenError::Transient(code),
         (_, Some(code)) => TokenError::Refused(Refusal::from_code(code)),
         (400 | 401, None) => TokenError::Refused(Refusal::Other(0)),
         (_, None) => TokenError::Status(status),
@@ -112,6 +114,10 @@ enum Seconds {
     Number(u64),
     Text(String),
 }
+
+/// AADSTS90006 and 90090: a service behind Entra is unavailable for a moment; 90024: the request took
+/// too much of Entra's budget; 90033: the directory is unavailable.
+const TRANSIENT: [u32; 4] = [90006, 90024, 90033, 90090];
 
 const UNTOLD_LIFE: Duration = Duration::from_secs(300);
 
@@ -166,6 +172,13 @@ mod tests {
             assert!(matches!(refusal(status, b"oops"), TokenError::Status(s) if s == status));
         }
         assert!(matches!(refusal(503, b"AADSTS7000215"), TokenError::Status(503)));
+        for (status, code) in [(400, 90033), (401, 90006), (400, 90024), (400, 90090)] {
+            let body = format!(
+                r#"{{"error":"invalid_request","error_description":"AADSTS{code}: A transient error has occurred. Please try again."}}"#
+            );
+            let error = refusal(status, body.as_bytes());
+            assert!(matches!(error, TokenError::Transient(told) if told == code), "{error:?}");
+        }
     }
 
     #[test]

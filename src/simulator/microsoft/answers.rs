@@ -113,6 +113,7 @@ pub(super) fn entra(number: u32) -> Response<Body> {
         700_027 => (401, "invalid_client", "Client assertion failed signature validation."),
         700_016 => (400, "unauthorized_client", "The application was not found in the directory."),
         90_002 => (400, "invalid_request", "The tenant was not found."),
+        90_033 => (400, "invalid_request", "A transient error has occurred. Please try again."),
         900_023 => (400, "invalid_request", "The specified tenant identifier is not valid."),
         65_001 => (400, "invalid_grant", "An administrator has not consented to the application."),
         70_003 => (400, "unsupported_grant_type", "The grant type is not supported."),

@@ -18,6 +18,8 @@ fn rows() -> Vec<(Fault, &'static str)> {
         (Fault::Empty(429), "token_unavailable"),
         (Fault::Html(200), "token_unavailable"),
         (Fault::Reset, "token_unavailable"),
+        // Told like a refusal, but nothing of ours is refused.
+        (Fault::Entra(90_033), "token_unavailable"),
     ]
 }
 

@@ -40,6 +40,13 @@ async fn a_start_whose_validation_is_refused_registers_no_webhook() {
     assert_eq!(service.outcome("forbidden").await, 5.0);
     assert_eq!(microsoft.subscriptions().len(), 5);
     assert!(microsoft.subscriptions().iter().all(|(_, state)| state.webhook.is_none()));
+    // Microsoft says no more than AF20021; an operator is told what happened here.
+    eventually("it is said what Microsoft was told", async || {
+        let (_, status) = service.admin("/api/status").await;
+        let said = "a validation was among them, and ended as forbidden";
+        status.matches("AF20021").count() == 5 && status.matches(said).count() == 5
+    })
+    .await;
     service.finish().await;
 }
 
