@@ -11,7 +11,7 @@ mod floor;
 mod support;
 mod world;
 
-use std::{env, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use m365_collector::{
     content::ContentId,
@@ -209,11 +209,6 @@ async fn collect(load: &Load, way: Way) -> Run {
     let (mut world, contents) = world(load, way == Way::GzipFromMicrosoft).await;
     if way == Way::GzipToDevo {
         world.set("devo.compression", "gzip");
-    }
-    if let Ok(settings) = env::var("M365_BENCH_SET") {
-        for (key, value) in settings.split(',').filter_map(|setting| setting.split_once('=')) {
-            world.set(key, value);
-        }
     }
     let mut collector = world.run().await;
     let cost = world.deliver(&mut collector, &contents, &load.expected).await;
