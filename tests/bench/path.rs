@@ -1,7 +1,7 @@
 //! `path`: what a blob costs between the network and the session, in one thread and without either.
 //!
 //! Blobs of about 1 MB of simulated records come in chunks, as a connection delivers them, and are
-//! split, read, judged, routed and framed into batches, by the parts of the pipeline in its order. In the
+//! split, read, routed and framed into batches, which are judged, by the parts of the pipeline in its order. In the
 //! same run, in turns, over the same bytes: `serde_json` finding the ends of the records and reading
 //! nothing of them, what peers do (every record into a map and back to text), and copying.
 //!
@@ -11,7 +11,8 @@
 mod support;
 
 use std::{
-    collections::HashMap, hint::black_box, io::Write as _, process::ExitCode, time::Duration,
+    collections::HashMap, hint::black_box, io::Write as _, process::ExitCode, sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use m365_collector::{
     content::{Announcement, ContentId, ContentType},
     frame::Framer,
     identity::{Config, Key, Secret, Window},
-    route::{self, Head, Tables},
+    route::{self, Head, Routes, Tables},
     simulator::{Feed, generator::Records},
     split::{Piece, Splitter},
 };
@@ -151,7 +152,7 @@ impl Way {
 struct Ours {
     secret: Secret,
     window: Window,
-    tables: Tables,
+    tables: Arc<Tables>,
     framer: Framer,
     contents: HashMap<ContentType, Announcement>,
     rounds: u128,
@@ -170,6 +171,7 @@ impl Ours {
             window.insert(Key::from_bytes(bytes.to_le_bytes()));
         }
         let tables = Tables::try_new(route::Config::default()).expect("the default is right");
+        let tables = Arc::new(tables);
         let framer = Framer::new("collector.example.com", tables.prefix());
         let secret = Secret::from([7; 16]);
         Self { secret, window, tables, framer, contents: HashMap::new(), rounds: 0 }
@@ -194,7 +196,9 @@ impl Ours {
         let mut splitter = Splitter::new(MAX_RECORD);
         let mut records = 0;
         let mut batch = Vec::new();
+        let mut routes = Routes::new(self.tables.clone(), content_type);
         let mut keys = Vec::new();
+        let (mut framed, mut judged) = (0, 0);
         for chunk in blob.chunks(CHUNK) {
             let mut rest = chunk;
             while let Some(piece) = splitter.next(&mut rest).expect("it is JSON") {
@@ -218,22 +222,38 @@ impl Ours {
                     black_box(key);
                     continue;
                 }
-                assert!(!self.window.contains(key), "nobody has seen it yet");
-                keys.push(key);
                 if way == Way::Window {
-                    continue;
+                    // As many as go into a batch.
+                    keys.push(key);
+                    framed += bytes.len();
+                } else {
+                    let table = routes.table(head.workload.as_deref());
+                    keys.push(key);
+                    if batch.is_empty() {
+                        batch.reserve(BATCH + BATCH / 8);
+                    }
+                    self.framer.frame(&mut batch, NOW, table.as_str(), bytes);
+                    framed = batch.len();
                 }
-                let table = self.tables.table(content_type, head.workload.as_deref());
-                self.framer.frame(&mut batch, NOW, table.as_str(), bytes);
-                if batch.len() >= BATCH {
+                if framed >= BATCH {
+                    self.judge(&keys[judged..]);
+                    judged = keys.len();
+                    framed = 0;
                     black_box(std::mem::take(&mut batch));
                 }
             }
         }
+        self.judge(&keys[judged..]);
         black_box(batch);
         keys.into_iter().for_each(|key| self.window.insert(key));
         splitter.finish().expect("the blob is whole");
         records
+    }
+
+    /// A batch at once, as the pipeline does.
+    fn judge(&self, keys: &[Key]) {
+        let known: Vec<_> = keys.iter().map(|key| self.window.contains(*key)).collect();
+        assert!(!black_box(known).contains(&true), "nobody has seen it yet");
     }
 }
 
