@@ -1,20 +1,21 @@
 //! The real binary killed at any moment: what a 200 was given for arrives all the same (I1, I4).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use m365_collector::{
     content::{ContentId, ContentType},
     frame::Frame,
-    simulator::Generator,
+    simulator::{Generator, devo::fingerprint},
 };
 use rand::{RngExt as _, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     outages::seeded,
     support::{
+        books::Doomed,
         collector::{Collector, Site},
         eventually,
         rsyslog::{Driver, Rsyslog},
@@ -53,6 +54,8 @@ async fn nothing_is_lost_through_twenty_kills() {
     );
     // Each session that is cut ends in at most one torn line.
     assert!(torn <= KILLS, "{torn} lines are torn");
+    let names: HashSet<_> = times.keys().map(|record| fingerprint(record)).collect();
+    site.agrees_on(&|record| names.contains(&record), &Doomed::default()).await;
 }
 
 /// Kills the collector so often, each time at a moment under load after it accepted something, and

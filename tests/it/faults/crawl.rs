@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_tenant_leaves_the_other_its_time() {
     let told = Fault::Throttled429 { retry_after: Some(Duration::from_secs(1)) };
-    beside(&[told.clone(), Fault::Code429Text("0m 1s".to_owned()), told]).await;
+    beside(&[told, Fault::Code429Text("0m 1s".to_owned()), Fault::Throttled403]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

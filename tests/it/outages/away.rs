@@ -11,7 +11,9 @@ use m365_collector::{
 use tokio::time::sleep;
 
 use super::{RECORDS, seeded};
-use crate::support::{Service, collector::Site, eventually, get, metrics, patience, records};
+use crate::support::{
+    Service, books::Doomed, collector::Site, eventually, get, metrics, patience, records,
+};
 
 const TYPE: ContentType = ContentType::Exchange;
 
@@ -57,6 +59,7 @@ async fn an_hour_without_devo_is_delivered_after_it_oldest_first() {
     let late = disorder(service.simulator.devo(), &order);
     assert!(late <= 4 * PLACES, "a content came {late} places from its own");
     assert_eq!(service.simulator.devo().received().repeated, 0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -117,6 +120,7 @@ async fn what_waits_costs_rows_and_no_memory() {
     assert!(row < 4096, "{row} bytes for each content");
     // A step that is slow on a busy machine is overtaken, the backlog as a whole is not.
     assert!(late <= order.len() / 5 / 10, "a content came {late} places from its own");
+    site.agrees(&Doomed::default()).await;
     assert_eq!(collector.stop().await.code, Some(0));
 }
 

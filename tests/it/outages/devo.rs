@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{RECORDS, Traffic, failed_deliveries};
-use crate::support::{Builder, Service, any_port, eventually};
+use crate::support::{Builder, Service, any_port, books::Doomed, eventually};
 
 /// Twice a few seconds of it, each beginning at a moment drawn by lot.
 async fn through(mode: DevoMode, lasting: Duration, builder: Builder) {
@@ -51,6 +51,7 @@ async fn account(service: Service, traffic: &Traffic, what: impl Debug) {
     );
     assert_eq!(received.distinct, published);
     assert!(received.repeated <= held, "{} of {held}", received.repeated);
+    service.agrees(&Doomed::default()).await;
     if held == 0 {
         service.finish().await;
     } else {
@@ -67,6 +68,8 @@ async fn refused() {
         traffic.flow(&mut service, before).await;
         service.simulator.devo().behave(DevoMode::Refuse);
         traffic.flow(&mut service, Duration::from_secs(2)).await;
+        let agree = async || service.is_in_agreement(&Doomed::default()).await;
+        eventually("the books agree on what waits", agree).await;
         service.simulator.devo().behave(DevoMode::Normal);
         service.delivered().await;
     }

@@ -19,6 +19,7 @@ use sqlx::{
 
 use super::{RECORDS, seeded};
 use crate::support::{
+    books::Doomed,
     collector::{Collector, Site},
     eventually, get, patience, records,
 };
@@ -76,6 +77,7 @@ async fn a_full_disk_acknowledges_nothing_it_cannot_store_and_recovers_by_itself
     let collector = site.run().await;
     eventually("everything is delivered", async || delivered(&site).await.len() == published.len())
         .await;
+    site.agrees(&Doomed::default()).await;
     let held = (published.len() - settled.len()) * RECORDS;
     assert_eq!(collector.stop().await.code, Some(0));
     let received = site.simulator.devo().received();

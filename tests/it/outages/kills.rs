@@ -15,7 +15,7 @@ use sqlx::{
 use super::seeded;
 use crate::{
     crash::{Book, kill_again_and_again},
-    support::{collector::Site, eventually},
+    support::{books::Doomed, collector::Site, eventually},
 };
 
 /// Between two kills a record may arrive once, and again after a kill only if its content was not
@@ -82,6 +82,7 @@ async fn a_hundred_kills_lose_nothing_and_repeat_only_what_they_cut() {
     );
     assert_eq!(received.distinct, book.records().len() as u64);
     assert_eq!(received.malformed, 0);
+    site.agrees(&Doomed::default()).await;
 }
 
 /// The ids of what is settled as delivered, in a ledger nobody has open.
