@@ -264,7 +264,7 @@ impl Client {
             let (generation, mut answer) = self.send(tenant, &call).await?;
             let status = answer.status();
             if status.is_success() {
-                self.0.pacing.succeeded(tenant);
+                self.0.pacing.admitted(tenant);
                 return Ok(answer);
             }
             let body = timeout(self.0.timeout, body::prefix(&mut answer, MAX_ERROR)).await;
@@ -287,6 +287,10 @@ impl Client {
                     return Err(self.throttled(tenant, wait, own_rule));
                 }
                 action => {
+                    // A server in trouble may answer before it counts.
+                    if !status.is_server_error() {
+                        self.0.pacing.admitted(tenant);
+                    }
                     let status = status.as_u16();
                     return Err(ApiError::Answered { action, status });
                 }

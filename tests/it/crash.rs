@@ -133,11 +133,18 @@ pub struct Book {
     ids: Vec<ContentId>,
     /// The content of each by their bytes, so that the neighbours of a torn line are found.
     records: BTreeMap<Vec<u8>, usize>,
+    /// The content of each by their fingerprints, which take their time.
+    names: Vec<(u128, usize)>,
 }
 
 impl Book {
     pub fn new(seed: u64) -> Self {
-        Self { generator: Generator::new(seed), ids: Vec::new(), records: BTreeMap::new() }
+        Self {
+            generator: Generator::new(seed),
+            ids: Vec::new(),
+            records: BTreeMap::new(),
+            names: Vec::new(),
+        }
     }
 
     /// Publishes one content of so many records, on the next feed.
@@ -147,6 +154,7 @@ impl Book {
         let content_type = ContentType::ALL[feed / 2 % ContentType::ALL.len()];
         let records = self.generator.records(tenant, content_type, records);
         self.ids.push(site.simulator.microsoft().publish(tenant, content_type, &records));
+        self.names.extend(records.iter().map(|record| (fingerprint(record), feed)));
         self.records.extend(records.into_iter().map(|record| (record, feed)));
     }
 
@@ -154,9 +162,9 @@ impl Book {
         self.ids.len() as u64
     }
 
-    /// Every record and the id of its content.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = (&[u8], &ContentId)> {
-        self.records.iter().map(|(record, content)| (&**record, &self.ids[*content]))
+    /// The fingerprint of every record, and the id of its content.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = (u128, &ContentId)> {
+        self.names.iter().map(|(record, content)| (*record, &self.ids[*content]))
     }
 
     /// Whether a record begins with these bytes.

@@ -39,11 +39,10 @@ struct Lots {
 
 impl Lots {
     /// Draws from this seed, or from the one in the environment.
-    #[expect(clippy::print_stderr, reason = "the seed repeats a failure")]
     fn new(seed: u64) -> Self {
         let other = std::env::var("M365_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = other.unwrap_or(seed);
-        eprintln!("M365_TEST_SEED={seed}");
+        say(&format!("M365_TEST_SEED={seed}"));
         Self { seed, state: seed }
     }
 
@@ -133,6 +132,11 @@ impl Books {
         assert_eq!(service.simulator.microsoft().without_publisher(), 0, "seed {seed}");
         service.finish().await;
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the figures are of interest")]
+fn say(figures: &str) {
+    eprintln!("{figures}");
 }
 
 /// Blobs that were given out whole or in part, and requests for one that were answered otherwise.

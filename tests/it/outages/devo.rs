@@ -33,6 +33,13 @@ async fn through(mode: DevoMode, lasting: Duration, builder: Builder) {
         traffic.flow(&mut service, Duration::from_millis(300)).await;
         service.delivered().await;
     }
+    let sessions = service.simulator.devo().received().sessions;
+    match mode {
+        DevoMode::CloseIdle(_) => {
+            assert!(sessions.opened > sessions.ended + sessions.broken, "{sessions:?}");
+        }
+        _ => assert!(failed_deliveries(&service).await > 0, "no session was cut: {sessions:?}"),
+    }
     account(service, &traffic, mode).await;
 }
 
