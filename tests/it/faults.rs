@@ -129,6 +129,7 @@ impl Books {
         let received = service.simulator.devo().received();
         assert_eq!(received.repeated, 0, "seed {seed}: records came again");
         service.agrees(&self.doomed).await;
+        service.sweeps_agree(&self.doomed).await;
         assert_eq!(service.simulator.microsoft().without_publisher(), 0, "seed {seed}");
         service.finish().await;
     }

@@ -26,12 +26,15 @@ async fn failing(seed: u64) {
         .await;
     let microsoft = service.simulator.microsoft().clone();
     let mut books = Books::default();
+    let since = Instant::now();
     for round in 0..ROUNDS {
         for tenant in 0..2 {
             for _ in 0..FAULTS {
                 let operation = lots.pick(&OPERATIONS);
                 let fault = drawn(&mut lots, &operation, service.clock.now());
-                let times = u32::try_from(1 + lots.below(2)).expect("two is small");
+                // Each throttling is a pause, of which there are enough.
+                let most = if throttles(&fault) { 1 } else { 2 };
+                let times = u32::try_from(1 + lots.below(most)).expect("two is small");
                 microsoft.fail_tenant(service.tenant(tenant), operation, fault, times);
             }
             for _ in 0..CONTENTS {
@@ -40,7 +43,8 @@ async fn failing(seed: u64) {
         }
         match round {
             0 => without_tokens(&service).await,
-            _ => with_faulty_tokens(&service, &mut lots),
+            2 | 4 => with_faulty_tokens(&service, &mut lots),
+            _ => {}
         }
         let before = service.simulator.devo().received().distinct;
         eventually("something arrives", async || {
@@ -55,8 +59,9 @@ async fn failing(seed: u64) {
     let requests = microsoft.requests();
     let failed = requests.iter().filter(|request| request.status != Some(200)).count();
     say(&format!(
-        "{blobs} blobs, {given} downloads, {refused} refused; {failed} of {} requests failed",
-        requests.len()
+        "{blobs} blobs, {given} downloads, {refused} refused; {failed} of {} requests failed; {:?}",
+        requests.len(),
+        since.elapsed(),
     ));
     assert!(
         refused > 0 && given >= blobs && failed >= 100,
@@ -163,6 +168,16 @@ fn drawn(lots: &mut Lots, operation: &Operation, now: Timestamp) -> Fault {
         faults.extend([Fault::Html(200), Fault::Empty(200)]);
     }
     lots.pick(&faults)
+}
+
+const fn throttles(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Code429Text(_)
+            | Fault::Status { .. }
+            | Fault::Throttled403
+            | Fault::Throttled429 { .. }
+    )
 }
 
 /// 429 with this in its `Retry-After`.

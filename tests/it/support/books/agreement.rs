@@ -19,6 +19,7 @@ use super::{
     super::{
         Service,
         collector::{BINARY, Collector, Said, Site},
+        eventually,
     },
     Doomed,
     simulated::{self, Page},
@@ -48,19 +49,38 @@ impl Service {
         judge(&said, &simulated, &self.tenants);
     }
 
-    async fn both_books(&self, doomed: &Doomed) -> (Page, Page) {
-        let report = self.report().await;
-        assert!(report.silent.is_empty(), "Microsoft is asked: {:?}", report.silent);
-        let of_microsoft =
-            |day: &m365_collector::completeness::Day| day.source == Source::Microsoft;
-        assert!(report.days.iter().all(of_microsoft), "Microsoft answers: {:?}", report.days);
-        let feeds = self.config.tenants.iter().map(|tenant| tenant.content_types.len()).sum();
-        let days = report.days.into_iter();
-        let rows = days.map(|day| ((day.tenant, day.content_type, day.day), day.tally));
-        (books(&self.simulator, &devo(&self.simulator), doomed), reported(rows, feeds))
+    /// Waits until the word of the last sweeps, without asking Microsoft, is the same as the
+    /// simulator's own books. For a service that sweeps all the time.
+    pub async fn sweeps_agree(&self, doomed: &Doomed) {
+        eventually("the sweeps tell what the simulator's books do", async || {
+            let report = self.report(None).await;
+            self.rows(report) == books(&self.simulator, &devo(&self.simulator), doomed)
+        })
+        .await;
     }
 
-    async fn report(&self) -> Report {
+    async fn both_books(&self, doomed: &Doomed) -> (Page, Page) {
+        let report = self.report(Some(self.lister())).await;
+        assert!(report.silent.is_empty(), "Microsoft is asked: {:?}", report.silent);
+        let asked = report.days.iter().all(|day| day.source == Source::Microsoft);
+        assert!(asked, "Microsoft answers: {:?}", report.days);
+        (books(&self.simulator, &devo(&self.simulator), doomed), self.rows(report))
+    }
+
+    fn rows(&self, report: Report) -> Page {
+        let days = report.days.into_iter();
+        let rows = days.map(|day| ((day.tenant, day.content_type, day.day), day.tally));
+        reported(rows, self.feeds().len())
+    }
+
+    async fn report(&self, lister: Option<Lister>) -> Report {
+        let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
+        let completeness = Completeness::new(reader, lister, self.clock.clone());
+        let report = completeness.report(&self.feeds(), None, None).await;
+        report.expect("the ledger can be read")
+    }
+
+    fn lister(&self) -> Lister {
         let client = Client::new(
             self.config.microsoft.clone(),
             self.config.tenants.clone(),
@@ -68,14 +88,14 @@ impl Service {
             Metrics::register(&Registry::new(), &self.config.tenants).expect("it is empty"),
         );
         let client = client.expect("the service has one like it");
-        let lister = Lister::new(client, self.clock.clone(), NonZeroUsize::MIN);
-        let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
+        Lister::new(client, self.clock.clone(), NonZeroUsize::MIN)
+    }
+
+    fn feeds(&self) -> Vec<(TenantId, ContentType)> {
         let tenants = self.config.tenants.iter();
-        let feeds: Vec<_> = tenants
+        tenants
             .flat_map(|tenant| tenant.content_types.iter().map(|kind| (tenant.id, *kind)))
-            .collect();
-        let completeness = Completeness::new(reader, Some(lister), self.clock.clone());
-        completeness.report(&feeds, None, None).await.expect("the ledger can be read")
+            .collect()
     }
 }
 
