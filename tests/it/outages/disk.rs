@@ -46,7 +46,9 @@ async fn a_full_disk_acknowledges_nothing_it_cannot_store_and_recovers_by_itself
             publish(&site, &mut published, random.random());
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;
-        let room = random.random_range(1..64 * 1024);
+        // Every other time not even standard error, which is a file here, can take a line.
+        let most = if round % 2 == 1 { 512 } else { 64 * 1024 };
+        let room = random.random_range(1..most);
         limit(&collector, &room.to_string());
         let full = site.simulator.clock().now();
         eventually("a notification is refused", async || {
