@@ -4,8 +4,9 @@
 //! so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be asked,
 //! or no longer lists the day, the last sweep's word stands; the report says which of the two it is.
 //!
-//! A day is one of UTC, by the time Microsoft gives as the content's creation. One day of one feed is
-//! in memory at a time. Nothing is written.
+//! A day is one of UTC, by the time Microsoft gives as the content's creation, and a range without an
+//! end ends at Microsoft's present: an answer that shows our clock to be wrong begins the report
+//! anew. One day of one feed is in memory at a time. Nothing is written.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,7 @@ use crate::{
     content::{ContentType, TenantId},
     ledger::{LedgerError, Reader, Tally},
     microsoft::{answer::Action, client::Window},
-    sweep::{ListError, Lister},
+    sweep::{Believed, ListError, Lister},
 };
 
 /// Compares the listing with the ledger.
@@ -47,7 +48,25 @@ impl Completeness {
         from: Option<Timestamp>,
         to: Option<Timestamp>,
     ) -> Result<Report, LedgerError> {
-        let now = self.clock.now();
+        let mut tries = 1;
+        loop {
+            let believed = Believed { skew: self.skew(), strict: to.is_none() && tries < TRIES };
+            if let Some(report) = self.compare(feeds, from, to, believed).await? {
+                return Ok(report);
+            }
+            tries += 1;
+        }
+    }
+
+    /// None: the answers show that our clock is not where it was taken to be.
+    async fn compare(
+        &self,
+        feeds: &[(TenantId, ContentType)],
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        believed: Believed,
+    ) -> Result<Option<Report>, LedgerError> {
+        let now = later(self.clock.now(), believed.skew);
         // What was created in this very moment is part of it.
         let to = to.unwrap_or_else(|| later(now, SECOND));
         let from = from.unwrap_or_else(|| later(to, -LISTED));
@@ -69,6 +88,9 @@ impl Completeness {
                             None
                         }
                     };
+                    if believed.strict && believed.differs(self.skew()) {
+                        return Ok(None);
+                    }
                 }
                 let source = if found.is_some() { Source::Microsoft } else { Source::Sweep };
                 let of_sweep = || swept.iter().find(|(of, _)| *of == day).map(|(_, tally)| *tally);
@@ -76,7 +98,12 @@ impl Completeness {
                 report.days.push(Day { tenant, content_type, day, tally, source });
             }
         }
-        Ok(report)
+        Ok(Some(report))
+    }
+
+    /// How far Microsoft's clock is ahead of ours, as far as is known.
+    fn skew(&self) -> SignedDuration {
+        self.lister.as_ref().map_or(SignedDuration::ZERO, Lister::skew)
     }
 
     /// What became of what Microsoft lists in a window; none when it is not to be asked.
@@ -206,6 +233,9 @@ fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
 
 /// Microsoft lists seven days; five minutes less keeps clear of the edge.
 const LISTED: SignedDuration = SignedDuration::from_mins(167 * 60 + 55);
+
+/// Times a report is begun before clocks that do not agree are left as they are.
+const TRIES: u32 = 3;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 

@@ -41,10 +41,10 @@ pub mod window;
 pub use backfill::{Backfill, BackfillError, Progress, Range, Summary};
 pub use listing::{ListError, Lister, Pages};
 pub use metrics::Metrics;
+pub use skew::Believed;
 
 use feed::Feed;
 use metrics::Outcome;
-use skew::Believed;
 use window::{Cadence, Completed};
 
 /// How often and how far back the listing is read.

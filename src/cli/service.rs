@@ -60,7 +60,12 @@ pub(super) fn stop_on_signal(shutdown: Shutdown) -> io::Result<impl Future<Outpu
 
 fn start_log(config: &log::Config, colour: bool) -> Result<(), CommandError> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        // Would be said on the same standard error, and panic because that is on a full disk.
+        .log_internal_errors(false);
     match config.format {
         Format::Json => lines.json().flatten_event(true).init(),
         Format::Text => lines.init(),

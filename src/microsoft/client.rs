@@ -264,17 +264,14 @@ impl Client {
             let (generation, mut answer) = self.send(tenant, &call).await?;
             let status = answer.status();
             if status.is_success() {
-                self.0.pacing.succeeded(tenant);
+                self.0.pacing.admitted(tenant);
                 return Ok(answer);
             }
             let body = timeout(self.0.timeout, body::prefix(&mut answer, MAX_ERROR)).await;
-            let action = answer::read(
-                status.as_u16(),
-                text(answer.headers(), RETRY_AFTER.as_str()),
-                self.0.clock.now(),
-                // A body that cannot be read leaves the status to speak.
-                &body.ok().and_then(Result::ok).unwrap_or_default(),
-            );
+            // A body that cannot be read leaves the status to speak.
+            let body = body.ok().and_then(Result::ok).unwrap_or_default();
+            let wait = text(answer.headers(), RETRY_AFTER.as_str());
+            let action = answer::read(status.as_u16(), wait, self.0.clock.now(), &body);
             match action {
                 // A role granted a moment ago is in the next token only.
                 Action::Unauthorized | Action::RoleMissing
@@ -287,8 +284,11 @@ impl Client {
                     return Err(self.throttled(tenant, wait, own_rule));
                 }
                 action => {
-                    let status = status.as_u16();
-                    return Err(ApiError::Answered { action, status });
+                    // A server in trouble may answer before it counts.
+                    if !status.is_server_error() {
+                        self.0.pacing.admitted(tenant);
+                    }
+                    return Err(ApiError::Answered { action, status: status.as_u16() });
                 }
             }
         }

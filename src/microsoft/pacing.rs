@@ -156,8 +156,8 @@ impl Pacing {
         until
     }
 
-    /// A request was answered with success: the next pause is a short one again.
-    pub(super) fn succeeded(&self, tenant: TenantId) {
+    /// A request was answered, whatever else it was told: the next pause is a short one again.
+    pub(super) fn admitted(&self, tenant: TenantId) {
         let mut state = self.lane(tenant).state();
         // During a pause this is the answer to a request from before it.
         if state.paused(Instant::now()).is_none() {
@@ -248,8 +248,9 @@ fn budget(requests: NonZeroU32) -> usize {
 /// The least pause: one that is told as zero would be a busy loop.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// The longest pause nobody asked for.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// The longest pause nobody asked for: Microsoft counts a minute of requests, and after a minute
+/// without one there is nothing left to wait for.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ pub use blob::Blob;
 pub use faults::{Fault, Operation};
 pub use notifier::{Announcing, Attempt, Entry, IdForm};
 pub use poster::Answer;
-pub use publication::Publication;
+pub use publication::{Publication, Published};
 pub use requests::Request;
 pub use starting::ListSpelling;
 pub use subscriptions::{Subscription, Webhook, WebhookState};
@@ -201,6 +201,11 @@ impl Microsoft {
         if let Some(content) = locked(&self.0.contents).find_mut(tenant, id) {
             content.expires = now;
         }
+    }
+
+    /// Everything that is held, whoever knows of it.
+    pub fn contents(&self) -> Vec<Published> {
+        locked(&self.0.contents).all().collect()
     }
 
     /// Contents that are held, and the bytes of their blobs.

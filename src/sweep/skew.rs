@@ -7,11 +7,11 @@ use jiff::SignedDuration;
 
 /// What is taken to be the distance of the clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Believed {
+pub struct Believed {
     /// How far Microsoft's is ahead of ours.
-    pub(super) skew: SignedDuration,
+    pub skew: SignedDuration,
     /// Whether there is another try.
-    pub(super) strict: bool,
+    pub strict: bool,
 }
 
 impl Believed {
@@ -23,7 +23,7 @@ impl Believed {
     }
 
     /// Whether the answer to a request computed with this shows another distance.
-    pub(super) fn differs(self, seen: SignedDuration) -> bool {
+    pub fn differs(self, seen: SignedDuration) -> bool {
         (seen - self.skew).abs() > TOLERANCE
     }
 }

@@ -1,20 +1,21 @@
 //! The real binary killed at any moment: what a 200 was given for arrives all the same (I1, I4).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use m365_collector::{
     content::{ContentId, ContentType},
     frame::Frame,
-    simulator::Generator,
+    simulator::{Generator, devo::fingerprint},
 };
 use rand::{RngExt as _, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     outages::seeded,
     support::{
+        books::Doomed,
         collector::{Collector, Site},
         eventually,
         rsyslog::{Driver, Rsyslog},
@@ -53,6 +54,8 @@ async fn nothing_is_lost_through_twenty_kills() {
     );
     // Each session that is cut ends in at most one torn line.
     assert!(torn <= KILLS, "{torn} lines are torn");
+    let names: HashSet<_> = times.keys().map(|record| fingerprint(record)).collect();
+    site.agrees_on(&|record| names.contains(&record), &Doomed::default()).await;
 }
 
 /// Kills the collector so often, each time at a moment under load after it accepted something, and
@@ -130,11 +133,18 @@ pub struct Book {
     ids: Vec<ContentId>,
     /// The content of each by their bytes, so that the neighbours of a torn line are found.
     records: BTreeMap<Vec<u8>, usize>,
+    /// The content of each by their fingerprints, which take their time.
+    names: Vec<(u128, usize)>,
 }
 
 impl Book {
     pub fn new(seed: u64) -> Self {
-        Self { generator: Generator::new(seed), ids: Vec::new(), records: BTreeMap::new() }
+        Self {
+            generator: Generator::new(seed),
+            ids: Vec::new(),
+            records: BTreeMap::new(),
+            names: Vec::new(),
+        }
     }
 
     /// Publishes one content of so many records, on the next feed.
@@ -144,6 +154,7 @@ impl Book {
         let content_type = ContentType::ALL[feed / 2 % ContentType::ALL.len()];
         let records = self.generator.records(tenant, content_type, records);
         self.ids.push(site.simulator.microsoft().publish(tenant, content_type, &records));
+        self.names.extend(records.iter().map(|record| (fingerprint(record), feed)));
         self.records.extend(records.into_iter().map(|record| (record, feed)));
     }
 
@@ -151,9 +162,9 @@ impl Book {
         self.ids.len() as u64
     }
 
-    /// Every record and the id of its content.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = (&[u8], &ContentId)> {
-        self.records.iter().map(|(record, content)| (&**record, &self.ids[*content]))
+    /// The fingerprint of every record, and the id of its content.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = (u128, &ContentId)> {
+        self.names.iter().map(|(record, content)| (*record, &self.ids[*content]))
     }
 
     /// Whether a record begins with these bytes.

@@ -17,7 +17,7 @@ use m365_collector::{
 };
 use serde_json::Value;
 
-use crate::support::{Service, eventually, records};
+use crate::support::{Service, books::Doomed, eventually, records};
 
 const FEED: ContentType = ContentType::SharePoint;
 
@@ -36,7 +36,8 @@ async fn what_is_dead_is_seen_and_arrives_when_it_is_replayed() {
     let expired = faulty(&mut service, 2, Fault::Af(20_051), 1);
     let invalid = faulty(&mut service, 3, Fault::Af(20_052), 1);
     let undecodable = faulty(&mut service, 4, Fault::Html(200), 3);
-    let (partly, large) = with_large_record(&mut service);
+    let mut replayable = Doomed::default();
+    let (partly, large) = with_large_record(&mut service, &mut replayable);
     // The library and the binary tell the same.
     let letters = DeadLetters::open(&service.config.ledger).await.unwrap();
     eventually("five letters are written", async || {
@@ -75,6 +76,11 @@ async fn what_is_dead_is_seen_and_arrives_when_it_is_replayed() {
     assert_eq!((sum(&books), code), ([10, 6, 0, 4, 0], 1));
     assert_eq!(books.iter().map(|day| day["dead_records"].as_u64().unwrap()).sum::<u64>(), 1);
 
+    replayable.content(&expired);
+    let mut doomed = replayable.clone();
+    [&gone, &invalid, &undecodable].into_iter().for_each(|id| doomed.content(id));
+    service.agrees_by_command(&doomed).await;
+
     let (replayed, code) = ledger(&service, &["replay"]).await;
     assert_eq!((replayed.len(), code), (5, 1), "what Microsoft says is expired is not replayed");
     for row in &replayed {
@@ -88,6 +94,7 @@ async fn what_is_dead_is_seen_and_arrives_when_it_is_replayed() {
     .await;
     let (books, code) = ledger(&service, &["completeness"]).await;
     assert_eq!((sum(&books), code), ([10, 9, 0, 1, 0], 1));
+    service.agrees_by_command(&replayable).await;
     service.finish().await;
 }
 
@@ -97,6 +104,9 @@ async fn one_content_is_replayed_by_its_id() {
     let one = faulty(&mut service, 1, Fault::Af(20_050), 1);
     let other = faulty(&mut service, 2, Fault::Af(20_050), 1);
     eventually("both are dead", async || ledger(&service, &["dead"]).await.0.len() == 2).await;
+    let mut doomed = Doomed::default();
+    [&one, &other].into_iter().for_each(|id| doomed.content(id));
+    service.agrees_by_command(&doomed).await;
     let (replayed, code) = ledger(&service, &["replay", "--id", one.as_str()]).await;
     assert_eq!((replayed.len(), code), (1, 0));
     service.simulator.devo().wait_for(3, crate::support::patience()).await.unwrap();
@@ -110,6 +120,7 @@ async fn one_content_is_replayed_by_its_id() {
     service.delivered().await;
     let (books, code) = ledger(&service, &["completeness"]).await;
     assert_eq!((sum(&books), code), ([2, 2, 0, 0, 0], 0));
+    service.agrees_by_command(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -130,9 +141,12 @@ async fn what_nobody_announced_is_missing_until_a_sweep_finds_it() {
         announcing: Some(Announcing::LOST),
         ..Publication::of(Blob::array(&lost))
     };
-    service.simulator.microsoft().publish_as(tenant, FEED, publication);
+    let id = service.simulator.microsoft().publish_as(tenant, FEED, publication);
     let (books, code) = ledger(&service, &["completeness"]).await;
     assert_eq!((sum(&books), code), ([2, 1, 0, 0, 1], 1));
+    let mut untold = Doomed::default();
+    untold.untold(&id);
+    service.agrees_by_command(&untold).await;
     let (other_type, code) = ledger(&service, &["completeness", "--type", "DLP.All"]).await;
     assert_eq!((sum(&other_type), code), ([0; 5], 0));
     assert!(books.len() > 5 * other_type.len() - 1, "every type has its days");
@@ -162,6 +176,7 @@ async fn what_nobody_announced_is_missing_until_a_sweep_finds_it() {
     assert_eq!((sum(&books), code), ([2, 2, 0, 0, 0], 0));
     assert!(books.iter().all(|day| day["source"] == "sweep"), "{books:#?}");
     service.simulator.microsoft().heal();
+    service.agrees_by_command(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -178,7 +193,7 @@ fn faulty(service: &mut Service, seed: u64, fault: Fault, times: u32) -> Content
 }
 
 /// Content of which one record is larger than what is allowed, and the place of that.
-fn with_large_record(service: &mut Service) -> (ContentId, u64) {
+fn with_large_record(service: &mut Service, doomed: &mut Doomed) -> (ContentId, u64) {
     let tenant = service.tenant(0);
     let mut generator = Generator::new(77);
     let mut records: Vec<_> =
@@ -187,6 +202,7 @@ fn with_large_record(service: &mut Service) -> (ContentId, u64) {
     records.push(generator.record_of(tenant, FEED, Shape::WithoutId));
     service.expect(&records);
     let large = format!(r#"{{"Id":"large","CreationTime":"x","Text":"{}"}}"#, "x".repeat(70_000));
+    doomed.record(large.as_bytes());
     records.insert(2, large.into_bytes());
     (service.simulator.microsoft().publish(tenant, FEED, &records), 2)
 }

@@ -14,7 +14,7 @@ use m365_collector::{
 };
 use tokio::time::Instant;
 
-use crate::support::{Builder, Service, eventually, patience, records};
+use crate::support::{Builder, Service, books::Doomed, eventually, patience, records};
 
 mod api;
 mod crawl;
@@ -42,6 +42,7 @@ impl Lots {
     fn new(seed: u64) -> Self {
         let other = std::env::var("M365_TEST_SEED").ok().and_then(|text| text.parse().ok());
         let seed = other.unwrap_or(seed);
+        say(&format!("M365_TEST_SEED={seed}"));
         Self { seed, state: seed }
     }
 
@@ -72,6 +73,7 @@ impl Lots {
 struct Books {
     serial: u64,
     contents: BTreeMap<Feed, Ends>,
+    doomed: Doomed,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,7 +111,7 @@ impl Books {
         self.contents.values().map(|ends| ends.delivered + ends.dead + ends.expired).sum()
     }
 
-    /// The ledger says the same of every feed, and every record arrived exactly once.
+    /// The ledger and its report say the same of every feed, and every record arrived exactly once.
     async fn agree(self, service: Service, seed: u64) {
         let status = service.status().await;
         let of = |row: &m365_collector::ledger::Status| Ends {
@@ -126,9 +128,16 @@ impl Books {
         assert_eq!(ledger, self.contents, "seed {seed}: the ledger knows every content");
         let received = service.simulator.devo().received();
         assert_eq!(received.repeated, 0, "seed {seed}: records came again");
+        service.agrees(&self.doomed).await;
+        service.sweeps_agree(&self.doomed).await;
         assert_eq!(service.simulator.microsoft().without_publisher(), 0, "seed {seed}");
         service.finish().await;
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the figures are of interest")]
+fn say(figures: &str) {
+    eprintln!("{figures}");
 }
 
 /// Blobs that were given out whole or in part, and requests for one that were answered otherwise.

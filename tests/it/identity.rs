@@ -10,7 +10,7 @@ use m365_collector::{
     },
 };
 
-use crate::support::{Service, eventually, patience, records};
+use crate::support::{Service, books::Doomed, eventually, patience, records};
 
 const FEED: ContentType = ContentType::Exchange;
 
@@ -41,6 +41,7 @@ async fn a_record_in_several_contents_at_once_arrives_once() {
     }
     service.delivered().await;
     assert_eq!(service.metric(DUPLICATES).await, 11.0 * 30.0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -68,6 +69,7 @@ async fn a_record_announced_again_later_and_after_a_restart_arrives_once() {
     let elsewhere: Vec<_> = once_more.iter().map(|record| reordered(record)).collect();
     service.publish(0, ContentType::General, &elsewhere);
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -84,6 +86,7 @@ async fn what_has_another_time_or_no_id_is_another_record() {
     service.publish(0, FEED, &[&repeated, &nameless]);
     service.delivered().await;
     assert_eq!(service.metric(DUPLICATES).await, 0.0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -109,6 +112,7 @@ async fn a_download_that_breaks_again_and_again_repeats_nothing_that_arrived() {
         .await;
     let arrived = r#"m365_messages_successfully_processed_total{content_type="Audit.Exchange",tenant="tenant-0"}"#;
     assert_eq!(service.metric(arrived).await, published.len() as f64, "each is counted once");
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -129,6 +133,7 @@ async fn a_drain_in_the_middle_of_a_content_repeats_nothing() {
     assert!((200..3000).contains(&arrived), "cut in the middle: {arrived}");
     service.run().await;
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -166,6 +171,7 @@ async fn of_a_content_only_what_a_broken_session_carried_is_sent_again() {
     let again: usize = again.map(Vec::len).sum();
     assert!(again as u64 <= most, "{again} bytes came again of {}", received.sessions.broken);
     assert!(received.bytes > 5 * most, "there was much more to repeat");
+    service.agrees(&Doomed::default()).await;
     service.stop().await;
 }
 
@@ -197,6 +203,7 @@ async fn what_was_not_confirmed_does_not_suppress() {
     for record in &published {
         assert!(devo.times_received(record) >= 2, "sent once more, and confirmed");
     }
+    service.agrees(&Doomed::default()).await;
     service.stop().await;
     assert_eq!(service.status().await[0].records, 20, "confirmed once");
 }

@@ -102,7 +102,7 @@ async fn a_pause_reaches_waiting_callers_of_its_tenant_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn untold_pauses_grow_once_per_throttling_and_shrink_after_a_success() {
+async fn untold_pauses_grow_once_per_throttling_and_shrink_after_an_answer() {
     let pacing = pacing(100);
     let id = tenant(A);
     let mut last = Duration::ZERO;
@@ -115,7 +115,12 @@ async fn untold_pauses_grow_once_per_throttling_and_shrink_after_a_success() {
         sleep_until(until).await;
     }
     assert!(last >= Duration::from_secs(4), "fourth step: {last:?}");
-    pacing.succeeded(id);
+    for _ in 0..10 {
+        let until = pacing.pause(id, None);
+        assert!(until - Instant::now() <= PAUSE_MAX);
+        sleep_until(until).await;
+    }
+    pacing.admitted(id);
     assert!(pacing.pause(id, None) - Instant::now() <= PAUSE_MIN);
 }
 

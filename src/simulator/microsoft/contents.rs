@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::blob::Blob;
+use super::{Published, blob::Blob};
 use crate::{
     content::{CanonicalId, ContentId, ContentType, TenantId},
     simulator::Feed,
@@ -132,6 +132,20 @@ impl Contents {
             .map(|(place, content)| (*place, content));
         let page = found.by_ref().take(length).collect();
         (page, found.next().is_some())
+    }
+
+    /// Every content that is held.
+    pub(super) fn all(&self) -> impl Iterator<Item = Published> {
+        let contents = self.feeds.iter().flat_map(|(feed, contents)| {
+            contents.values().map(move |content| (*feed, content.clone()))
+        });
+        contents.map(|(feed, content)| Published {
+            feed,
+            id: content.id,
+            created: content.created,
+            listed: content.listed,
+            blob: content.blob,
+        })
     }
 
     /// Contents that are held, and the bytes of their blobs.

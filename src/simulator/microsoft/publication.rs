@@ -1,8 +1,9 @@
-//! A content about to be published, and what can be odd about it.
+//! A content about to be published, and what can be odd about it; and one that was.
 
 use jiff::Timestamp;
 
 use super::{Announcing, Blob, Fault};
+use crate::{content::ContentId, simulator::Feed};
 
 /// A content about to be published.
 #[derive(Clone, Debug)]
@@ -26,4 +27,19 @@ impl Publication {
     pub fn of(blob: Blob) -> Self {
         Self { blob, created: None, listed: true, announcing: None, gzip: None, fault: None }
     }
+}
+
+/// A content that was published, as Microsoft's side holds it.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Where.
+    pub feed: Feed,
+    /// Its id as listed.
+    pub id: ContentId,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether the listing has it.
+    pub listed: bool,
+    /// What it holds.
+    pub blob: Blob,
 }

@@ -1,5 +1,6 @@
 //! An API that fails in every way at once, for two tenants, while content is published.
 
+use jiff::Timestamp;
 use m365_collector::simulator::{Fault, microsoft::IdForm};
 
 use super::*;
@@ -25,12 +26,15 @@ async fn failing(seed: u64) {
         .await;
     let microsoft = service.simulator.microsoft().clone();
     let mut books = Books::default();
+    let since = Instant::now();
     for round in 0..ROUNDS {
         for tenant in 0..2 {
             for _ in 0..FAULTS {
                 let operation = lots.pick(&OPERATIONS);
-                let fault = drawn(&mut lots);
-                let times = u32::try_from(1 + lots.below(2)).expect("two is small");
+                let fault = drawn(&mut lots, &operation, service.clock.now());
+                // Each throttling is a pause, of which there are enough.
+                let most = if throttles(&fault) { 1 } else { 2 };
+                let times = u32::try_from(1 + lots.below(most)).expect("two is small");
                 microsoft.fail_tenant(service.tenant(tenant), operation, fault, times);
             }
             for _ in 0..CONTENTS {
@@ -39,7 +43,7 @@ async fn failing(seed: u64) {
         }
         match round {
             0 => without_tokens(&service).await,
-            2 => with_faulty_tokens(&service, &mut lots),
+            2 | 4 => with_faulty_tokens(&service, &mut lots),
             _ => {}
         }
         let before = service.simulator.devo().received().distinct;
@@ -54,8 +58,13 @@ async fn failing(seed: u64) {
     let (given, refused) = downloads(&service);
     let requests = microsoft.requests();
     let failed = requests.iter().filter(|request| request.status != Some(200)).count();
+    say(&format!(
+        "{blobs} blobs, {given} downloads, {refused} refused; {failed} of {} requests failed; {:?}",
+        requests.len(),
+        since.elapsed(),
+    ));
     assert!(
-        refused > 0 && given >= blobs && failed >= 20,
+        refused > 0 && given >= blobs && failed >= 100,
         "seed {seed}: {given} downloads of {blobs} blobs, {refused} refused; {failed} of {} \
          requests failed",
         requests.len(),
@@ -64,24 +73,27 @@ async fn failing(seed: u64) {
     books.agree(service, lots.seed).await;
 }
 
-/// Every token is worthless and Entra is away, until it was asked in vain a few times; then each
-/// tenant must come back, because every further failure in a row would double its pause.
+/// Every token is worthless and Entra is away for minutes, in which every retry and every sweep
+/// comes due again and again; then each tenant must come back.
 async fn without_tokens(service: &Service) {
     let microsoft = service.simulator.microsoft();
     let count =
         |operation| [0, 1].map(|tenant| microsoft.count(Some(service.tenant(tenant)), &operation));
-    let asked = count(Operation::Token);
     for tenant in 0..2 {
         let tenant = service.tenant(tenant);
         microsoft.fail_tenant(tenant, Operation::Token, Fault::Reset, 1);
-        microsoft.fail_tenant(tenant, Operation::Token, Fault::Html(503), u32::MAX);
+        microsoft.fail_tenant(tenant, Operation::Token, Fault::Html(503), AWAY - 1);
     }
+    let asked = count(Operation::Token);
     microsoft.forget_tokens();
-    eventually("Entra is asked in vain", async || {
-        count(Operation::Token).iter().zip(asked).all(|(now, asked)| *now >= asked + 2)
-    })
-    .await;
-    microsoft.heal();
+    for times in 1..=u64::from(AWAY) {
+        eventually("Entra is asked in vain", async || {
+            count(Operation::Token).iter().zip(asked).all(|(now, asked)| *now >= asked + times)
+        })
+        .await;
+        // Less than a lease, which nobody holds for long without a token.
+        service.clock.advance(2 * MINUTE);
+    }
     let fetched = count(Operation::Blob);
     eventually("both tenants have a token again", async || {
         count(Operation::Blob).iter().zip(fetched).all(|(now, fetched)| *now > fetched)
@@ -89,7 +101,7 @@ async fn without_tokens(service: &Service) {
     .await;
 }
 
-/// The next requests for a token, which a 401 causes, fail as well. They are few, because every
+/// The next request for a token, which a 401 causes, fails as well. It is one, because every
 /// failure in a row doubles the pause before the next request.
 fn with_faulty_tokens(service: &Service, lots: &mut Lots) {
     for tenant in 0..2 {
@@ -98,6 +110,7 @@ fn with_faulty_tokens(service: &Service, lots: &mut Lots) {
             Fault::Empty(408),
             Fault::Empty(429),
             Fault::Entra(90_033),
+            Fault::Html(200),
             Fault::Html(502),
             Fault::Reset,
         ]);
@@ -111,34 +124,66 @@ fn publish(service: &mut Service, books: &mut Books, lots: &mut Lots, tenant: us
     let copies = lots.pick(&[0, 1, 1, 2]);
     let form = lots.pick(&IdForm::ALL);
     let count = usize::try_from(1 + lots.below(30)).expect("thirty is small");
+    // A blob that is no JSON again and again is dead, so this is met once by each.
+    let page = lots.chance(10).then(|| lots.pick(&[Fault::Html(200), Fault::Empty(200)]));
     books.publish(service, (tenant, content_type), count, |publication| {
         publication.announcing = Some(Announcing { copies, form, first: false });
         publication.gzip = Some(copies == 1);
+        publication.fault = page.map(|fault| (fault, 1));
     });
 }
 
-fn drawn(lots: &mut Lots) -> Fault {
+fn drawn(lots: &mut Lots, operation: &Operation, now: Timestamp) -> Fault {
     let after = usize::try_from(lots.below(20_000)).expect("a blob is small");
     let wait = Duration::from_secs(1);
-    lots.pick(&[
+    // A row of these makes the pause grow, so they are one of many.
+    let untold = lots.pick(&[
+        Fault::Throttled403,
+        Fault::Throttled429 { retry_after: None },
+        throttled_until("soon"),
+    ]);
+    let date = (now + wait).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let mut faults = vec![
         Fault::Af(50_000),
         Fault::AfSentence(50_005),
         Fault::AfSingleQuoted(50_006),
         Fault::Code429Text("0m 1s".to_owned()),
         Fault::CutBody { after },
-        Fault::Drip { bytes: 16 * 1024, every: Duration::from_millis(20) },
+        Fault::Drip { bytes: 2048, every: Duration::from_millis(20) },
         Fault::Empty(408),
         Fault::Empty(503),
+        Fault::Hang,
         Fault::Html(500),
         Fault::Html(502),
         Fault::Reset,
         Fault::StallBody { after },
-        Fault::Throttled403,
-        Fault::Throttled429 { retry_after: None },
+        Fault::Throttled429 { retry_after: Some(Duration::ZERO) },
         Fault::Throttled429 { retry_after: Some(wait) },
+        throttled_until(&date),
+        untold,
         Fault::Unauthorized,
         Fault::Unauthorized,
-    ])
+    ];
+    if *operation != Operation::Blob {
+        faults.extend([Fault::Html(200), Fault::Empty(200)]);
+    }
+    lots.pick(&faults)
+}
+
+const fn throttles(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Code429Text(_)
+            | Fault::Status { .. }
+            | Fault::Throttled403
+            | Fault::Throttled429 { .. }
+    )
+}
+
+/// 429 with this in its `Retry-After`.
+fn throttled_until(retry_after: &str) -> Fault {
+    let headers = vec![("retry-after".to_owned(), retry_after.to_owned())];
+    Fault::Status { status: 429, headers, body: Vec::new() }
 }
 
 /// Blobs and listings more often than the rest, as in life.
@@ -152,10 +197,13 @@ const OPERATIONS: [Operation; 7] = [
     Operation::List,
 ];
 
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 5;
+
+/// Requests for a token in vain, two minutes from each to the next.
+const AWAY: u32 = 3;
 
 /// Planned for each tenant in each round.
-const FAULTS: u64 = 8;
+const FAULTS: u64 = 14;
 
 /// Of each tenant in each round.
 const CONTENTS: u64 = 30;

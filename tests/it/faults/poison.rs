@@ -81,11 +81,13 @@ fn publish(service: &mut Service, books: &mut Books, poison: Poison) {
             let blob = Blob::Bytes(Bytes::from_static(b"[]"));
             let id = microsoft.publish_raw(tenant, FEED, blob);
             microsoft.expire(tenant, &id);
+            books.doomed.content(&id);
             books.ends(feed).expired += 1;
         }
         Poison::Undecodable => {
             let blob = Blob::Bytes(Bytes::from_static(b"<html>Our services are down</html>"));
-            microsoft.publish_raw(tenant, FEED, blob);
+            let id = microsoft.publish_raw(tenant, FEED, blob);
+            books.doomed.content(&id);
             books.ends(feed).dead += 1;
         }
         Poison::Hanging | Poison::Stalling => {

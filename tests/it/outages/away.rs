@@ -19,7 +19,9 @@ use sqlx::{
 };
 
 use super::{RECORDS, seeded};
-use crate::support::{Service, collector::Site, eventually, get, metrics, patience, records};
+use crate::support::{
+    Service, books::Doomed, collector::Site, eventually, get, metrics, patience, records,
+};
 
 const TYPE: ContentType = ContentType::Exchange;
 
@@ -69,6 +71,7 @@ async fn an_hour_without_devo_is_delivered_after_it_oldest_first() {
     let books = Books::open(service.folder.path()).await;
     arrived_oldest_first(books, service.simulator.devo(), &origin).await;
     assert_eq!(service.simulator.devo().received().repeated, 0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -128,6 +131,7 @@ async fn what_waits_costs_rows_and_no_memory() {
     assert!(resident_after < resident + 4 * 1024, "{resident} KiB, then {resident_after} KiB");
     assert!(row <= ROW, "{row} bytes for each content");
     assert!(log <= LOG, "{log} bytes of log");
+    site.agrees(&Doomed::default()).await;
     assert_eq!(collector.stop().await.code, Some(0));
 }
 

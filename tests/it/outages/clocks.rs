@@ -5,7 +5,7 @@ use std::time::Duration;
 use m365_collector::{clock::Clock, simulator::DevoMode};
 
 use super::{Traffic, failed_deliveries};
-use crate::support::Service;
+use crate::support::{Service, books::Doomed, eventually};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -35,9 +35,12 @@ async fn jumps_of_an_hour_lose_and_repeat_nothing() {
         traffic.flow(&mut service, before).await;
         jump.of(&ours);
         traffic.flow(&mut service, Duration::from_millis(500)).await;
+        let agree = async || service.is_in_agreement(&Doomed::default()).await;
+        eventually("the books agree between jumps", agree).await;
     }
     service.delivered().await;
     assert_eq!(service.simulator.devo().received().repeated, 0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -55,6 +58,7 @@ async fn a_jump_while_sessions_are_unconfirmed_repeats_nothing() {
         traffic.flow(&mut service, Duration::from_secs(3)).await;
         service.simulator.devo().behave(DevoMode::Normal);
         service.delivered().await;
+        service.agrees(&Doomed::default()).await;
     }
     assert_eq!(failed_deliveries(&service).await, 0, "no confirmation was cut");
     assert_eq!(service.simulator.devo().received().repeated, 0);

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{RECORDS, Traffic, failed_deliveries};
-use crate::support::{Builder, Service, any_port, eventually};
+use crate::support::{Builder, Service, any_port, books::Doomed, eventually};
 
 /// Twice a few seconds of it, each beginning at a moment drawn by lot.
 async fn through(mode: DevoMode, lasting: Duration, builder: Builder) {
@@ -32,6 +32,13 @@ async fn through(mode: DevoMode, lasting: Duration, builder: Builder) {
         service.simulator.devo().behave(DevoMode::Normal);
         traffic.flow(&mut service, Duration::from_millis(300)).await;
         service.delivered().await;
+    }
+    let sessions = service.simulator.devo().received().sessions;
+    match mode {
+        DevoMode::CloseIdle(_) => {
+            assert!(sessions.opened > sessions.ended + sessions.broken, "{sessions:?}");
+        }
+        _ => assert!(failed_deliveries(&service).await > 0, "no session was cut: {sessions:?}"),
     }
     account(service, &traffic, mode).await;
 }
@@ -51,6 +58,7 @@ async fn account(service: Service, traffic: &Traffic, what: impl Debug) {
     );
     assert_eq!(received.distinct, published);
     assert!(received.repeated <= held, "{} of {held}", received.repeated);
+    service.agrees(&Doomed::default()).await;
     if held == 0 {
         service.finish().await;
     } else {
@@ -67,6 +75,8 @@ async fn refused() {
         traffic.flow(&mut service, before).await;
         service.simulator.devo().behave(DevoMode::Refuse);
         traffic.flow(&mut service, Duration::from_secs(2)).await;
+        let agree = async || service.is_in_agreement(&Doomed::default()).await;
+        eventually("the books agree on what waits", agree).await;
         service.simulator.devo().behave(DevoMode::Normal);
         service.delivered().await;
     }

@@ -19,6 +19,7 @@ use sqlx::{
 
 use super::{RECORDS, seeded};
 use crate::support::{
+    books::Doomed,
     collector::{Collector, Site},
     eventually, get, patience, records,
 };
@@ -45,7 +46,9 @@ async fn a_full_disk_acknowledges_nothing_it_cannot_store_and_recovers_by_itself
             publish(&site, &mut published, random.random());
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;
-        let room = random.random_range(1..64 * 1024);
+        // Every other time not even standard error, which is a file here, can take a line.
+        let most = if round % 2 == 1 { 512 } else { 64 * 1024 };
+        let room = random.random_range(1..most);
         limit(&collector, &room.to_string());
         let full = site.simulator.clock().now();
         eventually("a notification is refused", async || {
@@ -76,6 +79,7 @@ async fn a_full_disk_acknowledges_nothing_it_cannot_store_and_recovers_by_itself
     let collector = site.run().await;
     eventually("everything is delivered", async || delivered(&site).await.len() == published.len())
         .await;
+    site.agrees(&Doomed::default()).await;
     let held = (published.len() - settled.len()) * RECORDS;
     assert_eq!(collector.stop().await.code, Some(0));
     let received = site.simulator.devo().received();

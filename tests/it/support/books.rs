@@ -1,13 +1,18 @@
-//! What the service wrote down about a test's content: counts, dead letters, series.
+//! What the service wrote down about a test's content: counts, dead letters, series, and whether
+//! its completeness report says the same as the simulator's own books.
 
-use super::metrics::labelled;
 use m365_collector::ledger::Location;
 use sqlx::{
     Connection as _, Row as _,
     sqlite::{SqliteConnectOptions, SqliteConnection},
 };
 
-use super::{Service, eventually};
+use super::{Service, eventually, metrics::labelled};
+
+mod agreement;
+mod simulated;
+
+pub use simulated::Doomed;
 
 /// How many contents ended in which way, over all tenants and types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use m365_collector::simulator::Fault;
 use tokio::process::Command;
 
 use super::*;
+use crate::support::books::Doomed;
 use crate::support::within;
 
 /// A site that lists nothing by itself for as long as a test takes.
@@ -59,6 +60,7 @@ async fn beside_a_running_service_it_announces_what_is_not_known() {
     let counted = async || announced(&service, "backfill").await >= 10.0;
     eventually("the service counts it", counted).await;
     assert_eq!(downloads(&service), 11);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -85,6 +87,7 @@ async fn without_a_service_the_content_waits_and_complete_days_are_not_read_agai
     assert_eq!(service.pending().await.len(), 4);
     service.run().await;
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -111,6 +114,7 @@ async fn an_interrupted_one_goes_on_where_it_was() {
     let said = said(&service, &arguments).await;
     assert!(said.contains("5 windows read, 2 were complete before"), "{said}");
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -131,5 +135,6 @@ async fn what_cannot_be_listed_is_said_in_words() {
     }
     let output = backfill(&service, "--from lately").await;
     assert_eq!(output.status.code(), Some(2));
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }

@@ -3,6 +3,7 @@
 use m365_collector::{clock::Clock, ledger::SweepDepth};
 
 use super::*;
+use crate::support::books::Doomed;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_an_hour_ahead_misses_nothing() {
@@ -32,6 +33,7 @@ async fn collects_with(ours: Clock, theirs: Clock) {
     service.delivered().await;
     assert_eq!(windows(&service, "failed").await, 0.0);
     completed_until_what_microsoft_has(&service).await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -56,6 +58,7 @@ async fn a_jump_of_our_clock_is_noticed() {
     service.delivered().await;
     completed_until_what_microsoft_has(&service).await;
     assert_eq!(windows(&service, "failed").await, 0.0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 

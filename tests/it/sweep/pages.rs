@@ -3,6 +3,7 @@
 use m365_collector::simulator::Fault;
 
 use super::*;
+use crate::support::books::Doomed;
 
 fn paged() -> Builder {
     sweeping().without_webhook().world(|world| world.page_size = 3)
@@ -26,6 +27,7 @@ async fn every_page_is_read() {
     assert!(next_pages(&service) >= 10);
     assert_eq!(downloads(&service), 31);
     assert_eq!(service.simulator.microsoft().without_publisher(), 0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -38,6 +40,7 @@ async fn a_stale_page_begins_its_window_anew() {
     publish_some(&mut service, 10);
     service.delivered().await;
     assert_eq!(windows(&service, "failed").await, 0.0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -52,6 +55,7 @@ async fn pages_that_are_always_stale_fail_their_window_until_they_are_not() {
     eventually("the first page counts", async || announced(&service, "sweep").await >= 3.0).await;
     service.simulator.microsoft().heal();
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -79,6 +83,7 @@ async fn a_circle_of_pages_is_left_and_tried_again_later() {
     assert!((asked as f64) <= 2.0 * failed + 4.0, "{asked} pages for {failed} windows");
     publish_some(&mut service, 4);
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -95,6 +100,7 @@ async fn a_page_elsewhere_is_not_followed() {
     eventually("a window fails", async || windows(&service, "failed").await >= 1.0).await;
     publish_some(&mut service, 4);
     service.delivered().await;
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -112,5 +118,6 @@ async fn a_page_is_asked_for_again_after_throttling_and_passing_failures() {
     publish_some(&mut service, 20);
     service.delivered().await;
     assert_eq!(windows(&service, "failed").await, 0.0);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }

@@ -1,6 +1,7 @@
 //! How far the sweep came is not forgotten, and what happened meanwhile is found.
 
 use super::*;
+use crate::support::books::Doomed;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_does_not_begin_anew() {
@@ -21,6 +22,7 @@ async fn a_restart_does_not_begin_anew() {
         .filter(|line| line.starts_with("m365_sweep_last_complete_timestamp_seconds{"))
         .filter(|line| !line.ends_with(" 0"));
     assert_eq!(complete.count(), ContentType::ALL.len());
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
@@ -42,6 +44,7 @@ async fn what_was_published_while_nobody_listened_is_found_at_the_start() {
     service.run().await;
     service.delivered().await;
     assert_eq!(downloads(&service), 4);
+    service.agrees(&Doomed::default()).await;
     service.finish().await;
 }
 
