@@ -4,7 +4,7 @@
 //! # The way of one announcement
 //!
 //! ```text
-//! Microsoft ──POST──▶ webhook ─┐                     ┌─▶ fetch ─▶ split ─▶ identity ─▶ route ─▶ frame ─▶ session ──TLS──▶ Devo
+//! Microsoft ──POST──▶ webhook ─┐                     ┌─▶ fetch ─▶ split ─▶ route ─▶ frame ─▶ identity ─▶ session ──TLS──▶ Devo
 //!                              ├─▶ ledger ──claim──▶ pipeline                                              │
 //!      sweep, backfill ────────┘      ▲              └───────────── settle ◀────── confirmed ◀─────────────┘
 //! ```
@@ -16,20 +16,22 @@
 //!    and a site may have no public port at all. A backfill does the same for an operator's range.
 //! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per
 //!    lease. The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts
-//!    it into records, [`identity`] says whether a record was delivered before, [`route`] reads the few fields
-//!    that choose its table, [`frame`] makes it a syslog line in a batch, and a full batch goes to
-//!    a session of [`deliver`]. A slow Devo slows the download; nothing piles up.
+//!    it into records, [`route`] reads the few fields that tell them apart and choose their table,
+//!    [`frame`] makes each a syslog line in a batch, [`identity`] says of a full batch which records
+//!    were delivered before, and what is left goes to a session of [`deliver`]. A slow Devo slows the
+//!    download; nothing piles up.
 //! 3. Sent is not done. A step that has sent everything gives its place free and waits for its
 //!    sessions to be confirmed: our side ended the stream, and the receiver, having read all of
-//!    it, ended its own. Only then is the lease settled, and the identities of its records are kept
-//!    with it, so that a record that Microsoft repeats in another content is not sent again.
+//!    it, ended its own. Only then are the identities of the records it carried kept, so that what
+//!    comes again, here or in another content, is not sent again; and only with all of them is the
+//!    lease settled.
 //! 4. A lease that is not settled runs out and is claimed again. **Restart is the recovery path**,
 //!    and there is no other.
 //!
 //! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
 //! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger made
-//! of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds the process, runs it and
-//! drains it in order.
+//! of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds the
+//! process, runs it and drains it in order.
 //!
 //! The ledger holds announcements, never records, because Microsoft keeps content for days: an
 //! outage of Devo costs rows of a few hundred bytes and no spool. What must be watched instead is

@@ -162,7 +162,8 @@ pub fn place_certificates(path: &Path) -> io::Result<()> {
         material.domain_key(),
     ];
     for (missing, made) in missing.iter().zip(made) {
-        if let Some(missing) = missing {
+        // One that is named where it is made is there now, and copied onto itself it were empty.
+        if let Some(missing) = missing.as_ref().filter(|path| !path.exists()) {
             fs::copy(made, missing)?;
         }
     }

@@ -146,7 +146,7 @@ ca = "microsoft-ca.pem"
 endpoint = "tls://{devo}"
 ca = "chain.crt"
 cert = "domain.crt"
-key = "domain.key"
+key = "simulated/domain.key"
 [[tenants]]
 id = "{TENANT}"
 client_id = "{}"
