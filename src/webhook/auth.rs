@@ -17,12 +17,14 @@ use crate::secret::{Secret, SecretError};
 pub(super) struct AuthIds {
     current: Secret,
     previous: Option<Secret>,
-    unreadable: AtomicBool,
+    min: usize,
+    unusable: AtomicBool,
 }
 
 impl AuthIds {
-    pub(super) fn new(current: Secret, previous: Option<Secret>) -> Self {
-        Self { current, previous, unreadable: AtomicBool::new(false) }
+    /// Of the secrets, only what has at least `min` bytes counts, whenever it is read.
+    pub(super) fn new(current: Secret, previous: Option<Secret>, min: usize) -> Self {
+        Self { current, previous, min, unusable: AtomicBool::new(false) }
     }
 
     /// Compares with what the secrets are now, so that a rotation needs no restart.
@@ -35,15 +37,18 @@ impl AuthIds {
             return Err(Reject::Unauthorized);
         };
         let mut right = Choice::from(0);
-        let mut unreadable = None;
+        let mut unusable = None;
         for secret in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
             match secret.current() {
+                Ok(secret) if secret.expose_secret().len() < self.min => {
+                    unusable = Some(Unusable::TooShort);
+                }
                 Ok(secret) => right |= equal(sent.as_bytes(), secret.expose_secret().as_bytes()),
-                Err(error) => unreadable = Some(error),
+                Err(error) => unusable = Some(Unusable::Unreadable(error)),
             }
         }
-        self.note(unreadable.as_ref());
-        match (bool::from(right), unreadable) {
+        self.note(unusable.as_ref());
+        match (bool::from(right), unusable) {
             (true, _) => Ok(()),
             (false, None) => Err(Reject::Unauthorized),
             // The one that cannot be read might have been the right one.
@@ -52,17 +57,26 @@ impl AuthIds {
     }
 
     /// Says it when it begins and when it ends; in between strangers decide how often we look.
-    fn note(&self, unreadable: Option<&SecretError>) {
-        let was = self.unreadable.swap(unreadable.is_some(), Ordering::Relaxed);
-        match unreadable {
+    fn note(&self, unusable: Option<&Unusable>) {
+        let was = self.unusable.swap(unusable.is_some(), Ordering::Relaxed);
+        match unusable {
             Some(error) if !was => {
                 let cause = error.source();
                 tracing::error!(%error, cause, "cannot compare auth ids");
             }
-            None if was => tracing::info!("auth ids can be read again"),
+            None if was => tracing::info!("auth ids can be compared again"),
             _ => {}
         }
     }
+}
+
+/// Why one of our own auth ids does not count.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("an auth id is too short to keep anybody out")]
+    TooShort,
+    #[error(transparent)]
+    Unreadable(SecretError),
 }
 
 /// Compares as if both had the greatest length, so that the time tells nothing about the secret's.
@@ -82,6 +96,9 @@ fn padded(text: &[u8]) -> [u8; MAX_AUTH_ID] {
 
 /// Sent back by Microsoft as registered with the subscription.
 pub(super) const WEBHOOK_AUTH_ID: HeaderName = HeaderName::from_static("webhook-authid");
+
+/// 16 hexadecimal digits are 64 bits: too many to guess over a network.
+pub const MIN_AUTH_ID: usize = 16;
 
 /// The longest auth id that can match; a longer one would not fit the headers of some proxies.
 pub const MAX_AUTH_ID: usize = 1024;
