@@ -26,6 +26,7 @@ mod error;
 mod execute;
 mod ledger;
 mod letters;
+mod log;
 mod offline;
 mod outside;
 mod service;

@@ -105,7 +105,37 @@ pub const MAX_AUTH_ID: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::{hint::black_box, time::Duration};
+
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// The least time of several tries, because whatever disturbs one makes it longer.
+    fn time_of(sent: &[u8], secret: &[u8]) -> Duration {
+        let tries = (0..50).map(|_| {
+            let start = Instant::now();
+            for _ in 0..20 {
+                black_box(equal(black_box(sent), black_box(secret)));
+            }
+            start.elapsed()
+        });
+        tries.min().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_comparison_tells_nothing() {
+        let secret = [b'x'; MAX_AUTH_ID];
+        let mut late = secret;
+        late[MAX_AUTH_ID - 1] = b'y';
+        let early = [b'y'; MAX_AUTH_ID];
+        let right = time_of(&secret, &secret);
+        for (what, sent) in [("early", &early[..]), ("late", &late), ("short", b"x"), ("none", b"")]
+        {
+            let ratio = time_of(sent, &secret).as_secs_f64() / right.as_secs_f64();
+            assert!((0.5..2.0).contains(&ratio), "{what}: {ratio} of the time of the right one");
+        }
+    }
 
     #[test]
     fn only_the_same_text_is_equal() {
