@@ -238,6 +238,10 @@ impl Listener {
     }
 }
 
+/// In the extensions of an answer: the caller took the request back, so nobody waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenBack;
+
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());

@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Front, Limits,
+    Front, Limits, TakenBack,
     activity::Activity,
     door::Guest,
     metrics::Ending,
@@ -131,7 +131,9 @@ impl Server {
             let answer = service(peer.clone(), request);
             async move {
                 let answer = finish(answer.await, version, &method, &leaving);
-                busy.answered();
+                if answer.extensions().get::<TakenBack>().is_none() {
+                    busy.answered();
+                }
                 Ok::<_, Infallible>(answer)
             }
         });

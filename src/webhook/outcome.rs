@@ -7,7 +7,7 @@ use hyper::{
     header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER},
 };
 
-use crate::http;
+use crate::http::{self, TakenBack};
 
 /// What became of a request.
 ///
@@ -61,6 +61,9 @@ impl Outcome {
     /// The whole answer. It never has a body, so it cannot echo anything.
     pub(super) fn answer(self) -> Response<Full<Bytes>> {
         let mut answer = http::empty(self.status());
+        if self == Self::Rejected(Reject::Aborted) {
+            answer.extensions_mut().insert(TakenBack);
+        }
         let headers = answer.headers_mut();
         if let Self::Rejected(reject) = self {
             // Most of these were not read to their end, and the others are no guests to keep.

@@ -9,7 +9,7 @@ use m365_collector::{
 };
 
 use super::target::{MEMORY_KIB, Rude, Target};
-use crate::support::{bait::Bait, collector::Site, edge::Protocol, eventually};
+use crate::support::{collector::Site, edge::Protocol, eventually};
 
 /// Gzip of so many megabytes of blanks, in members of one each.
 fn bomb(megabytes: usize) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 async fn limited() -> Target {
     let site = Site::start(1, None, |_| ()).await;
     let collector = site.run_after(&format!("ulimit -d {}", 2 * MEMORY_KIB)).await;
-    Target { site, collector, bait: Bait::lay().await }
+    Target::at(site, collector).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

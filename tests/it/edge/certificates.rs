@@ -75,8 +75,7 @@ fn notifier(site: &Site) -> (std::path::PathBuf, std::path::PathBuf) {
 #[tokio::test(flavor = "multi_thread")]
 async fn microsoft_with_its_certificate_gets_in_and_nobody_else_does() {
     let site = site(r#"["manage.office.com"]"#).await;
-    let target =
-        Target { collector: site.run().await, bait: crate::support::bait::Bait::lay().await, site };
+    let target = Target::of(site).await;
     let site = &target.site;
     // Every validation of the simulated Microsoft comes over TLS with its certificate.
     site.registered(5).await;
@@ -129,8 +128,7 @@ async fn a_certificate_made_out_to_somebody_else_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_is_served_without_dropping_a_connection() {
     let site = site(r#"["manage.office.com"]"#).await;
-    let target =
-        Target { collector: site.run().await, bait: crate::support::bait::Bait::lay().await, site };
+    let target = Target::of(site).await;
     let site = &target.site;
     let (cert, key) = notifier(site);
     let renewed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();

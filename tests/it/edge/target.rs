@@ -3,10 +3,11 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    sync::Mutex,
     time::Duration,
 };
 
-use m365_collector::simulator::Operation;
+use m365_collector::{content::ContentId, simulator::Operation};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -28,6 +29,8 @@ pub struct Target {
     pub collector: Collector,
     /// Where no attack may lead.
     pub bait: Bait,
+    /// What was announced beside forged entries and may be fetched.
+    honest: Mutex<Vec<ContentId>>,
 }
 
 impl Target {
@@ -42,11 +45,17 @@ impl Target {
 
     pub async fn of(site: Site) -> Self {
         let collector = site.run().await;
-        Self { site, collector, bait: Bait::lay().await }
+        Self::at(site, collector).await
+    }
+
+    /// A collector that runs already.
+    pub async fn at(site: Site, collector: Collector) -> Self {
+        Self { site, collector, bait: Bait::lay().await, honest: Mutex::default() }
     }
 
     pub fn auth_id(&self) -> String {
-        fs::read_to_string(self.site.folder.path().join("auth-id")).expect("it was written")
+        let file = self.site.folder.path().join("auth-id");
+        fs::read_to_string(file).expect("it was written").trim().to_owned()
     }
 
     pub fn post(&self, body: impl Into<bytes::Bytes>) -> Post {
@@ -85,8 +94,15 @@ impl Target {
         self.count("m365_messages_unsuccessfully_processed_total", &labels).await
     }
 
-    pub fn fetched(&self) -> u64 {
-        self.site.simulator.microsoft().count(None, &Operation::Blob)
+    /// How often content was asked for that no honest entry announced.
+    pub fn fetched(&self) -> usize {
+        let honest = self.honest.lock().unwrap();
+        let requests = self.site.simulator.microsoft().requests();
+        let foreign = requests.iter().filter(|request| match &request.operation {
+            Operation::BlobOf(id) => !honest.contains(id),
+            _ => false,
+        });
+        foreign.count()
     }
 
     /// An entry about content that nobody published.
@@ -127,6 +143,7 @@ impl Target {
         let tenant = self.site.tenant(0);
         let id = microsoft.publish_as(tenant, ContentType::Exchange, publication);
         let honest = microsoft.entry(tenant, &id, IdForm::Listed).expect("it is published");
+        self.honest.lock().unwrap().push(id);
         let mut entries = entries.to_vec();
         entries.insert(entries.len() / 2, json!(honest));
         let body = serde_json::to_vec(&entries).expect("entries are JSON");
