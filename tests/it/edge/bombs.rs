@@ -69,7 +69,9 @@ async fn deep_json_and_countless_entries() {
     let close = |open: usize| [vec![b'['; open], vec![b']'; open]].concat();
     let objects = format!("[{}]", vec!["{}"; million / 3 - 1].join(","));
     let mut bodies = deep.to_vec();
-    bodies.extend([close(million / 2), close(40), objects.into_bytes()]);
+    // Well-formed, and one entry: nothing is wrong with it but its depth.
+    let nested = [b"[{\"a\":".as_slice(), &close(million / 2 - 10), b"}]"].concat();
+    bodies.extend([close(million / 2), close(40), nested, objects.into_bytes()]);
     let wide = format!(r#"[{{"a":[{}]}}]"#, vec!["0"; million / 2 - 100].join(","));
     for _ in 0..5 {
         for body in &bodies {
