@@ -98,11 +98,10 @@ impl Guest {
             places.displace(oldest);
         } else if places.taken.len() >= places.max {
             let favoured = caller.expected || places.is_known(caller.source);
-            let newest = places.strangers.last().copied().filter(|_| favoured);
-            let Some(newest) = newest else {
+            let Some(stranger) = places.least_welcome().filter(|_| favoured) else {
                 return false;
             };
-            places.displace(newest);
+            places.displace(stranger);
         }
         places.take(self.id, caller, self.leave.clone());
         true
@@ -194,6 +193,14 @@ impl Places {
         self.leave(id);
     }
 
+    /// The newest stranger; of those who only share the address of somebody known, the oldest,
+    /// because the newest of them may be that somebody.
+    fn least_welcome(&self) -> Option<u64> {
+        let unknown =
+            |id: &&u64| self.taken.get(id).is_some_and(|place| !self.is_known(place.caller.source));
+        self.strangers.iter().rev().find(unknown).or(self.strangers.first()).copied()
+    }
+
     fn is_known(&self, source: Source) -> bool {
         self.known.get(&source).is_some_and(|seen| seen.elapsed() < KNOWN_FOR)
     }
@@ -275,6 +282,19 @@ mod tests {
         expected.authenticated();
         // Nobody left to be displaced: an authentic connection never is.
         assert!(door.enter(caller("192.0.2.1")).is_none());
+    }
+
+    #[tokio::test]
+    async fn whose_address_is_shared_is_not_displaced_by_those_who_share_it() {
+        let door = Door::new(3, 10);
+        door.enter(caller("192.0.2.1")).unwrap().authenticated();
+        let slow = door.enter(caller("192.0.2.2")).unwrap();
+        let junk = door.enter(caller("192.0.2.1")).unwrap();
+        let honest = door.enter(caller("192.0.2.1")).unwrap();
+        let more = door.enter(caller("192.0.2.1")).unwrap();
+        assert!(!is_in(&slow) && is_in(&junk) && is_in(&honest));
+        let most = door.enter(caller("192.0.2.1")).unwrap();
+        assert!(!is_in(&junk) && is_in(&honest) && is_in(&more) && is_in(&most));
     }
 
     #[tokio::test]
