@@ -63,6 +63,7 @@ fn knob(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+#[expect(clippy::print_stdout, reason = "a measurement is for people to read")]
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_notifications_are_answered_among_junk_and_slow_connections() {
     let (rate, slow) = (knob("M365_EDGE_JUNK", 300), knob("M365_EDGE_SLOW", 300));
