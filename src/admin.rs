@@ -28,7 +28,7 @@ use crate::{
     clock::Clock,
     content::Tenants,
     deliver::Outlet,
-    http::{self, Limits, Listener},
+    http::{self, Front, Limits, Listener},
     ledger::{Depth, Ledger},
     shutdown::Shutdown,
     subscriptions::Observed,
@@ -108,7 +108,7 @@ impl Admin {
             let shown = shown.clone();
             async move { shown.answer(&request).await }
         };
-        self.listener.serve(LIMITS, answer, shutdown).await;
+        self.listener.serve(limits(), Front::default(), answer, shutdown).await;
     }
 }
 
@@ -225,9 +225,13 @@ fn answer(
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Scrapers, probes and a few people; nobody from outside.
-const LIMITS: Limits = Limits {
-    max_connections: 64,
-    header_timeout: Duration::from_secs(5),
-    idle_timeout: Duration::from_secs(75),
-    drain_timeout: Duration::from_secs(1),
-};
+fn limits() -> Limits {
+    Limits {
+        max_connections: 64,
+        // They all come from a few machines.
+        max_per_source: usize::MAX,
+        header_timeout: Duration::from_secs(5),
+        drain_timeout: Duration::from_secs(1),
+        ..Limits::default()
+    }
+}

@@ -119,7 +119,10 @@ impl App {
                     metrics,
                     outcomes.clone(),
                 );
-                Some(bound.await.map_err(|source| StartError::Bind { address, source })?)
+                Some(bound.await.map_err(|error| match error {
+                    webhook::BindError::Listen(source) => StartError::Bind { address, source },
+                    error => StartError::Webhook(error),
+                })?)
             }
         };
         let sweep = Sweep::new(
@@ -282,6 +285,9 @@ pub enum StartError {
     /// A table name is not one.
     #[error(transparent)]
     Table(#[from] route::InvalidTable),
+    /// A file the webhook needs cannot be used.
+    #[error(transparent)]
+    Webhook(webhook::BindError),
 }
 
 /// A part that should run for ever has ended.

@@ -26,6 +26,7 @@ mod error;
 mod execute;
 mod ledger;
 mod letters;
+mod log;
 mod offline;
 mod outside;
 mod service;
@@ -178,6 +179,12 @@ pub struct Check {
 /// Help with the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
+    /// Write a new auth id to standard output: 64 random hexadecimal digits
+    ///
+    /// Put it into the file that `webhook.auth_id` names. To replace one that is in use, move the old
+    /// one to `webhook.previous_auth_id` first; it can go when every subscription was started
+    /// again.
+    AuthId,
     /// Write a commented sample to standard output, with every key and its default
     Sample,
     /// Write the JSON Schema of the file to standard output, for editors
@@ -335,6 +342,7 @@ const AFTER_HELP: &str = "\
 Examples:
   m365-collector demo --tenants 5 --rate 50 --for 1m
   m365-collector config sample > m365-collector.toml
+  m365-collector config auth-id > /run/secrets/auth-id
   m365-collector check --offline
   m365-collector run --config /etc/m365-collector.toml
   m365-collector backfill --tenant contoso --from 2026-01-31

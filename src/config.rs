@@ -94,6 +94,19 @@ impl Config {
         Self::assemble(Document::read(path)?, environment)
     }
 
+    /// Reads a text as the file at `path`, which need not exist.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::load`].
+    pub fn from_text(
+        path: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, Problems> {
+        Self::assemble(Document::parse(path, text)?, environment)
+    }
+
     fn assemble(
         mut document: Document,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -1,23 +1,32 @@
-//! The listener under every port we serve: HTTP/1.1 and HTTP/2 (prior knowledge) on plain TCP.
+//! The listener under every port we serve: HTTP/1.1 and HTTP/2 on plain TCP or TLS.
 //!
 //! It owns sockets, connections and their limits, and knows nothing of what is served: a service is
 //! a function from a request to an answer. Every answer leaves with a `Content-Length`.
 //!
 //! What a peer can make us hold is bounded (I7): the number of connections, the size of a head, the
 //! streams of a connection and their windows, and the time a connection may take without getting
-//! anywhere (see `activity`). At the limit the newest connection is closed at once, so neither the
-//! accept loop nor the peers being served ever wait for a slow one. The body of a request is the
-//! service's to bound, in size and in time.
+//! anywhere (see `activity`). At the limit `door` says who stays; nobody waits for a place, and what
+//! a proxy's header or TLS take happens in the connection's own task, so neither the accept loop nor
+//! the peers being served ever wait for a slow one. The body of a request is the service's to bound,
+//! in size and in time.
 //!
 //! When asked to stop, the listener is closed first, idle connections at once, busy ones after their
 //! answers; what is left after [`Limits::drain_timeout`] is cut.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::server::graceful::GracefulShutdown;
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
@@ -27,11 +36,23 @@ use tokio::{
 use crate::{
     backoff::{Backoff, jitter},
     shutdown::Shutdown,
+    tls,
 };
 
 mod activity;
 mod connection;
+mod door;
+mod metrics;
+mod peer;
+mod proxy;
 mod stream;
+
+use connection::Accepted;
+use door::{Caller, Door};
+use metrics::Ending;
+pub use metrics::Metrics;
+pub use peer::Peer;
+pub use proxy::{Beginning, MAX_HEADER, ProxyHeader};
 
 /// A bound port that is not served yet: connections wait in its backlog.
 #[derive(Debug)]
@@ -43,14 +64,79 @@ pub struct Listener {
 /// What peers may ask of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections served at a time; one more is closed as soon as it is accepted.
+    /// Connections served at a time.
     pub max_connections: usize,
+    /// Those of one source none of which was authentic.
+    pub max_per_source: usize,
     /// From a connection, or the first byte of a further request, to the end of the request's head.
     pub header_timeout: Duration,
     /// How long a connection may stay without a request once it had one.
     pub idle_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub tls_timeout: Duration,
     /// How long requests may still take when the listener was asked to stop.
     pub drain_timeout: Duration,
+    /// All headers of a request together, in bytes; at least 8 KiB.
+    pub max_head: usize,
+    /// Requests at a time over one HTTP/2 connection.
+    pub max_streams: u32,
+    /// Requests over one HTTP/2 connection that may be taken back without one being answered.
+    pub max_resets: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_per_source: 256,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            tls_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            max_head: 32 * 1024,
+            max_streams: 32,
+            max_resets: 100,
+        }
+    }
+}
+
+/// What stands between the network and HTTP.
+#[derive(Default)]
+pub struct Front {
+    /// Whose PROXY header is believed, and whose connections belong to many callers.
+    pub proxies: Vec<IpNet>,
+    /// Whether there is such a header.
+    pub proxy_header: ProxyHeader,
+    /// Ends TLS; none: somebody before us does.
+    pub tls: Option<tls::Acceptor>,
+    /// From where authentic requests are expected; these find a place where strangers do not.
+    pub expected: Option<Box<dyn Fn(IpAddr) -> bool + Send + Sync>>,
+    /// Counts connections.
+    pub metrics: Option<Metrics>,
+}
+
+impl Front {
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxies.iter().any(|network| network.contains(&address))
+    }
+
+    fn caller(&self, address: IpAddr) -> Caller {
+        let expected = self.expected.as_ref().is_some_and(|expected| expected(address));
+        Caller::new(address, !self.is_proxy(address), expected)
+    }
+
+    fn ended(&self, ending: Ending) {
+        if let Some(metrics) = &self.metrics {
+            metrics.ended(ending);
+        }
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").field("proxies", &self.proxies).finish_non_exhaustive()
+    }
 }
 
 impl Listener {
@@ -72,21 +158,23 @@ impl Listener {
 
     /// Serves until asked to stop, then drains.
     ///
-    /// The service gets the address of the TCP peer with each request. On HTTP/1.1 its future runs to
+    /// The service gets the other end of the connection with each request. On HTTP/1.1 its future runs to
     /// its end even when the client goes away, so it must end by itself; on HTTP/2 it is dropped.
-    pub async fn serve<S, F>(self, limits: Limits, service: S, shutdown: Shutdown)
+    pub async fn serve<S, F>(self, limits: Limits, front: Front, service: S, shutdown: Shutdown)
     where
-        S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
+        S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let service = Arc::new(service);
-        let server = connection::Server::new(limits);
+        let front = Arc::new(front);
+        let server = connection::Server::new(limits, front.clone(), shutdown.clone());
+        let door = Door::new(limits.max_connections, limits.max_per_source);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         let mut full = false;
         let mut failures = 0;
         loop {
-            let (stream, peer) = tokio::select! {
+            let (tcp, peer) = tokio::select! {
                 () = shutdown.requested() => break,
                 Some(ended) = connections.join_next() => {
                     report_panic(ended);
@@ -97,14 +185,21 @@ impl Listener {
             while let Some(ended) = connections.try_join_next() {
                 report_panic(ended);
             }
-            if connections.len() >= limits.max_connections {
+            let place = if front.is_proxy(peer.ip()) {
+                door.arrive()
+            } else {
+                door.enter(front.caller(peer.ip()))
+            };
+            let Some(guest) = place else {
+                front.ended(Ending::Full);
                 note_full(&mut full, limits);
                 continue;
-            }
+            };
             full &= connections.len() > limits.max_connections / 2;
             let service = Arc::clone(&service);
-            let service = move |request| service(peer, request);
-            connections.spawn(server.serve(stream, service, graceful.watcher()));
+            let service = move |peer, request| service(peer, request);
+            let accepted = Accepted { tcp, peer, guest };
+            connections.spawn(server.serve(accepted, service, graceful.watcher()));
         }
         drop(self.tcp);
         let drained = async {
@@ -142,6 +237,10 @@ impl Listener {
         }
     }
 }
+
+/// In the extensions of an answer: the caller took the request back, so nobody waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenBack;
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Response<Full<Bytes>> {

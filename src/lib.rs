@@ -75,6 +75,8 @@
 //! - **I10** Whatever is given up on is counted in `m365_messages_unsuccessfully_processed_total`,
 //!   and content or records of it can be replayed while Microsoft has them.
 //!
+//! What these are worth against whom is said in [`security`], the threat model.
+//!
 //! # What is deliberately absent
 //!
 //! No spool of records, no queue in memory behind the webhook, no recovery procedure beside the
@@ -102,6 +104,7 @@ pub mod pipeline;
 pub mod reason;
 pub mod route;
 pub mod secret;
+pub mod security;
 pub mod shutdown;
 #[cfg(feature = "demo")]
 pub mod simulator;

@@ -22,10 +22,13 @@
 //! The media type of the request is not looked at, here or anywhere: the reference's own sample
 //! has one that strict parsers refuse.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -67,7 +70,8 @@ pub struct NotANotification;
 ///
 /// # Errors
 ///
-/// [`NotANotification`] when it is not JSON, or JSON of another shape. One element that is no
+/// [`NotANotification`] when it is not JSON, or JSON of another shape, deeper than [`MAX_DEPTH`] or
+/// of more than [`MAX_ENTRIES`] entries. One element that is no
 /// object is enough: then the sender speaks another language, and nothing it says is used.
 pub fn parse(body: &[u8]) -> Result<Body<'_>, NotANotification> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
@@ -77,7 +81,10 @@ pub fn parse(body: &[u8]) -> Result<Body<'_>, NotANotification> {
             Err(_) => Err(NotANotification),
         };
     }
-    let elements: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| NotANotification)?;
+    if is_too_deep(body) {
+        return Err(NotANotification);
+    }
+    let Elements(elements) = serde_json::from_slice(body).map_err(|_| NotANotification)?;
     if elements.iter().all(|element| is_object(element)) {
         Ok(Body::Entries(elements.into_iter().map(Entry).collect()))
     } else {
@@ -175,6 +182,55 @@ struct Validation<'a> {
     _code: &'a RawValue,
 }
 
+/// The elements of an array, up to the number that is sane.
+struct Elements<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElementsVisitor)
+    }
+}
+
+struct ElementsVisitor;
+
+impl<'de> Visitor<'de> for ElementsVisitor {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {MAX_ENTRIES} entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Elements<'de>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = array.next_element()? {
+            if elements.len() == MAX_ENTRIES {
+                return Err(A::Error::invalid_length(MAX_ENTRIES + 1, &self));
+            }
+            elements.push(element);
+        }
+        Ok(Elements(elements))
+    }
+}
+
+/// Whether brackets are nested deeper than anything Microsoft sends, be it well-formed or not.
+fn is_too_deep(body: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
 fn is_object(element: &RawValue) -> bool {
     element.get().starts_with('{')
 }
@@ -210,6 +266,12 @@ fn time(field: Option<&RawValue>) -> Option<Timestamp> {
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
+
+/// An entry is an object in an array; this leaves room for fields that do not exist yet.
+pub const MAX_DEPTH: usize = 32;
+
+/// Microsoft sends some dozens, and a body of the default size has no room for so many real ones.
+pub const MAX_ENTRIES: usize = 10_000;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

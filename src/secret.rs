@@ -1,7 +1,8 @@
 //! Secrets: where they come from, read again when their file changes, never printed.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read as _},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -92,10 +93,12 @@ fn read(path: &PathBuf, last: Option<&Seen>, now: Instant) -> io::Result<Seen> {
     {
         return Ok(Seen { looked: now, ..last.clone() });
     }
-    if metadata.len() > MAX_LENGTH {
+    let mut text = String::new();
+    // Devices and pipes have no length beforehand.
+    fs::File::open(path)?.take(MAX_LENGTH + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_LENGTH {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than any secret"));
     }
-    let text = fs::read_to_string(path)?;
     let value = text.trim();
     if value.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));

@@ -13,6 +13,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
 };
 
+mod clients;
+mod server;
+
+pub use clients::{ClientCertificates, ClientVerifier, InvalidName};
+pub use server::{Acceptor, ServerFiles};
+
 /// A certificate chain and its key, for client or server authentication.
 #[derive(Debug)]
 pub struct Identity {
@@ -140,4 +146,16 @@ fn with_certificates(
         roots.add(certificate)?;
     }
     Ok(roots)
+}
+
+/// Random bytes nobody can guess, from the crypto provider.
+///
+/// # Errors
+///
+/// When the system has none to give.
+pub fn random<const N: usize>() -> Result<[u8; N], TlsError> {
+    let mut bytes = [0; N];
+    let filled = provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_| TlsError::Refused(rustls::Error::FailedToGetRandomBytes))?;
+    Ok(bytes)
 }

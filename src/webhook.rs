@@ -1,7 +1,7 @@
 //! The public port: where Microsoft tells us about new content.
 //!
 //! Requests are looked at from the outside in, and turned away at the first thing that is wrong:
-//! path, method, source, auth id, declared length, then the body itself, the ledger last. Nothing
+//! path, method, source, client certificate, auth id, declared length, then the body itself, the ledger last. Nothing
 //! of a body is read before the auth id was right, and no answer has a body.
 //!
 //! Guarantees:
@@ -21,14 +21,13 @@
 //! A validation needs no ledger, so the port can be served before the first subscription is
 //! started, which is when Microsoft asks.
 //!
-//! Not done here: TLS (a load balancer ends it), retries, and anything with the content itself.
+//! Not done here: connections, their limits and TLS ([`http`](crate::http)), retries, and anything with the content itself.
 
 use std::{error::Error as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, header::HeaderName};
-use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -40,70 +39,53 @@ use url::Url;
 use crate::{
     clock::Clock,
     content::{Announcement, Tenants, Via},
-    http::{Limits, Listener},
+    http::{Front, Limits, Listener, Peer},
     ledger::{Ledger, Recorded},
     notification::{self, Body, Entry, NotANotification, Refused},
     outcomes::Outcomes,
-    secret::Secret,
     shutdown::Shutdown,
+    tls::{Acceptor, TlsError},
 };
 
 mod auth;
 mod body;
+mod certificate;
+mod config;
 mod edge;
 mod metrics;
+mod networks;
 mod outcome;
 mod source;
 
-pub use auth::MAX_AUTH_ID;
+pub use auth::{MAX_AUTH_ID, MIN_AUTH_ID};
+pub use certificate::CertificateError;
+pub use config::{Config, PassedCertificate, ServiceTag};
 pub use edge::{Edge, Event, Events};
 pub use metrics::Metrics;
+pub use networks::ServiceTagError;
 pub use outcome::{Outcome, Reject};
 
-/// How the public port is served.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The address bound.
-    pub listen: SocketAddr,
-    /// What is registered with Microsoft; its path is the only path served.
-    pub address: Url,
-    /// What Microsoft sends back as `Webhook-AuthID`, at most [`MAX_AUTH_ID`] bytes.
-    pub auth_id: Secret,
-    /// Also accepted, while rotating.
-    pub previous_auth_id: Option<Secret>,
-    /// The largest body read, in bytes.
-    pub max_body: usize,
-    /// Connections served at a time; also how many bodies are read or being recorded at a time.
-    pub max_connections: usize,
-    /// How long the head of a request may take.
-    pub header_timeout: Duration,
-    /// How long a whole request may take, from its head to our answer.
-    pub request_timeout: Duration,
-    /// How long the port is still served after the request to stop, so that a load balancer can
-    /// notice that we are going.
-    pub drain_delay: Duration,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Where requests may come from; empty means anywhere.
-    pub allowed_sources: Vec<IpNet>,
-}
+use certificate::Certificates;
+use networks::TaggedNetworks;
+use source::Sources;
 
 /// The bound public port.
 #[derive(Debug)]
 pub struct Webhook {
     listener: Listener,
     limits: Limits,
+    front: Front,
     drain_delay: Duration,
     receiver: Receiver,
 }
 
 impl Webhook {
-    /// Binds the port. Connections wait from here on, and are served by [`Self::run`]. The
+    /// Binds the port and reads the files the configuration names. Connections wait from here on, and are served by [`Self::run`]. The
     /// management roots are what content uris may begin with; they are compared, never asked.
     ///
     /// # Errors
     ///
-    /// When the system refuses the address.
+    /// [`BindError`] when the system refuses the address, or a file cannot be used.
     pub async fn bind(
         config: Config,
         tenants: Tenants,
@@ -112,21 +94,44 @@ impl Webhook {
         clock: Clock,
         metrics: Metrics,
         outcomes: Outcomes,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, BindError> {
         let listener = Listener::bind(config.listen).await?;
         let limits = Limits {
             max_connections: config.max_connections,
+            max_per_source: config.max_connections_per_source,
             header_timeout: config.header_timeout,
-            idle_timeout: IDLE_TIMEOUT,
+            idle_timeout: config.idle_timeout,
+            tls_timeout: config.handshake_timeout,
             drain_timeout: DRAIN_TIMEOUT,
+            max_head: config.max_header,
+            max_streams: config.max_streams,
+            max_resets: config.max_resets,
+        };
+        let tagged = config.allowed_tag.map(TaggedNetworks::open).transpose()?;
+        let proxies = config.trusted_proxies.clone();
+        let sources = Sources::new(config.allowed_sources, tagged, config.trusted_proxies);
+        let sources = Arc::new(sources);
+        let expected = Arc::clone(&sources);
+        let front = Front {
+            proxies,
+            proxy_header: config.proxy_header,
+            tls: config.tls.map(Acceptor::open).transpose()?,
+            expected: Some(Box::new(move |address| expected.expects(address))),
+            metrics: Some(metrics.connections()),
         };
         let receiver = Receiver {
             path: config.address.path().into(),
-            auth_ids: auth::AuthIds::new(config.auth_id, config.previous_auth_id),
-            sources: source::Sources::new(config.allowed_sources, config.trusted_proxies),
+            auth_ids: auth::AuthIds::new(
+                config.auth_id,
+                config.previous_auth_id,
+                config.min_auth_id,
+            ),
+            sources,
+            certificates: config.client_certificate.map(Certificates::open).transpose()?,
             max_body: config.max_body,
             bodies: Arc::new(Semaphore::new(config.max_connections)),
             recordings: TaskTracker::new(),
+            body_timeout: config.body_timeout,
             request_timeout: config.request_timeout,
             tenants,
             management_roots,
@@ -136,7 +141,7 @@ impl Webhook {
             outcomes,
             edge: Edge::default(),
         };
-        Ok(Self { listener, limits, drain_delay: config.drain_delay, receiver })
+        Ok(Self { listener, limits, front, drain_delay: config.drain_delay, receiver })
     }
 
     /// The address bound, with the port the system chose if none was asked for.
@@ -154,9 +159,9 @@ impl Webhook {
     pub async fn run(self, shutdown: Shutdown) {
         let receiver = Arc::new(self.receiver);
         let recordings = receiver.recordings.clone();
-        let answer = move |peer: SocketAddr, request| {
+        let answer = move |peer: Peer, request| {
             let receiver = Arc::clone(&receiver);
-            async move { receiver.answer(peer, request).await }
+            async move { receiver.answer(&peer, request).await }
         };
         let stop = Shutdown::new();
         let delayed = async {
@@ -164,11 +169,28 @@ impl Webhook {
             sleep(self.drain_delay).await;
             stop.request();
         };
-        let served = self.listener.serve(self.limits, answer, stop.clone());
+        let served = self.listener.serve(self.limits, self.front, answer, stop.clone());
         tokio::join!(delayed, served);
         recordings.close();
         recordings.wait().await;
     }
+}
+
+/// Why the public port cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Passed client certificates cannot be judged.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The system refuses the address.
+    #[error("the address cannot be bound")]
+    Listen(#[from] io::Error),
+    /// The allowed sources cannot be read.
+    #[error(transparent)]
+    Sources(#[from] ServiceTagError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Answers requests.
@@ -176,11 +198,13 @@ impl Webhook {
 struct Receiver {
     path: Box<str>,
     auth_ids: auth::AuthIds,
-    sources: source::Sources,
+    sources: Arc<Sources>,
+    certificates: Option<Certificates>,
     max_body: usize,
     bodies: Arc<Semaphore>,
     /// What is being recorded, whether or not its client still waits.
     recordings: TaskTracker,
+    body_timeout: Duration,
     request_timeout: Duration,
     tenants: Tenants,
     management_roots: Vec<Url>,
@@ -194,7 +218,7 @@ struct Receiver {
 impl Receiver {
     async fn answer(
         self: &Arc<Self>,
-        peer: SocketAddr,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let mut seen = Seen {
@@ -211,7 +235,7 @@ impl Receiver {
 
     async fn receive(
         self: &Arc<Self>,
-        peer: SocketAddr,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Result<Outcome, Reject> {
         let deadline = Instant::now() + self.request_timeout;
@@ -225,7 +249,13 @@ impl Receiver {
         if !self.sources.allow(peer.ip(), &head.headers) {
             return Err(Reject::Forbidden);
         }
+        if let Some(certificates) = &self.certificates
+            && !(self.sources.is_proxy(peer.ip()) && certificates.acceptable(&head.headers))
+        {
+            return Err(Reject::Certificate);
+        }
         self.auth_ids.check(&head.headers)?;
+        peer.authenticated();
         if body::declares_too_much(&body, self.max_body) {
             return Err(Reject::TooLarge);
         }
@@ -233,7 +263,8 @@ impl Receiver {
             .await
             .map_err(|_| overloaded())?
             .expect("the semaphore is never closed");
-        let body = timeout_at(deadline, body::read(body, self.max_body))
+        let body_deadline = deadline.min(Instant::now() + self.body_timeout);
+        let body = timeout_at(body_deadline, body::read(body, self.max_body))
             .await
             .map_err(|_| Reject::TimedOut)??;
         let asked = head.headers.contains_key(VALIDATION_CODE);
@@ -360,9 +391,6 @@ fn ledger_too_slow() -> Reject {
 
 /// What Microsoft wants acknowledged; the same as in the body, and of no use to us.
 const VALIDATION_CODE: HeaderName = HeaderName::from_static("webhook-validationcode");
-
-/// Longer than common load balancers keep an idle connection, so that it is they who close.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// A commit takes milliseconds; who needs longer to send is told again by Microsoft. With the drain
 /// delay it stays within the half minute that the whole process has.

@@ -13,6 +13,7 @@ use crate::{
     ledger::{LedgerError, OpenError},
     microsoft::ClientError,
     sweep::BackfillError,
+    tls::TlsError,
 };
 
 /// Why a command could not be carried out.
@@ -59,6 +60,9 @@ pub enum CommandError {
     /// The service cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The crypto provider does not work.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No tenant has this name or id.
     #[error("no tenant is configured with the name or id {0:?}")]
     UnknownTenant(String),

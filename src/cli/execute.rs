@@ -7,7 +7,7 @@ use super::world;
 use super::{
     Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand,
     backfill, ledger,
-    offline::{check, sample, schema},
+    offline::{auth_id, check, sample, schema},
     service, subscriptions,
 };
 use crate::config::{Config, Loaded};
@@ -33,6 +33,10 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             // A success would be taken for a word about the connections.
             writeln!(human, "error: {ONLY_OFFLINE}")?;
             Ok(Exit::Failed)
+        }
+        Command::Config(ConfigCommand::AuthId) => {
+            auth_id(&mut io::stdout())?;
+            Ok(Exit::Success)
         }
         Command::Config(ConfigCommand::Sample) => {
             sample(&mut io::stdout())?;

@@ -5,8 +5,11 @@ use std::{
     path::Path,
 };
 
-use super::Exit;
-use crate::config::{Config, Loaded, SAMPLE, json_schema};
+use super::{CommandError, Exit};
+use crate::{
+    config::{Config, Loaded, SAMPLE, json_schema},
+    tls,
+};
 
 /// Checks the configuration file, and says on `human` what is wrong or that nothing is.
 ///
@@ -44,6 +47,17 @@ pub(super) fn check(
         config.deliver.endpoint,
     )?;
     Ok(Exit::Success)
+}
+
+/// Writes an auth id that nobody guesses.
+///
+/// # Errors
+///
+/// When the system has no randomness, or `output` cannot be written to.
+pub(super) fn auth_id(output: &mut impl Write) -> Result<(), CommandError> {
+    let random = tls::random::<32>()?;
+    writeln!(output, "{}", random.map(|byte| format!("{byte:02x}")).concat())?;
+    Ok(())
 }
 
 /// Writes the sample configuration.

@@ -10,22 +10,13 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::info;
-use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{CommandError, Exit, Outside};
-use crate::{
-    app::App,
-    clock::Clock,
-    config::{
-        Config,
-        settings::log::{self, Format},
-    },
-    shutdown::Shutdown,
-};
+use super::{CommandError, Exit, Outside, log};
+use crate::{app::App, clock::Clock, config::Config, shutdown::Shutdown};
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(config: Config, outside: &Outside) -> Result<Exit, CommandError> {
-    start_log(&config.log, outside.colour)?;
+    log::start(&config.log, outside.colour)?;
     info!(version = env!("CARGO_PKG_VERSION"), "m365-collector starts");
     let shutdown = Shutdown::new();
     let mut signals = JoinSet::new();
@@ -56,19 +47,4 @@ pub(super) fn stop_on_signal(shutdown: Shutdown) -> io::Result<impl Future<Outpu
             shutdown.request();
         }
     })
-}
-
-fn start_log(config: &log::Config, colour: bool) -> Result<(), CommandError> {
-    let filter = EnvFilter::try_new(&config.filter)?;
-    let lines = fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour)
-        // Would be said on the same standard error, and panic because that is on a full disk.
-        .log_internal_errors(false);
-    match config.format {
-        Format::Json => lines.json().flatten_event(true).init(),
-        Format::Text => lines.init(),
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect;
 
 use super::{
-    offline::{check, sample, schema},
+    offline::{auth_id, check, sample, schema},
     *,
 };
 
@@ -24,6 +24,7 @@ fn every_command_takes_the_configuration_file() {
         "backfill --tenant contoso --from 2026-01-31",
         "backfill --tenant contoso --type dlp.all --from 2026-01-31 --to 2026-01-31T12:00:00Z --again",
         "check --offline",
+        "config auth-id",
         "config sample",
         "config schema",
         "ledger status",
@@ -132,6 +133,7 @@ fn the_help_is_worth_reading() {
         Examples:
           m365-collector demo --tenants 5 --rate 50 --for 1m
           m365-collector config sample > m365-collector.toml
+          m365-collector config auth-id > /run/secrets/auth-id
           m365-collector check --offline
           m365-collector run --config /etc/m365-collector.toml
           m365-collector backfill --tenant contoso --from 2026-01-31
@@ -197,4 +199,21 @@ fn sample_and_schema_are_written_whole() {
     let schema: std::collections::BTreeMap<String, serde::de::IgnoredAny> =
         serde_json::from_slice(&output).unwrap();
     assert!(schema.contains_key("properties"));
+}
+
+#[test]
+fn an_auth_id_is_long_random_and_alone_on_its_line() {
+    let ids: Vec<_> = (0..2)
+        .map(|_| {
+            let mut written = Vec::new();
+            auth_id(&mut written).unwrap();
+            String::from_utf8(written).unwrap()
+        })
+        .collect();
+    for id in &ids {
+        let id = id.strip_suffix('\n').unwrap();
+        assert_eq!(id.len(), 64);
+        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    }
+    assert_ne!(ids[0], ids[1]);
 }

@@ -17,7 +17,7 @@ mod microsoft;
 mod storage;
 
 pub(super) use delivery::{Devo, Tables};
-pub(super) use inbound::{Admin, Webhook, WebhookTls};
+pub(super) use inbound::{Admin, ClientCertificate, Webhook, WebhookTls};
 pub(super) use microsoft::{Fetch, Microsoft, Subscriptions, Sweep, Tenant};
 pub(super) use storage::{Ledger, Log, Records};
 

@@ -20,7 +20,8 @@ impl Site {
         let site = Self(tempfile::tempdir().unwrap());
         site.write("auth-id", "0123456789abcdef\n");
         site.write("client-secret", "a client secret\n");
-        for name in ["chain.crt", "domain.crt", "domain.key", "empty"] {
+        site.write("service-tags.json", SERVICE_TAGS);
+        for name in PEM_FILES.into_iter().chain(["empty"]) {
             site.write(name, if name == "empty" { "" } else { "PEM" });
         }
         site
@@ -114,3 +115,9 @@ client_secret = { file = "client-secret" }
 [devo]
 endpoint = "tls://collector-eu.devo.io:443"
 "#;
+
+const PEM_FILES: [&str; 6] =
+    ["chain.crt", "domain.crt", "domain.key", "microsoft-ca.crt", "webhook.crt", "webhook.key"];
+
+const SERVICE_TAGS: &str = r#"{"values": [{"name": "M365ManagementActivityApiWebhook",
+    "properties": {"addressPrefixes": ["192.0.2.0/24"]}}]}"#;

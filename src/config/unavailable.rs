@@ -34,7 +34,7 @@ fn written(key: &str, tenants: usize) -> Vec<Key> {
 }
 
 /// Keys without effect yet.
-const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token", "webhook.tls"];
+const KEYS: &[&str] = &["tenants[].certificate", "tenants[].federated_token"];
 
 const NOT_YET: &str = "a setting that is not available yet";
 

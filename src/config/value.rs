@@ -17,7 +17,9 @@ mod text;
 pub use number::{HumanDuration, InvalidDuration};
 
 pub(super) use address::{Cidr, DevoEndpoint, ListenAddress, WebAddress};
-pub(super) use choice::{Cloud, CompressionChoice, ConfirmChoice, Feed, FormatChoice};
+pub(super) use choice::{
+    Cloud, CompressionChoice, ConfirmChoice, Feed, FormatChoice, ProxyHeaderChoice,
+};
 pub(super) use number::{ByteSize, Count, Expiry};
 pub(super) use secret::SecretSource;
 pub(super) use text::{FilePath, Filter, Guid, LedgerAddress, Text};

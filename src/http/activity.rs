@@ -11,6 +11,10 @@
 //! | idle | a byte (HTTP/1.1), a head (HTTP/2) | `idle_timeout` after the last answer |
 //! | reading | the head | `header_timeout` after its first byte |
 //!
+//! A request that is taken back before its answer (HTTP/2) costs the peer one frame and us a
+//! request. Each finished one makes up for one that was taken back; a peer that is behind by more
+//! than `max_resets` is cut.
+//!
 //! On HTTP/2 bytes between requests are mostly pings, so only the idle deadline counts there. Idle
 //! connections get their own, longer time, because a server that closes them earlier than the load
 //! balancer in front of it races with the next request.
@@ -20,46 +24,56 @@ use std::{future::pending, sync::Arc};
 use hyper::Version;
 use tokio::{sync::watch, time::Instant};
 
-use super::Limits;
+use super::{Limits, metrics::Ending};
 
 /// The present state of one connection. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<watch::Sender<State>>);
+pub(super) struct Activity(Arc<watch::Sender<Now>>);
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(State::Opening(Instant::now()))))
+        let state = State::Opening(Instant::now());
+        Self(Arc::new(watch::Sender::new(Now { state, resets: 0 })))
+    }
+
+    /// What comes before HTTP is over: the time for the first head begins.
+    pub(super) fn opened(&self) {
+        self.0.send_modify(|now| now.state = State::Opening(Instant::now()));
     }
 
     /// A head arrived. The request lasts until the guard is dropped.
     pub(super) fn request(&self, version: Version) -> Busy {
-        self.0.send_modify(|state| {
-            let others = match *state {
+        self.0.send_modify(|now| {
+            let others = match now.state {
                 State::Busy(count) => count,
                 State::Idle { .. } | State::Opening(_) | State::Reading(_) => 0,
             };
-            *state = State::Busy(others + 1);
+            now.state = State::Busy(others + 1);
         });
         let multiplexed = version == Version::HTTP_2;
-        Busy { activity: self.clone(), multiplexed }
+        Busy { activity: self.clone(), multiplexed, answered: false }
     }
 
     /// Bytes arrived.
     pub(super) fn bytes(&self) {
-        self.0.send_if_modified(|state| {
-            let begins = matches!(state, State::Idle { multiplexed: false, .. });
+        self.0.send_if_modified(|now| {
+            let begins = matches!(now.state, State::Idle { multiplexed: false, .. });
             if begins {
-                *state = State::Reading(Instant::now());
+                now.state = State::Reading(Instant::now());
             }
             begins
         });
     }
 
-    /// Resolves when a deadline passed.
-    pub(super) async fn overdue(&self, limits: Limits) {
+    /// Resolves when the peer asked too much of our patience.
+    pub(super) async fn overdue(&self, limits: Limits) -> Ending {
         let mut states = self.0.subscribe();
         loop {
-            let deadline = states.borrow_and_update().deadline(limits);
+            let now = *states.borrow_and_update();
+            if now.resets > limits.max_resets {
+                return Ending::Resets;
+            }
+            let deadline = now.state.deadline(limits);
             let passed = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -67,7 +81,7 @@ impl Activity {
                 }
             };
             tokio::select! {
-                () = passed => return,
+                () = passed => return Ending::TimedOut,
                 changed = states.changed() => changed.expect("self holds the sender"),
             }
         }
@@ -79,17 +93,36 @@ impl Activity {
 pub(super) struct Busy {
     activity: Activity,
     multiplexed: bool,
+    answered: bool,
+}
+
+impl Busy {
+    /// The service has answered.
+    pub(super) fn answered(mut self) {
+        self.answered = true;
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.activity.0.send_modify(|state| {
-            *state = match *state {
+        self.activity.0.send_modify(|now| {
+            now.resets = match self.answered {
+                true => now.resets.saturating_sub(1),
+                false => now.resets.saturating_add(1),
+            };
+            now.state = match now.state {
                 State::Busy(count) if count > 1 => State::Busy(count - 1),
                 _ => State::Idle { since: Instant::now(), multiplexed: self.multiplexed },
             };
         });
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    state: State,
+    /// Requests taken back, less those answered since.
+    resets: u32,
 }
 
 #[derive(Clone, Copy, Debug)]

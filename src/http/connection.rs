@@ -1,6 +1,6 @@
 //! One connection: the protocol's limits, the watch over its time, and its way out.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,25 +14,39 @@ use hyper_util::{
     rt::TokioTimer,
     server::{conn::auto::Builder, graceful::Watcher},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Limits,
+    Front, Limits, TakenBack,
     activity::Activity,
-    stream::{Leaving, Stream},
+    door::Guest,
+    metrics::Ending,
+    peer::Peer,
+    proxy,
+    stream::{Begun, Leaving, Stream, Wire},
 };
+use crate::shutdown::Shutdown;
 
 /// Makes connections of streams.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     builder: Builder<Requests>,
     requests: TaskTracker,
+    front: Arc<Front>,
     limits: Limits,
+    stop: Shutdown,
+}
+
+/// A connection that was given a place.
+pub(super) struct Accepted {
+    pub(super) tcp: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) guest: Guest,
 }
 
 impl Server {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, front: Arc<Front>, stop: Shutdown) -> Self {
         let requests = TaskTracker::new();
         let mut builder = Builder::new(Requests(requests.clone()));
         builder
@@ -43,60 +57,125 @@ impl Server {
             // Without this, a client that closes right after its last byte takes with it what it
             // has sent, depending on which of the two is noticed first.
             .half_close(true)
-            .max_buf_size(MAX_HEAD);
+            .max_buf_size(limits.max_head);
+        let max_resets = usize::try_from(limits.max_resets).ok();
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_LIST)
+            .max_concurrent_streams(limits.max_streams)
+            .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+            // Streams taken back before we looked at them, and those we had to break off.
+            .max_pending_accept_reset_streams(max_resets)
+            .max_local_error_reset_streams(max_resets)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { builder, requests, limits }
+        Self { builder, requests, front, limits, stop }
     }
 
-    /// Serves one stream until its peer, a deadline or the watcher ends it.
+    /// Serves one connection until its peer, a deadline, the door or the watcher ends it.
     pub(super) fn serve<S, F>(
         &self,
-        tcp: TcpStream,
+        accepted: Accepted,
         service: S,
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + use<S, F>
     where
-        S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+        S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
-        let Self { builder, limits, .. } = self.clone();
-        let activity = Activity::new();
-        let leaving = Leaving::default();
+        let server = self.clone();
+        let Accepted { tcp, peer, guest } = accepted;
+        let guest = Arc::new(guest);
         async move {
-            // Answers are small and complete; waiting for more to send only delays them.
-            drop(tcp.set_nodelay(true));
-            let stream = Stream::new(tcp, activity.clone(), leaving.clone());
-            let answering = activity.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let busy = answering.request(request.version());
-                let leaving = leaving.clone();
-                let (version, method) = (request.version(), request.method().clone());
-                let answer = service(request);
-                async move {
-                    let answer = finish(answer.await, version, &method, &leaving);
-                    drop(busy);
-                    Ok::<_, Infallible>(answer)
-                }
-            });
-            let connection = watcher.watch(builder.serve_connection(stream, service));
-            let ended = tokio::select! {
-                ended = connection => ended,
-                () = activity.overdue(limits) => {
-                    tracing::debug!("connection closed for taking too long");
-                    return;
-                }
+            let activity = Activity::new();
+            let ending = tokio::select! {
+                ending = server.run((tcp, peer, guest.clone()), &activity, service, watcher) => ending,
+                ending = activity.overdue(server.limits) => ending,
+                () = guest.displaced() => Ending::Displaced,
             };
-            if let Err(error) = ended {
-                tracing::debug!(error = &*error, "connection failed");
+            tracing::debug!(outcome = ending.as_str(), "connection ended");
+            server.front.ended(ending);
+        }
+    }
+
+    async fn run<S, F>(
+        &self,
+        (tcp, peer, guest): (TcpStream, SocketAddr, Arc<Guest>),
+        activity: &Activity,
+        service: S,
+        watcher: Watcher,
+    ) -> Ending
+    where
+        S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let opened = tokio::select! {
+            opened = self.open(tcp, peer, &guest) => opened,
+            // Nobody was promised anything yet.
+            () = self.stop.requested() => return Ending::Served,
+        };
+        let (wire, peer) = match opened {
+            Ok(opened) => opened,
+            Err(ending) => return ending,
+        };
+        activity.opened();
+        let leaving = Leaving::default();
+        let stream = Stream::new(wire, activity.clone(), leaving.clone());
+        let (answering, peer) = (activity.clone(), Peer::new(peer.ip(), guest));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let busy = answering.request(request.version());
+            let leaving = leaving.clone();
+            let (version, method) = (request.version(), request.method().clone());
+            let answer = service(peer.clone(), request);
+            async move {
+                let answer = finish(answer.await, version, &method, &leaving);
+                if answer.extensions().get::<TakenBack>().is_none() {
+                    busy.answered();
+                }
+                Ok::<_, Infallible>(answer)
             }
+        });
+        match watcher.watch(self.builder.serve_connection(stream, service)).await {
+            Ok(()) => Ending::Served,
+            Err(error) => {
+                tracing::debug!(error = &*error, "connection failed");
+                Ending::Failed
+            }
+        }
+    }
+
+    /// What comes before HTTP: a proxy's header, and TLS.
+    async fn open(
+        &self,
+        mut tcp: TcpStream,
+        mut peer: SocketAddr,
+        guest: &Guest,
+    ) -> Result<(Box<dyn Wire>, SocketAddr), Ending> {
+        // Answers are small and complete; waiting for more to send only delays them.
+        drop(tcp.set_nodelay(true));
+        let mut read = Bytes::new();
+        if self.front.is_proxy(peer.ip()) {
+            let header = proxy::read(&mut tcp, self.front.proxy_header).await;
+            let (source, rest) = header.map_err(|_| Ending::ProxyHeader)?;
+            peer = source.unwrap_or(peer);
+            read = rest;
+            if !guest.settle(self.front.caller(peer.ip())) {
+                return Err(Ending::Full);
+            }
+        }
+        let tcp = Begun::new(read, tcp);
+        let Some(tls) = &self.front.tls else {
+            return Ok((Box::new(tcp), peer));
+        };
+        match timeout(self.limits.tls_timeout, tls.accept(tcp)).await {
+            Ok(Ok(tls)) => Ok((Box::new(tls), peer)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake failed");
+                Err(Ending::TlsFailed)
+            }
+            Err(_) => Err(Ending::TimedOut),
         }
     }
 
@@ -144,15 +223,6 @@ fn finish(
     }
     answer
 }
-
-/// All headers of a request together on HTTP/1.1. Microsoft's, behind proxies, need a fraction.
-const MAX_HEAD: usize = 32 * 1024;
-
-/// The same for HTTP/2, by that protocol's way of counting.
-const MAX_HEADER_LIST: u32 = 32 * 1024;
-
-/// A balancer spreads requests over several connections; this many on each is plenty.
-const MAX_STREAMS: u32 = 32;
 
 /// What a connection may send ahead of being read; also its share of memory.
 const WINDOW: u32 = 64 * 1024;

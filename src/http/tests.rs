@@ -14,7 +14,13 @@ use super::*;
 const SOON: Duration = Duration::from_secs(10);
 
 fn limits() -> Limits {
-    Limits { max_connections: 8, header_timeout: SOON, idle_timeout: SOON, drain_timeout: SOON }
+    Limits {
+        max_connections: 8,
+        header_timeout: SOON,
+        idle_timeout: SOON,
+        drain_timeout: SOON,
+        ..Limits::default()
+    }
 }
 
 struct Server {
@@ -36,7 +42,7 @@ impl Server {
         let address = listener.local_addr();
         let mut task = JoinSet::new();
         let (shutdown, events) = (stop.clone(), (arrived.clone(), release.clone()));
-        let service = move |_: SocketAddr, request: Request<Incoming>| {
+        let service = move |_: Peer, request: Request<Incoming>| {
             let (arrived, release) = events.clone();
             async move {
                 let path = request.uri().path().to_owned();
@@ -61,7 +67,7 @@ impl Server {
                 Response::new(path.into_bytes().into())
             }
         };
-        task.spawn(listener.serve(limits, service, shutdown));
+        task.spawn(listener.serve(limits, Front::default(), service, shutdown));
         Self { address, stop, arrived, release, task }
     }
 
@@ -328,13 +334,13 @@ async fn draining_is_bounded() {
 async fn a_panic_costs_one_connection() {
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr();
-    let service = |_: SocketAddr, request: Request<Incoming>| async move {
+    let service = |_: Peer, request: Request<Incoming>| async move {
         assert_ne!(request.uri().path(), "/panic");
         empty(StatusCode::OK)
     };
     let mut task: JoinSet<Infallible> = JoinSet::new();
     task.spawn(async move {
-        listener.serve(limits(), service, Shutdown::new()).await;
+        listener.serve(limits(), Front::default(), service, Shutdown::new()).await;
         unreachable!("nobody asked it to stop")
     });
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -21,7 +21,7 @@ use std::{
 
 use jiff::{SignedDuration, fmt::rfc2822};
 use reqwest::{
-    Method, Response,
+    Method,
     header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
 };
 use tokio::time::{Instant, timeout};
@@ -53,6 +53,7 @@ mod subscription;
 pub use address::NextPage;
 use address::{Addresses, Paged};
 pub use blob::Blob;
+use body::Answer;
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
 pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
@@ -258,7 +259,7 @@ impl Client {
     }
 
     /// Makes a call and gives its answer if that is a success.
-    async fn call(&self, tenant: TenantId, call: Call) -> Result<Response, ApiError> {
+    async fn call(&self, tenant: TenantId, call: Call) -> Result<Answer, ApiError> {
         let mut replaced = false;
         loop {
             let (generation, mut answer) = self.send(tenant, &call).await?;
@@ -267,7 +268,7 @@ impl Client {
                 self.0.pacing.admitted(tenant);
                 return Ok(answer);
             }
-            let body = timeout(self.0.timeout, body::prefix(&mut answer, MAX_ERROR)).await;
+            let body = timeout(self.0.timeout, answer.prefix(MAX_ERROR)).await;
             // A body that cannot be read leaves the status to speak.
             let body = body.ok().and_then(Result::ok).unwrap_or_default();
             let wait = text(answer.headers(), RETRY_AFTER.as_str());
@@ -295,7 +296,7 @@ impl Client {
     }
 
     /// One request. The token is had first, so that a failing Entra spends nobody's budget.
-    async fn send(&self, tenant: TenantId, call: &Call) -> Result<(u64, Response), ApiError> {
+    async fn send(&self, tenant: TenantId, call: &Call) -> Result<(u64, Answer), ApiError> {
         // Also the guard of everything per tenant below: pacing knows configured tenants only.
         let bearer = self.0.tokens.bearer(tenant).await?;
         let permit = self.0.pacing.permit(tenant).await?;
@@ -312,7 +313,7 @@ impl Client {
         let limit = call.timeout.unwrap_or(self.0.timeout);
         let answer = timeout(limit, request.send()).await;
         drop(permit);
-        let answer = answer.map_err(|_| ApiError::Timeout)??;
+        let answer = Answer::new(answer.map_err(|_| ApiError::Timeout)??);
         self.note_skew(answer.headers());
         Ok((bearer.generation, answer))
     }
@@ -333,8 +334,8 @@ impl Client {
         ApiError::Throttled { until }
     }
 
-    async fn read_all(&self, answer: &mut Response) -> Result<Vec<u8>, ApiError> {
-        body::whole(answer, MAX_LISTING, self.0.timeout).await
+    async fn read_all(&self, answer: &mut Answer) -> Result<Vec<u8>, ApiError> {
+        answer.whole(MAX_LISTING, self.0.timeout).await
     }
 
     fn note_skew(&self, headers: &HeaderMap) {

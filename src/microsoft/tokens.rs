@@ -23,7 +23,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::body;
+use super::client::body::{Answer, BodyError};
 use crate::{
     backoff::{Backoff, jitter},
     content::{TenantId, Tenants},
@@ -161,15 +161,16 @@ impl Tokens {
             ("client_secret", secret.expose_secret()),
         ];
         let exchange = async {
-            let mut answer = inner.http.post(url).form(&form).send().await?;
-            let status = answer.status();
-            let body = body::prefix(&mut answer, MAX_ANSWER).await?;
-            Ok((status, body))
+            let answer = inner.http.post(url).form(&form).send().await?;
+            let mut answer = Answer::new(answer);
+            let body = answer.prefix(MAX_ANSWER).await?;
+            Ok::<_, BodyError>((answer.status(), body))
         };
-        let (status, body) =
-            timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| TokenError::Timeout)?.map_err(
-                |error: reqwest::Error| TokenError::Unreachable(Arc::new(error.without_url())),
-            )?;
+        let answered = timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| TokenError::Timeout)?;
+        let (status, body) = answered.map_err(|error| match error {
+            BodyError::Cut(error) => TokenError::Unreachable(Arc::new(error.without_url())),
+            BodyError::Bomb | BodyError::Unpack(_) => TokenError::Unreadable,
+        })?;
         if !status.is_success() {
             return Err(entra::refusal(status.as_u16(), &body));
         }

@@ -128,13 +128,9 @@ fn shapes_of_bodies() {
 }
 
 #[test]
-fn nesting_however_deep_is_skipped_without_a_stack() {
+fn nesting_however_deep_needs_no_stack() {
     let deep = format!("[{{\"x\":{}{}}}]", "[".repeat(200_000), "]".repeat(200_000));
-    let Ok(Body::Entries(entries)) = parse(deep.as_bytes()) else {
-        panic!("an array of one object");
-    };
-    let refused = judge(&entries[0], &tenants(), &[root()], now()).unwrap_err();
-    assert_eq!(refused.reason, Reason::MalformedEntry);
+    assert_eq!(parse(deep.as_bytes()).err(), Some(NotANotification));
 }
 
 #[test]
@@ -250,4 +246,23 @@ proptest! {
         body[at] = byte;
         never_panics(&body);
     }
+}
+
+#[test]
+fn depth_and_number_are_capped() {
+    let nested = |depth: usize| {
+        let (open, close) = (r#"{"a":["#.repeat(depth), "]}".repeat(depth));
+        format!("[{open}{close}]").into_bytes()
+    };
+    // The array around it is one level, and each pair two.
+    assert!(parse(&nested((MAX_DEPTH - 1) / 2)).is_ok());
+    assert!(parse(&nested(MAX_DEPTH / 2 + 1)).is_err());
+    assert!(parse(&vec![b'['; 1 << 20]).is_err());
+    // Brackets in texts are text, whatever quotes are escaped there.
+    let brackets = format!(r#"[{{"a":"\"{}\\"}}]"#, "[".repeat(1000));
+    assert!(parse(brackets.as_bytes()).is_ok());
+
+    let entries = |count: usize| format!("[{}]", vec!["{}"; count].join(",")).into_bytes();
+    assert!(parse(&entries(MAX_ENTRIES)).is_ok());
+    assert!(parse(&entries(MAX_ENTRIES + 1)).is_err());
 }

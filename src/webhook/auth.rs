@@ -17,12 +17,14 @@ use crate::secret::{Secret, SecretError};
 pub(super) struct AuthIds {
     current: Secret,
     previous: Option<Secret>,
-    unreadable: AtomicBool,
+    min: usize,
+    unusable: AtomicBool,
 }
 
 impl AuthIds {
-    pub(super) fn new(current: Secret, previous: Option<Secret>) -> Self {
-        Self { current, previous, unreadable: AtomicBool::new(false) }
+    /// Of the secrets, only what has at least `min` bytes counts, whenever it is read.
+    pub(super) fn new(current: Secret, previous: Option<Secret>, min: usize) -> Self {
+        Self { current, previous, min, unusable: AtomicBool::new(false) }
     }
 
     /// Compares with what the secrets are now, so that a rotation needs no restart.
@@ -35,15 +37,18 @@ impl AuthIds {
             return Err(Reject::Unauthorized);
         };
         let mut right = Choice::from(0);
-        let mut unreadable = None;
+        let mut unusable = None;
         for secret in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
             match secret.current() {
+                Ok(secret) if secret.expose_secret().len() < self.min => {
+                    unusable = Some(Unusable::TooShort);
+                }
                 Ok(secret) => right |= equal(sent.as_bytes(), secret.expose_secret().as_bytes()),
-                Err(error) => unreadable = Some(error),
+                Err(error) => unusable = Some(Unusable::Unreadable(error)),
             }
         }
-        self.note(unreadable.as_ref());
-        match (bool::from(right), unreadable) {
+        self.note(unusable.as_ref());
+        match (bool::from(right), unusable) {
             (true, _) => Ok(()),
             (false, None) => Err(Reject::Unauthorized),
             // The one that cannot be read might have been the right one.
@@ -52,17 +57,26 @@ impl AuthIds {
     }
 
     /// Says it when it begins and when it ends; in between strangers decide how often we look.
-    fn note(&self, unreadable: Option<&SecretError>) {
-        let was = self.unreadable.swap(unreadable.is_some(), Ordering::Relaxed);
-        match unreadable {
+    fn note(&self, unusable: Option<&Unusable>) {
+        let was = self.unusable.swap(unusable.is_some(), Ordering::Relaxed);
+        match unusable {
             Some(error) if !was => {
                 let cause = error.source();
                 tracing::error!(%error, cause, "cannot compare auth ids");
             }
-            None if was => tracing::info!("auth ids can be read again"),
+            None if was => tracing::info!("auth ids can be compared again"),
             _ => {}
         }
     }
+}
+
+/// Why one of our own auth ids does not count.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("an auth id is too short to keep anybody out")]
+    TooShort,
+    #[error(transparent)]
+    Unreadable(SecretError),
 }
 
 /// Compares as if both had the greatest length, so that the time tells nothing about the secret's.
@@ -83,12 +97,45 @@ fn padded(text: &[u8]) -> [u8; MAX_AUTH_ID] {
 /// Sent back by Microsoft as registered with the subscription.
 pub(super) const WEBHOOK_AUTH_ID: HeaderName = HeaderName::from_static("webhook-authid");
 
+/// 16 hexadecimal digits are 64 bits: too many to guess over a network.
+pub const MIN_AUTH_ID: usize = 16;
+
 /// The longest auth id that can match; a longer one would not fit the headers of some proxies.
 pub const MAX_AUTH_ID: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::{hint::black_box, time::Duration};
+
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// The least time of several tries, because whatever disturbs one makes it longer.
+    fn time_of(sent: &[u8], secret: &[u8]) -> Duration {
+        let tries = (0..50).map(|_| {
+            let start = Instant::now();
+            for _ in 0..20 {
+                black_box(equal(black_box(sent), black_box(secret)));
+            }
+            start.elapsed()
+        });
+        tries.min().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_comparison_tells_nothing() {
+        let secret = [b'x'; MAX_AUTH_ID];
+        let mut late = secret;
+        late[MAX_AUTH_ID - 1] = b'y';
+        let early = [b'y'; MAX_AUTH_ID];
+        let right = time_of(&secret, &secret);
+        for (what, sent) in [("early", &early[..]), ("late", &late), ("short", b"x"), ("none", b"")]
+        {
+            let ratio = time_of(sent, &secret).as_secs_f64() / right.as_secs_f64();
+            assert!((0.5..2.0).contains(&ratio), "{what}: {ratio} of the time of the right one");
+        }
+    }
 
     #[test]
     fn only_the_same_text_is_equal() {

@@ -5,6 +5,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use super::outcome::Outcome;
 use crate::{
     content::{ContentType, Via},
+    http,
     outcomes::Announced,
 };
 
@@ -13,6 +14,7 @@ use crate::{
 pub struct Metrics {
     requests: IntCounterVec,
     announced: Announced,
+    connections: http::Metrics,
 }
 
 impl Metrics {
@@ -34,11 +36,16 @@ impl Metrics {
         for outcome in Outcome::ALL {
             requests.with_label_values(&[outcome.as_str()]);
         }
-        Ok(Self { requests, announced })
+        let connections = http::Metrics::register(registry, "m365_webhook_connections_total")?;
+        Ok(Self { requests, announced, connections })
     }
 
     pub(super) fn request(&self, outcome: Outcome) {
         self.requests.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    pub(super) fn connections(&self) -> http::Metrics {
+        self.connections.clone()
     }
 
     pub(super) fn announced(&self, tenant: &str, content_type: ContentType) {

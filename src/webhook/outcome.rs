@@ -7,7 +7,7 @@ use hyper::{
     header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER},
 };
 
-use crate::http;
+use crate::http::{self, TakenBack};
 
 /// What became of a request.
 ///
@@ -25,10 +25,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, for zero-initialised series.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Accepted,
         Self::Validated,
         Self::Rejected(Reject::Aborted),
+        Self::Rejected(Reject::Certificate),
         Self::Rejected(Reject::Forbidden),
         Self::Rejected(Reject::Malformed),
         Self::Rejected(Reject::MethodNotAllowed),
@@ -60,6 +61,9 @@ impl Outcome {
     /// The whole answer. It never has a body, so it cannot echo anything.
     pub(super) fn answer(self) -> Response<Full<Bytes>> {
         let mut answer = http::empty(self.status());
+        if self == Self::Rejected(Reject::Aborted) {
+            answer.extensions_mut().insert(TakenBack);
+        }
         let headers = answer.headers_mut();
         if let Self::Rejected(reject) = self {
             // Most of these were not read to their end, and the others are no guests to keep.
@@ -80,6 +84,8 @@ impl Outcome {
 pub enum Reject {
     /// The client went away, or broke the protocol in the middle of its body.
     Aborted,
+    /// No proxy vouches for an acceptable client certificate.
+    Certificate,
     /// The source is not among the allowed ones.
     Forbidden,
     /// Neither a validation nor a notification.
@@ -88,7 +94,7 @@ pub enum Reject {
     MethodNotAllowed,
     /// Another path than the registered one.
     NotFound,
-    /// Our own copy of the auth id cannot be read, so nobody can be told apart.
+    /// Our own copy of the auth id cannot be used, so nobody can be told apart.
     SecretUnreadable,
     /// The request took too long to arrive.
     TimedOut,
@@ -104,6 +110,7 @@ impl Reject {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Aborted => "aborted",
+            Self::Certificate => "certificate",
             Self::Forbidden => "forbidden",
             Self::Malformed => "malformed",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -119,7 +126,7 @@ impl Reject {
     const fn status(self) -> StatusCode {
         match self {
             Self::Aborted | Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Certificate | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::SecretUnreadable | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,26 +1,79 @@
 //! Where a request comes from, and whether anything may come from there.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Mutex,
+    time::Duration,
+};
 
 use hyper::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+use tokio::time::Instant;
+
+use super::networks::TaggedNetworks;
 
 /// The networks that may call, and the proxies whose word counts for who calls.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Sources {
     allowed: Vec<IpNet>,
+    tagged: Option<TaggedNetworks>,
     trusted_proxies: Vec<IpNet>,
+    said: Mutex<Said>,
 }
 
 impl Sources {
-    pub(super) fn new(allowed: Vec<IpNet>, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { allowed, trusted_proxies }
+    pub(super) fn new(
+        allowed: Vec<IpNet>,
+        tagged: Option<TaggedNetworks>,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Self {
+        Self { allowed, tagged, trusted_proxies, said: Mutex::new(Said::default()) }
     }
 
-    /// Whether the request may come in. No list means that everything may.
+    /// Whether the request may come in. Without any list everything may.
     pub(super) fn allow(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        self.allowed.is_empty()
-            || self.source(peer, headers).is_some_and(|source| contains(&self.allowed, source))
+        if !self.is_limited() {
+            return true;
+        }
+        let source = self.source(peer, headers);
+        let allowed = source.is_some_and(|source| self.lists(source));
+        if !allowed {
+            self.say(source);
+        }
+        allowed
+    }
+
+    /// Whether somebody wrote down that requests come from there.
+    pub(super) fn expects(&self, address: IpAddr) -> bool {
+        self.is_limited() && self.lists(address.to_canonical())
+    }
+
+    /// Whether the peer's word about others is believed.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        contains(&self.trusted_proxies, peer.to_canonical())
+    }
+
+    fn is_limited(&self) -> bool {
+        !self.allowed.is_empty() || self.tagged.is_some()
+    }
+
+    fn lists(&self, address: IpAddr) -> bool {
+        contains(&self.allowed, address)
+            || self.tagged.as_ref().is_some_and(|tagged| tagged.contains(address))
+    }
+
+    /// Every refusal is counted; of those that follow one another closely, one is logged.
+    fn say(&self, source: Option<IpAddr>) {
+        let mut said = self.said.lock().expect("no holder of this lock panics");
+        let now = Instant::now();
+        if said.last.is_some_and(|last| now.duration_since(last) < SAY_AGAIN) {
+            said.suppressed += 1;
+            return;
+        }
+        let suppressed = std::mem::take(&mut said.suppressed);
+        said.last = Some(now);
+        let source = source.map(tracing::field::display);
+        tracing::debug!(source, suppressed, "a source that is not allowed was refused");
     }
 
     /// The last hop that is not one of our proxies; none when a proxy names something that is no
@@ -43,6 +96,12 @@ impl Sources {
     }
 }
 
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
 fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
@@ -55,6 +114,9 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// Strangers decide how often there is something to say.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 #[cfg(test)]
@@ -63,7 +125,7 @@ mod tests {
 
     fn check(peer: &str, forwarded: &[&str], expected: Option<&str>) {
         let trusted = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        let sources = Sources::new(vec![], trusted);
+        let sources = Sources::new(vec![], None, trusted);
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(X_FORWARDED_FOR, line.parse().unwrap());

@@ -22,9 +22,11 @@ use tokio::{
 use super::*;
 use crate::{
     content::{ContentType, Tenant},
+    http::ProxyHeader,
     ledger::{self, LedgerError, Writer},
     outcomes::Announced,
     reason::Reason,
+    secret::Secret,
 };
 
 mod limits;
@@ -99,13 +101,25 @@ impl Port {
             address: "https://m365.example.com/webhook".parse().unwrap(),
             auth_id: Secret::fixed(AUTH_ID),
             previous_auth_id: None,
+            min_auth_id: MIN_AUTH_ID,
             max_body: 64 * 1024,
             max_connections: 16,
+            max_connections_per_source: 16,
+            max_header: 32 * 1024,
+            max_streams: 32,
+            max_resets: 100,
             header_timeout: SOON,
+            body_timeout: SOON,
             request_timeout: SOON,
+            idle_timeout: SOON,
+            handshake_timeout: SOON,
             drain_delay: Duration::ZERO,
             trusted_proxies: vec![],
+            proxy_header: ProxyHeader::Auto,
             allowed_sources: vec![],
+            allowed_tag: None,
+            tls: None,
+            client_certificate: None,
         };
         change(&mut config);
         let tenants: Tenants = [Tenant {

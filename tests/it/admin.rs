@@ -94,6 +94,10 @@ fn expected_at_start(tenants: &[&str]) -> BTreeMap<String, f64> {
     for outcome in Outcome::ALL {
         zero("m365_webhook_requests_total", &[("outcome", outcome.as_str())]);
     }
+    let endings = "displaced failed full proxy_header resets served timed_out tls_failed";
+    for outcome in endings.split(' ') {
+        zero("m365_webhook_connections_total", &[("outcome", outcome)]);
+    }
     zero("m365_webhook_to_confirm_seconds_sum", &[]);
     zero("m365_webhook_to_confirm_seconds_count", &[]);
     zero("m365_devo_connected", &[]);
@@ -164,6 +168,7 @@ async fn the_metrics_have_these_names_and_labels_and_please_promtool() {
         m365_sweep_last_complete_timestamp_seconds gauge {content_type, tenant}
         m365_sweep_windows_total counter {outcome, tenant}
         m365_throttled_total counter {tenant}
+        m365_webhook_connections_total counter {outcome}
         m365_webhook_enabled gauge {content_type, tenant}
         m365_webhook_requests_total counter {outcome}
         m365_webhook_to_confirm_seconds histogram {le}

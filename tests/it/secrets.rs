@@ -45,6 +45,7 @@ async fn check(format: &str) {
     for page in ["/metrics", "/api/status", "/", "/readyz"] {
         shown.push((page, get(world.site.admin, page).await.1));
     }
+    shown.extend(world.answers.iter().map(|answer| ("an answer", answer.clone())));
     let Said { code, out, err } = collector.stop().await;
     assert_eq!(code, Some(0), "{err}");
     for spoken in ["TRACE", "hyper", "h2", "credentials_refused"] {
@@ -63,7 +64,10 @@ async fn check(format: &str) {
 struct World {
     site: Site,
     tenant: TenantId,
-    auth_id: String,
+    /// The present one and the one before.
+    auth_ids: [String; 2],
+    /// Everything that was answered to callers.
+    answers: Vec<String>,
     /// What it is, and a text that must not be seen.
     hidden: Vec<(&'static str, String)>,
 }
@@ -78,15 +82,19 @@ impl World {
         let tenant = site.tenant(0);
         let auth_id = Uuid::new_v4().to_string();
         fs::write(site.folder.path().join("auth-id"), &auth_id).unwrap();
+        let previous = Uuid::new_v4().to_string();
+        fs::write(site.folder.path().join("previous-auth-id"), &previous).unwrap();
+        site.set("webhook.previous_auth_id", "{ file = \"previous-auth-id\" }");
         let mut hidden = vec![
             ("the client secret", site.tenants[0].1.client_secret.clone()),
             ("the auth id", auth_id.clone()),
+            ("the previous auth id", previous.clone()),
             // Every token of the simulated Entra is a JWT.
             ("a token", "eyJ".to_owned()),
         ];
         let key = fs::read_to_string(site.simulator.devo_key_path()).unwrap();
         hidden.push(("Devo's key", key.lines().nth(1).unwrap().to_owned()));
-        Self { site, tenant, auth_id, hidden }
+        Self { site, tenant, auth_ids: [auth_id, previous], hidden, answers: Vec::new() }
     }
 
     /// A text that nobody else uses and that must not be seen.
@@ -139,8 +147,8 @@ impl World {
             self.tenant
         );
         let address = Url::parse("https://m365-collector.example.com/webhook").unwrap();
-        let right = self.auth_id.clone();
-        for (auth_id, status) in [(wrong, 401), (right, 200)] {
+        let [right, previous] = self.auth_ids.clone();
+        for (auth_id, status) in [(wrong, 401), (right, 200), (previous, 200)] {
             let mut request = Request::post("http://collector/webhook");
             request = request.header("webhook-authid", auth_id);
             let request = request.header("webhook-validationcode", &code);
@@ -149,6 +157,7 @@ impl World {
             let microsoft = self.site.simulator.microsoft();
             let answer = microsoft.notify_raw(&address, headers, body.clone()).await.unwrap();
             assert_eq!(answer.status, status);
+            self.answers.push(format!("{:?} {:?}", answer.headers, answer.body));
 
             let tcp = TcpStream::connect(self.site.webhook).await.unwrap();
             let (mut sender, connection) =
@@ -157,8 +166,9 @@ impl World {
             driver.spawn(connection);
             let answer = sender.send_request(request).await.unwrap();
             assert_eq!(answer.status().as_u16(), status);
+            self.answers.push(format!("{:?}", answer.headers()));
         }
-        self.counted("m365_messages_unsuccessfully_processed_total", "unknown_type", 2.0).await;
+        self.counted("m365_messages_unsuccessfully_processed_total", "unknown_type", 4.0).await;
     }
 
     async fn dead_letters(&mut self) {

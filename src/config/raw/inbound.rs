@@ -10,8 +10,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Section;
-use crate::config::value::{
-    ByteSize, Cidr, Count, FilePath, HumanDuration, ListenAddress, SecretSource, Text, WebAddress,
+use crate::{
+    config::value::{
+        ByteSize, Cidr, Count, FilePath, HumanDuration, ListenAddress, ProxyHeaderChoice,
+        SecretSource, Text, WebAddress,
+    },
+    http::ProxyHeader,
 };
 
 /// The public port that Microsoft calls.
@@ -19,7 +23,8 @@ use crate::config::value::{
 #[serde(default)]
 #[schemars(deny_unknown_fields, extend("required" = ["address", "auth_id"]))]
 pub(in crate::config) struct Webhook {
-    /// Where to listen. Plain HTTP, behind a load balancer that ends TLS.
+    /// Where to listen: plain HTTP behind a load balancer that ends TLS, or TLS with
+    /// `webhook.tls`.
     pub(in crate::config) listen: ListenAddress,
     /// The https address registered with Microsoft. Its path is the path served.
     pub(in crate::config) address: Option<WebAddress>,
@@ -27,12 +32,27 @@ pub(in crate::config) struct Webhook {
     pub(in crate::config) auth_id: Option<SecretSource>,
     /// An auth id that is also accepted, while rotating.
     pub(in crate::config) previous_auth_id: Option<SecretSource>,
+    /// Accepts auth ids of fewer than 16 characters, which can be guessed.
+    pub(in crate::config) allow_short_auth_id: bool,
     /// The largest body; a larger one is answered 413.
     pub(in crate::config) max_body: ByteSize,
-    /// Connections served at once; further ones wait to be accepted.
+    /// Connections served at once; further ones are closed, unless their source is known for the
+    /// right auth id.
     pub(in crate::config) max_connections: Count,
+    /// Connections from one source that never showed the right auth id; one more ends the oldest.
+    pub(in crate::config) max_connections_per_source: Count,
+    /// All headers of a request together.
+    pub(in crate::config) max_header: ByteSize,
+    /// Requests at a time over one HTTP/2 connection.
+    pub(in crate::config) max_streams: Count,
+    /// Requests over one HTTP/2 connection that may be taken back without one being answered.
+    pub(in crate::config) max_resets: Count,
     /// How long a client may take to send the head of a request.
     pub(in crate::config) header_timeout: HumanDuration,
+    /// How long a client may take to send the body of a request.
+    pub(in crate::config) body_timeout: HumanDuration,
+    /// How long a connection is kept without a request.
+    pub(in crate::config) idle_timeout: HumanDuration,
     /// How long a request may take in all, the commit included.
     pub(in crate::config) request_timeout: HumanDuration,
     /// How long the port is still served, not ready, after SIGTERM. At most 10s, since everything
@@ -40,10 +60,18 @@ pub(in crate::config) struct Webhook {
     pub(in crate::config) drain_delay: HumanDuration,
     /// Load balancers whose word about the caller's address is believed.
     pub(in crate::config) trusted_proxies: Vec<Cidr>,
-    /// Sources that may call; empty: any.
+    /// Whether connections of trusted proxies begin with a PROXY header.
+    pub(in crate::config) proxy_protocol: ProxyHeaderChoice,
+    /// Sources that may call; empty, and no file: any.
     pub(in crate::config) allowed_sources: Vec<Cidr>,
+    /// More sources, from Microsoft's JSON file of service tags; read again when it changes.
+    pub(in crate::config) allowed_sources_file: Option<FilePath>,
+    /// The service tag in that file.
+    pub(in crate::config) allowed_sources_tag: Text,
     /// Ends TLS here instead of at a load balancer.
     pub(in crate::config) tls: Option<Section<WebhookTls>>,
+    /// Demands a client certificate that a trusted proxy was shown.
+    pub(in crate::config) client_certificate: Option<Section<ClientCertificate>>,
 }
 
 impl Default for Webhook {
@@ -53,14 +81,25 @@ impl Default for Webhook {
             address: None,
             auth_id: None,
             previous_auth_id: None,
+            allow_short_auth_id: false,
             max_body: MAX_BODY,
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_source: MAX_CONNECTIONS_PER_SOURCE,
+            max_header: MAX_HEADER,
+            max_streams: MAX_STREAMS,
+            max_resets: MAX_RESETS,
             header_timeout: HEADER_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
             drain_delay: DRAIN_DELAY,
             trusted_proxies: vec![Cidr(TRUSTED_PROXIES)],
+            proxy_protocol: ProxyHeaderChoice(ProxyHeader::Auto),
             allowed_sources: Vec::new(),
+            allowed_sources_file: None,
+            allowed_sources_tag: Text(SERVICE_TAG.to_owned()),
             tls: None,
+            client_certificate: None,
         }
     }
 }
@@ -78,6 +117,8 @@ pub(in crate::config) struct WebhookTls {
     pub(in crate::config) client_ca: Option<FilePath>,
     /// The subject names accepted in a client certificate.
     pub(in crate::config) client_names: Vec<Text>,
+    /// How long a handshake may take.
+    pub(in crate::config) handshake_timeout: HumanDuration,
 }
 
 impl Default for WebhookTls {
@@ -87,7 +128,27 @@ impl Default for WebhookTls {
             key: None,
             client_ca: None,
             client_names: vec![Text(CLIENT_NAME.to_owned())],
+            handshake_timeout: HANDSHAKE_TIMEOUT,
         }
+    }
+}
+
+/// A client certificate as a proxy passes it on.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, extend("required" = ["header", "ca"]))]
+pub(in crate::config) struct ClientCertificate {
+    /// The header in which trusted proxies pass the certificate on.
+    pub(in crate::config) header: Option<Text>,
+    /// The authorities the certificate may be signed by, PEM.
+    pub(in crate::config) ca: Option<FilePath>,
+    /// The subject names accepted.
+    pub(in crate::config) names: Vec<Text>,
+}
+
+impl Default for ClientCertificate {
+    fn default() -> Self {
+        Self { header: None, ca: None, names: vec![Text(CLIENT_NAME.to_owned())] }
     }
 }
 
@@ -118,6 +179,28 @@ const MAX_BODY: ByteSize = ByteSize(1024 * 1024);
 /// Far more than Microsoft opens, and well under common limits of open files with the rest.
 const MAX_CONNECTIONS: Count = Count(1024);
 
+/// Room for others, whatever one source does; a proxy that is not among the trusted ones still gets
+/// all it needs.
+const MAX_CONNECTIONS_PER_SOURCE: Count = Count(256);
+
+/// Microsoft's, behind proxies, need a fraction.
+const MAX_HEADER: ByteSize = ByteSize(32 * 1024);
+
+/// A balancer spreads requests over several connections; this many on each is plenty.
+const MAX_STREAMS: Count = Count(32);
+
+/// A proxy takes back what its clients gave up; hundreds in a row are an attack.
+const MAX_RESETS: Count = Count(100);
+
+/// A megabyte at the speed of a bad line.
+const BODY_TIMEOUT: HumanDuration = HumanDuration(Duration::from_secs(15));
+
+/// Longer than common load balancers keep an idle connection, so that it is they who close.
+const IDLE_TIMEOUT: HumanDuration = HumanDuration(Duration::from_secs(75));
+
+/// Some round trips to another continent, and a busy machine.
+const HANDSHAKE_TIMEOUT: HumanDuration = HumanDuration(Duration::from_secs(10));
+
 /// Heads are small; a slower client is stuck or hostile.
 const HEADER_TIMEOUT: HumanDuration = HumanDuration(Duration::from_secs(10));
 
@@ -132,3 +215,6 @@ const TRUSTED_PROXIES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0
 
 /// The subject of the certificate Microsoft presents.
 const CLIENT_NAME: &str = "manage.office.com";
+
+/// Where Microsoft's webhooks come from.
+const SERVICE_TAG: &str = "M365ManagementActivityApiWebhook";

@@ -105,6 +105,6 @@ fn bad_overrides_are_problems_that_name_the_variable() {
         environment variable M365_COLLECTOR__TENANTS__ID: found a key below tenants, which is an array, expected the name of a key
         environment variable M365_COLLECTOR__WEBHOOK__ADDRESS__HOST: found a key below webhook.address, which is a string, expected the name of a key
         environment variable M365_COLLECTOR__WEBHOOK__LISTEN: webhook.listen: found "nowhere", expected an address and port such as "0.0.0.0:8080" or "[::]:8080"
-        environment variable M365_COLLECTOR__WEBHOOK__LISTN: webhook.listn: found an unknown key (did you mean webhook.listen?), expected one of address, allowed_sources, auth_id, drain_delay, header_timeout, listen, max_body, max_connections, previous_auth_id, request_timeout, tls, trusted_proxies
+        environment variable M365_COLLECTOR__WEBHOOK__LISTN: webhook.listn: found an unknown key (did you mean webhook.listen?), expected one of address, allow_short_auth_id, allowed_sources, allowed_sources_file, allowed_sources_tag, auth_id, body_timeout, client_certificate, drain_delay, header_timeout, idle_timeout, listen, max_body, max_connections, max_connections_per_source, max_header, max_resets, max_streams, previous_auth_id, proxy_protocol, request_timeout, tls, trusted_proxies
         environment variable M365_COLLECTOR__WEBHOOK__max_body: found a second variable for webhook.max_body, expected one variable for each key"#]].assert_eq(&site.said(MINIMAL, &environment));
 }

@@ -71,7 +71,7 @@ fn a_commented_key_shows_its_default() {
 fn exactly_what_is_marked_so_is_not_available_yet() {
     let site = Site::new();
     let marked = uncommented(&filled(), |prose, _| prose.contains("Not available yet"));
-    for name in ["webhook.crt", "webhook.key", "microsoft-ca.crt", "contoso.crt", "contoso.key"] {
+    for name in ["contoso.crt", "contoso.key"] {
         site.write(name, "PEM");
     }
     let marked =
@@ -82,7 +82,7 @@ fn exactly_what_is_marked_so_is_not_available_yet() {
         .filter(|problem| problem.to_string().contains("not available yet"))
         .map(|problem| problem.key())
         .collect();
-    let expected = ["tenants[0].certificate", "tenants[0].federated_token", "webhook.tls"];
+    let expected = ["tenants[0].certificate", "tenants[0].federated_token"];
     assert_eq!(refused, expected.into(), "{said}");
     // Beside these, only that a tenant has three credentials is wrong.
     assert_eq!(said.iter().count(), expected.len() + 1, "{said}");

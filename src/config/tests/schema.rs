@@ -59,18 +59,32 @@ fn it_has_every_key_of_the_contract() {
         tenants[].id
         tenants[].name
         webhook.address
+        webhook.allow_short_auth_id
         webhook.allowed_sources
+        webhook.allowed_sources_file
+        webhook.allowed_sources_tag
         webhook.auth_id
+        webhook.body_timeout
+        webhook.client_certificate.ca
+        webhook.client_certificate.header
+        webhook.client_certificate.names
         webhook.drain_delay
         webhook.header_timeout
+        webhook.idle_timeout
         webhook.listen
         webhook.max_body
         webhook.max_connections
+        webhook.max_connections_per_source
+        webhook.max_header
+        webhook.max_resets
+        webhook.max_streams
         webhook.previous_auth_id
+        webhook.proxy_protocol
         webhook.request_timeout
         webhook.tls.cert
         webhook.tls.client_ca
         webhook.tls.client_names
+        webhook.tls.handshake_timeout
         webhook.tls.key
         webhook.trusted_proxies"#]]
     .assert_eq(&paths().join("\n"));

@@ -44,6 +44,8 @@ proptest! {
         after in "[a-z \"'\\]}=#]{0,3}",
         other in prop::sample::select(vec!["", "listn = 5", "name = 5", "[x", "max_body = {"]),
     ) {
+        // Closed by what follows it would be the name of a file, which is no secret.
+        prop_assume!(!(form.starts_with("{ file = \"*") && after.contains('"')));
         let (section, name) = key;
         let value = form.replace('*', MARKER);
         let line = format!("{name} = {before}{value}{after}\n{other}");

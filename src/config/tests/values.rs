@@ -10,6 +10,7 @@ use crate::{
     config::settings::log::Format,
     content::ContentType,
     deliver::{Compression, Confirm, Transport},
+    http::ProxyHeader,
     ledger::Location,
 };
 
@@ -30,6 +31,15 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(webhook.drain_delay, seconds(5));
     assert_eq!(format!("{:?}", webhook.trusted_proxies), "[10.0.0.0/8]");
     assert!(webhook.allowed_sources.is_empty());
+    assert_eq!(webhook.min_auth_id, 16);
+    assert_eq!(webhook.max_connections_per_source, 256);
+    assert_eq!(webhook.max_header, 32 * 1024);
+    assert_eq!((webhook.max_streams, webhook.max_resets), (32, 100));
+    assert_eq!(webhook.body_timeout, seconds(15));
+    assert_eq!(webhook.idle_timeout, seconds(75));
+    assert_eq!(webhook.proxy_header, ProxyHeader::Auto);
+    assert_eq!(webhook.allowed_tag, None);
+    assert!(webhook.tls.is_none() && webhook.client_certificate.is_none());
 
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9464");
 

@@ -7,6 +7,7 @@ use crate::{
     config::settings::log::Format,
     content::ContentType,
     deliver::{Compression, Confirm},
+    http::ProxyHeader,
     microsoft::cloud,
 };
 
@@ -84,6 +85,17 @@ choice! {
     {
         "text" => Format::Text,
         "json" => Format::Json,
+    }
+}
+
+choice! {
+    /// Whether trusted proxies begin with a header of the PROXY protocol.
+    ProxyHeaderChoice(ProxyHeader),
+    "\"auto\", \"off\" or \"required\"",
+    {
+        "auto" => ProxyHeader::Auto,
+        "off" => ProxyHeader::Off,
+        "required" => ProxyHeader::Required,
     }
 }
 

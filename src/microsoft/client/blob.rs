@@ -1,13 +1,13 @@
 //! A content blob as a stream of chunks; never held whole (I7).
 
 use bytes::Bytes;
-use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
 use super::{
     ApiError, Call, Client,
     address::{NextPage, Paged},
+    body::Answer,
 };
 use crate::content::TenantId;
 
@@ -16,13 +16,13 @@ use crate::content::TenantId;
 pub struct Blob {
     client: Client,
     tenant: TenantId,
-    answer: Response,
+    answer: Answer,
     /// Those opened so far, the first among them.
     pages: Vec<NextPage>,
 }
 
 impl Blob {
-    pub(super) fn new(client: Client, tenant: TenantId, first: Url, answer: Response) -> Self {
+    pub(super) fn new(client: Client, tenant: TenantId, first: Url, answer: Answer) -> Self {
         Self { client, tenant, answer, pages: vec![NextPage::first(first)] }
     }
 
@@ -42,8 +42,7 @@ impl Blob {
         loop {
             let chunk = timeout(inner.timeout, self.answer.chunk())
                 .await
-                .map_err(|_| ApiError::Timeout)?
-                .map_err(ApiError::cut_body)?;
+                .map_err(|_| ApiError::Timeout)??;
             if let Some(chunk) = chunk {
                 return Ok(Some(chunk));
             }

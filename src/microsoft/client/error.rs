@@ -2,8 +2,11 @@
 //!
 //! No text of an answer is kept (I9).
 
+use std::io;
+
 use tokio::time::Instant;
 
+use super::body::BodyError;
 use crate::{
     microsoft::{answer::Action, pacing::Paused, tokens::TokenError},
     reason::Reason,
@@ -45,6 +48,9 @@ pub enum ApiError {
     /// The answer is larger, or has more pages, than any that makes sense.
     #[error("the answer is too large")]
     TooLarge,
+    /// The body is packed in a way that cannot be unpacked to its end.
+    #[error("the body cannot be unpacked")]
+    Unpack(#[source] io::Error),
     /// A success whose body is not what the reference says.
     #[error("the answer is not of the expected shape")]
     Unreadable,
@@ -76,7 +82,7 @@ impl ApiError {
                 | Action::WindowRefused => Reason::BadAnswer,
             },
             Self::Connection(_) => Reason::Connection,
-            Self::CutBody(_) => Reason::CutBody,
+            Self::CutBody(_) | Self::Unpack(_) => Reason::CutBody,
             Self::ForeignPage | Self::TooLarge | Self::Unreadable => Reason::BadAnswer,
             Self::Throttled { .. } => Reason::Throttled,
             Self::Timeout => Reason::Timeout,
@@ -92,10 +98,15 @@ impl ApiError {
             _ => None,
         }
     }
+}
 
-    /// A failure after the answer began.
-    pub(super) fn cut_body(error: reqwest::Error) -> Self {
-        Self::CutBody(error.without_url())
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Bomb => Self::TooLarge,
+            BodyError::Cut(error) => Self::CutBody(error.without_url()),
+            BodyError::Unpack(error) => Self::Unpack(error),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! How connections to Microsoft are made.
 
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+
 use super::{ClientError, Config};
 use crate::tls;
 
@@ -11,7 +13,10 @@ pub(super) fn client(config: &Config) -> Result<reqwest::Client, ClientError> {
     };
     let mut tls = tls::client_trusting_also(extra)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Unpacked in `body`, where there is a measure.
+    let gzip = (ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     reqwest::Client::builder()
+        .default_headers(HeaderMap::from_iter([gzip]))
         .tls_backend_preconfigured(tls)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())

@@ -42,6 +42,25 @@ fn webhook() {
             r#"trusted_proxies = "10.0.0.0/8""#,
             r#"trusted_proxies = ["10.0.0.0/8", "10.0.0.0/33", "::1", 4]"#,
             "allowed_sources = 1979-05-27",
+            r#"allow_short_auth_id = true"#,
+            r#"max_connections_per_source = 0"#,
+            r#"max_header = "4 KiB""#,
+            "max_streams = 0",
+            "max_resets = -1",
+            r#"body_timeout = "0s""#,
+            r#"idle_timeout = "1d""#,
+            r#"proxy_protocol = "v2""#,
+            r#"allowed_sources_file = "missing""#,
+            r#"allowed_sources_file = "empty""#,
+            "allowed_sources_file = \"service-tags.json\"\nallowed_sources_tag = \"Storage\"",
+            r#"allowed_sources_tag = "Storage""#,
+            r#"client_certificate = { header = "X Y" }"#,
+            r#"client_certificate = { header = "X-Cert", ca = "chain.crt", names = [] }"#,
+            r#"client_certificate = { header = "X-Cert", ca = "chain.crt", names = ["a b"] }"#,
+            r#"client_certificate = { header = "X-Cert", ca = "chain.crt" }"#,
+            r#"tls = { cert = "domain.crt", key = "domain.key", handshake_timeout = "1h" }"#,
+            r#"tls = { cert = "domain.crt", key = "domain.key", client_ca = "chain.crt", client_names = [""] }"#,
+            r#"tls = { cert = "domain.crt", key = "domain.key", client_ca = "chain.crt" }"#,
             r#"tls = { cert = "missing" }"#,
             r#"tls = { cert = "domain.crt", key = "domain.key", client_names = ["x"] }"#,
         ],
@@ -113,12 +132,50 @@ fn webhook() {
               c.toml:3: webhook.trusted_proxies[3]: found 4, expected a range of addresses such as "10.0.0.0/8"
             allowed_sources = 1979-05-27
               c.toml:3: webhook.allowed_sources: found 1979-05-27, expected an array
+            allow_short_auth_id = true
+              warning: c.toml:3: webhook.allow_short_auth_id: a short auth id can be guessed
+            max_connections_per_source = 0
+              c.toml:3: webhook.max_connections_per_source: found 0, expected 1 to 1000000
+            max_header = "4 KiB"
+              c.toml:3: webhook.max_header: found "4 KiB", expected 8 KiB to 1 MiB
+            max_streams = 0
+              c.toml:3: webhook.max_streams: found 0, expected 1 to 1000
+            max_resets = -1
+              c.toml:3: webhook.max_resets: found -1, expected a whole number
+            body_timeout = "0s"
+              c.toml:3: webhook.body_timeout: found "0s", expected 1ms to 10m
+            idle_timeout = "1d"
+              c.toml:3: webhook.idle_timeout: found "1d", expected 1ms to 10m
+            proxy_protocol = "v2"
+              c.toml:3: webhook.proxy_protocol: found "v2", expected "auto", "off" or "required"
+            allowed_sources_file = "missing"
+              c.toml:3: webhook.allowed_sources_file: found "missing" (No such file or directory (os error 2)), expected a readable file
+            allowed_sources_file = "empty"
+              c.toml:3: webhook.allowed_sources_file: found a file that cannot be used (cannot read empty as Microsoft's service tags), expected the service tags that Microsoft publishes as JSON, with the tag in it
+            allowed_sources_file = "service-tags.json"
+            allowed_sources_tag = "Storage"
+              c.toml:3: webhook.allowed_sources_file: found a file that cannot be used (service-tags.json has no address ranges for Storage), expected the service tags that Microsoft publishes as JSON, with the tag in it
+            allowed_sources_tag = "Storage"
+              c.toml:3: webhook.allowed_sources_tag: found a tag without webhook.allowed_sources_file, expected allowed_sources_file as well, since the tag is one in that file
+            client_certificate = { header = "X Y" }
+              c.toml:3: webhook.client_certificate.ca: found nothing, expected the path of a PEM file
+              c.toml:3: webhook.client_certificate.header: found "x y", expected the name of a header such as "X-SSL-Client-Cert"
+            client_certificate = { header = "X-Cert", ca = "chain.crt", names = [] }
+              c.toml:3: webhook.client_certificate.names: found no name, expected at least one subject name
+            client_certificate = { header = "X-Cert", ca = "chain.crt", names = ["a b"] }
+              c.toml:3: webhook.client_certificate.names: found a text that is no name, expected names such as "manage.office.com"
+            client_certificate = { header = "X-Cert", ca = "chain.crt" }
+              accepted
+            tls = { cert = "domain.crt", key = "domain.key", handshake_timeout = "1h" }
+              c.toml:3: webhook.tls.handshake_timeout: found "1h", expected 1ms to 10m
+            tls = { cert = "domain.crt", key = "domain.key", client_ca = "chain.crt", client_names = [""] }
+              c.toml:3: webhook.tls.client_names: found no name, expected at least one subject name
+            tls = { cert = "domain.crt", key = "domain.key", client_ca = "chain.crt" }
+              accepted
             tls = { cert = "missing" }
               c.toml:3: webhook.tls.key: found nothing, expected the path of a PEM file
-              c.toml:3: webhook.tls: found a setting that is not available yet, expected this key to be left out
               c.toml:3: webhook.tls.cert: found "missing" (No such file or directory (os error 2)), expected a readable file
             tls = { cert = "domain.crt", key = "domain.key", client_names = ["x"] }
-              c.toml:3: webhook.tls: found a setting that is not available yet, expected this key to be left out
               c.toml:3: webhook.tls.client_names: found names without webhook.tls.client_ca, expected client_ca as well, since without it no client certificate is asked for
         "#]],
     );

@@ -1,0 +1,137 @@
+//! The program's own log on standard error: one line an event, whatever an event holds.
+//!
+//! Texts of strangers hardly reach the log, but libraries speak at `trace`, and an operator reads
+//! it in a terminal: control characters, and those that change the direction or the line, are
+//! written as escapes, and what is long is cut. JSON escapes control characters by itself.
+
+use std::{
+    fmt::{self, Debug, Write as _},
+    io,
+};
+
+use tracing::field::Field;
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt as _,
+    fmt::{
+        fmt,
+        format::{Writer, debug_fn},
+    },
+};
+
+use super::CommandError;
+use crate::config::settings::log::{Config, Format};
+
+/// Starts the log of the process.
+pub(super) fn start(config: &Config, colour: bool) -> Result<(), CommandError> {
+    let filter = EnvFilter::try_new(&config.filter)?;
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        // Would be said on the same standard error, and panic because that is on a full disk.
+        .log_internal_errors(false);
+    match config.format {
+        Format::Json => lines.json().flatten_event(true).init(),
+        Format::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).init(),
+    }
+    Ok(())
+}
+
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let mut clean = Clean { to: writer, left: LONGEST };
+    if field.name() != "message" {
+        write!(clean.to, "{}=", field.name())?;
+    }
+    // The only error is that there is no room left.
+    if write!(clean, "{value:?}").is_err() && clean.left == 0 {
+        clean.to.write_str("…")?;
+    }
+    Ok(())
+}
+
+/// Passes on what is harmless, escapes what is not, and stops when it is long.
+struct Clean<'a, 'w> {
+    to: &'a mut Writer<'w>,
+    left: usize,
+}
+
+impl fmt::Write for Clean<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if self.left == 0 {
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            if is_harmful(character) {
+                write!(self.to, "{}", character.escape_default())?;
+            } else {
+                self.to.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Control characters (those of terminals among them), other line ends, and marks of direction.
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+}
+
+/// Longer than any message of ours.
+const LONGEST: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(event: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let fields = debug_fn(write_field).delimited(" ");
+        let lines = fmt().with_ansi(false).without_time().fmt_fields(fields);
+        let log = lines.with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(log, event);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn whatever_an_event_holds_is_one_harmless_line() {
+        let evil = "a\nERROR forged\r\u{1b}[31m\u{7f}\u{85}\u{9b}\u{2028}\u{202e}\u{feff}\0ä";
+        let error = io::Error::other(evil);
+        let line = written(|| tracing::info!(text = evil, shown = %evil, %error, "said {evil}"));
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let rest = line.trim_end_matches('\n');
+        assert!(!rest.chars().any(is_harmful), "{line}");
+        assert!(rest.contains(r"a\nERROR forged\r\u{1b}[31m"), "{line}");
+        assert!(rest.contains('ä'), "{line}");
+    }
+
+    #[test]
+    fn long_fields_are_cut_and_short_ones_look_as_ever() {
+        let line = written(|| tracing::info!(n = 1, name = %"x", "listening on {}", "y"));
+        assert!(line.trim_end().ends_with("listening on y n=1 name=x"), "{line}");
+        let long = "x".repeat(100_000);
+        let line = written(|| tracing::info!(long = %long, after = 1, "short"));
+        assert!(line.len() < 2 * LONGEST && line.contains("x… after=1"), "{}", line.len());
+    }
+}
