@@ -4,8 +4,10 @@
 //! what such a scan spends its time on. Here all bytes of a block are compared at once, and each
 //! class becomes a word with one bit for each byte, the lowest for the first.
 //!
-//! On `x86_64` this uses SSE2, which every such processor has, so nothing is detected at run time. The
-//! comparison byte by byte is what other processors use, and the oracle in the tests.
+//! `wide` makes this the SIMD instructions that every processor of its kind has, so nothing is
+//! detected at run time, and safe. The comparison byte by byte is the oracle in the tests.
+
+use wide::u8x16;
 
 /// How many bytes a block has.
 pub(crate) const BLOCK: usize = 64;
@@ -35,16 +37,18 @@ impl Block {
 
     #[inline]
     fn of(bytes: &[u8; BLOCK]) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[expect(unsafe_code, reason = "the compiler wants SSE2 to be vouched for")]
-            // SAFETY: SSE2 is a part of x86_64.
-            unsafe {
-                sse2::block(bytes)
-            }
+        let mut block = Self::default();
+        for (index, lane) in lanes(bytes).enumerate() {
+            // `[` and `{`, `]` and `}` differ in this bit only, and it makes a bracket of no other.
+            let folded = lane | all(0x20);
+            let brackets = folded.simd_eq(all(b'{')) | folded.simd_eq(all(b'}'));
+            block.backslashes |= bits(lane.simd_eq(all(b'\\')), index);
+            block.brackets |= bits(brackets, index);
+            block.controls |= bits(lane.min(all(0x1F)).simd_eq(lane), index);
+            block.quotes |= bits(lane.simd_eq(all(b'"')), index);
+            block.spaces |= bits(lane.simd_eq(all(b' ')), index);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        plain::block(bytes)
+        block
     }
 }
 
@@ -57,16 +61,27 @@ pub(crate) fn marks_at_front(bytes: &[u8]) -> u64 {
 
 #[inline]
 fn marks(bytes: &[u8; BLOCK]) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[expect(unsafe_code, reason = "the compiler wants SSE2 to be vouched for")]
-        // SAFETY: SSE2 is a part of x86_64.
-        unsafe {
-            sse2::marks(bytes)
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    plain::marks(bytes)
+    lanes(bytes).enumerate().fold(0, |marks, (index, lane)| {
+        marks | bits(lane.simd_eq(all(b'\\')) | lane.simd_eq(all(b'"')), index)
+    })
+}
+
+/// A block as registers.
+#[inline]
+fn lanes(bytes: &[u8; BLOCK]) -> impl Iterator<Item = u8x16> {
+    let (lanes, _) = bytes.as_chunks::<LANE>();
+    lanes.iter().map(|lane| u8x16::new(*lane))
+}
+
+#[inline]
+fn all(byte: u8) -> u8x16 {
+    u8x16::splat(byte)
+}
+
+/// A bit for each byte that is all ones, at the lane's place among the bits of the block.
+#[inline]
+fn bits(lane: u8x16, index: usize) -> u64 {
+    u64::from(lane.to_bitmask()) << (LANE * index)
 }
 
 #[inline]
@@ -81,78 +96,7 @@ fn whole<T>(bytes: &[u8], look: impl Fn(&[u8; BLOCK]) -> T) -> T {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod sse2 {
-    //! Sixteen bytes in one register.
-
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-        _mm_set1_epi8,
-    };
-
-    use super::{BLOCK, Block};
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    pub(super) fn block(bytes: &[u8; BLOCK]) -> Block {
-        let mut block = Block::default();
-        for index in 0..LANES {
-            let lane = lane(bytes, index);
-            // `[` and `{`, `]` and `}` differ in this bit only, and it makes a bracket of no other.
-            let folded = _mm_or_si128(lane, all(0x20));
-            let brackets = _mm_or_si128(equal(folded, b'{'), equal(folded, b'}'));
-            let controls = _mm_cmpeq_epi8(_mm_min_epu8(lane, all(0x1F)), lane);
-            block.backslashes |= bits(equal(lane, b'\\'), index);
-            block.brackets |= bits(brackets, index);
-            block.controls |= bits(controls, index);
-            block.quotes |= bits(equal(lane, b'"'), index);
-            block.spaces |= bits(equal(lane, b' '), index);
-        }
-        block
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    pub(super) fn marks(bytes: &[u8; BLOCK]) -> u64 {
-        let mut marks = 0;
-        for index in 0..LANES {
-            let lane = lane(bytes, index);
-            marks |= bits(_mm_or_si128(equal(lane, b'\\'), equal(lane, b'"')), index);
-        }
-        marks
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn lane(bytes: &[u8; BLOCK], index: usize) -> __m128i {
-        let (halves, _) = bytes.as_chunks();
-        let [low, high] = [halves[2 * index], halves[2 * index + 1]];
-        _mm_set_epi64x(i64::from_le_bytes(high), i64::from_le_bytes(low))
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn all(byte: u8) -> __m128i {
-        _mm_set1_epi8(byte.cast_signed())
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn equal(lane: __m128i, byte: u8) -> __m128i {
-        _mm_cmpeq_epi8(lane, all(byte))
-    }
-
-    /// A bit for each byte that is all ones, at the lane's place among the bits of the block.
-    #[inline]
-    #[target_feature(enable = "sse2")]
-    fn bits(lane: __m128i, index: usize) -> u64 {
-        u64::from(_mm_movemask_epi8(lane).cast_unsigned()) << (16 * index)
-    }
-
-    const LANES: usize = BLOCK / size_of::<__m128i>();
-}
-
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(test)]
 mod plain {
     //! Byte by byte.
 
@@ -177,6 +121,9 @@ mod plain {
         bits.fold(0, |bits, (index, byte)| bits | u64::from(of_class(*byte)) << index)
     }
 }
+
+/// Bytes in a register.
+const LANE: usize = 16;
 
 /// Stands for bytes that are not there.
 const NO_CLASS: u8 = b'0';
