@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::rows;
 use crate::content::TenantId;
@@ -54,6 +54,14 @@ pub(super) async fn tenants_due(
     Ok(tenants.iter().filter(|tenant| due.contains(&tenant.to_string())).copied().collect())
 }
 
+/// Counts anew, so that no start begins with a count that anybody else has changed.
+pub(super) async fn recount(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("DELETE FROM backlog").execute(&mut *transaction).await?;
+    sqlx::query(RECOUNT).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
 /// Counts content that was added.
 pub(super) async fn announced(
     connection: &mut SqliteConnection,
@@ -63,19 +71,14 @@ pub(super) async fn announced(
     if contents == 0 {
         return Ok(());
     }
-    let contents = i64::try_from(contents).unwrap_or(i64::MAX);
-    let counted = sqlx::query("UPDATE backlog SET waiting = waiting + $2 WHERE tenant = $1")
-        .bind(tenant.to_string())
-        .bind(contents)
-        .execute(&mut *connection)
-        .await?;
-    if counted.rows_affected() == 0 {
-        sqlx::query("INSERT INTO backlog (tenant, waiting) VALUES ($1, $2)")
-            .bind(tenant.to_string())
-            .bind(contents)
-            .execute(connection)
-            .await?;
-    }
+    sqlx::query(
+        "INSERT INTO backlog (tenant, waiting) VALUES ($1, $2) \
+         ON CONFLICT (tenant) DO UPDATE SET waiting = waiting + excluded.waiting",
+    )
+    .bind(tenant.to_string())
+    .bind(i64::try_from(contents).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -90,9 +93,10 @@ pub(super) async fn replayed(connection: &mut SqliteConnection, content: i64) ->
 }
 
 async fn count(connection: &mut SqliteConnection, content: i64, more: i64) -> sqlx::Result<()> {
+    // A tenant that never had anything waiting since the counts are kept has none yet.
     sqlx::query(
-        "UPDATE backlog SET waiting = waiting + $2 \
-         WHERE tenant = (SELECT tenant FROM content WHERE id = $1)",
+        "INSERT INTO backlog (tenant, waiting) SELECT tenant, $2 FROM content WHERE id = $1 \
+         ON CONFLICT (tenant) DO UPDATE SET waiting = waiting + excluded.waiting",
     )
     .bind(content)
     .bind(more)
@@ -102,6 +106,9 @@ async fn count(connection: &mut SqliteConnection, content: i64, more: i64) -> sq
 }
 
 // Named, so that a test can ask for their plans.
+
+pub(super) const RECOUNT: &str = "INSERT INTO backlog (tenant, waiting) \
+     SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant";
 
 pub(super) const DEPTH: &str = "SELECT tenant, waiting, \
      (SELECT MIN(created) FROM content WHERE content.tenant = backlog.tenant \

@@ -1,8 +1,8 @@
 //! The stored identities of delivered records.
 //!
 //! They are written by the transaction that settles the content they came with, or before that when
-//! only a part of it arrived, read once at a
-//! start, oldest first, and pruned when the reader no longer has a use for them.
+//! only a part of it has arrived, read once at a start, oldest first, and pruned when the reader no
+//! longer has a use for them.
 
 use std::sync::Arc;
 
@@ -156,5 +156,7 @@ pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(numbe
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
      WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
 
-pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE (at, id) > ($1, $2) \
-     ORDER BY at, id LIMIT $3";
+/// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and again
+/// what shares a moment.
+pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
+     UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3";

@@ -23,7 +23,7 @@ use sqlx::{
     },
 };
 
-use super::{identities, rows};
+use super::{backlog, identities, rows};
 use crate::identity::Secret;
 
 /// A database file and how to connect to it.
@@ -93,6 +93,7 @@ impl Database {
     pub(super) async fn migrate_alone(&self) -> Result<SqliteConnection, OpenError> {
         let mut connection = self.migrate().await?;
         rows::take_back(&mut connection).await.map_err(|error| self.refused(error))?;
+        backlog::recount(&mut connection).await.map_err(|error| self.refused(error))?;
         Ok(connection)
     }
 
