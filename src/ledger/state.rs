@@ -124,20 +124,21 @@ impl Progress {
     }
 
     /// Leases the content, unless it is settled or not due. Every lease has a token of its own.
-    pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Self> {
+    pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Claimed> {
         if self.state != State::Waiting || self.due > now {
             return None;
         }
         let lost = self.lease.is_some();
-        let claims = self.claims + 1;
-        Some(Self {
+        let token = self.claims + 1;
+        let progress = Self {
             due: until,
-            lease: Some(claims),
-            claims,
+            lease: Some(token),
+            claims: token,
             attempts: self.attempts.saturating_add(u32::from(lost)),
             last_reason: if lost { Some(Reason::LeaseLost) } else { self.last_reason },
             ..self
-        })
+        };
+        Some(Claimed { progress, token, lost })
     }
 
     /// Prolongs the lease with this token, unless another has taken its place.
@@ -208,6 +209,15 @@ impl Progress {
     fn is_leased(&self, token: i64) -> bool {
         self.state == State::Waiting && self.lease == Some(token)
     }
+}
+
+/// Content just leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claimed {
+    pub(super) progress: Progress,
+    pub(super) token: i64,
+    /// Whether the lease before ran out without a word.
+    pub(super) lost: bool,
 }
 
 /// The end of a lease taken now.
