@@ -100,6 +100,7 @@ impl Claim {
             announced: due.announced,
             attempts: progress.attempts,
             last_reason: progress.last_reason,
+            undecodable: progress.undecodable,
             lost,
         }))
     }

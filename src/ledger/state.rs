@@ -102,6 +102,7 @@ pub(super) struct Progress {
     pub(super) claims: i64,
     pub(super) attempts: u32,
     pub(super) last_reason: Option<Reason>,
+    pub(super) undecodable: u32,
     pub(super) settled: Option<Timestamp>,
     pub(super) records: u64,
     pub(super) duplicates: u64,
@@ -117,6 +118,7 @@ impl Progress {
             claims: 0,
             attempts: 0,
             last_reason: None,
+            undecodable: 0,
             settled: None,
             records: 0,
             duplicates: 0,
@@ -184,9 +186,13 @@ impl Progress {
             },
             Settlement::Postpone { until } => Self { due: until, ..free },
             Settlement::Release => Self { due: now, ..free },
-            Settlement::Retry { at, reason } => {
-                Self { due: at, attempts, last_reason: Some(reason), ..free }
-            }
+            Settlement::Retry { at, reason } => Self {
+                due: at,
+                attempts,
+                last_reason: Some(reason),
+                undecodable: free.undecodable_after(reason),
+                ..free
+            },
         })
     }
 
@@ -201,9 +207,19 @@ impl Progress {
             lease: None,
             attempts: 0,
             last_reason: None,
+            undecodable: 0,
             settled: None,
             ..self
         })
+    }
+
+    /// Losing a lease says nothing of the body, so it neither counts nor ends the row.
+    const fn undecodable_after(&self, reason: Reason) -> u32 {
+        match reason {
+            Reason::LeaseLost => self.undecodable,
+            Reason::Undecodable => self.undecodable.saturating_add(1),
+            _ => 0,
+        }
     }
 
     fn is_leased(&self, token: i64) -> bool {

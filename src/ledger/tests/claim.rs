@@ -96,6 +96,38 @@ async fn a_lost_lease_is_told_once() {
 }
 
 #[tokio::test]
+async fn undecodable_bodies_in_a_row_are_counted() {
+    let mut running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let retry = |reason| Settlement::Retry { at: at(1), reason };
+    let undecodable = || retry(Reason::Undecodable);
+    // The settlement, and how many in a row the next holder is told.
+    let steps = [
+        (retry(Reason::ServerError), 0),
+        (undecodable(), 1),
+        (undecodable(), 2),
+        (Settlement::Postpone { until: at(1) }, 2),
+        (Settlement::Release, 2),
+        (retry(Reason::LeaseLost), 2),
+        (undecodable(), 3),
+        (retry(Reason::Timeout), 0),
+        (undecodable(), 1),
+    ];
+    let mut lease = running.claim(1, 0).await.remove(0);
+    for (settlement, row) in steps {
+        let settling = format!("{settlement:?}");
+        assert_eq!(running.settle(&lease, settlement, 1).await, Settled::Applied);
+        lease = running.claim(1, 1).await.remove(0);
+        assert_eq!(lease.undecodable, row, "{settling}");
+    }
+    let (directory, config) = running.kill().await;
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    running = Running::with(directory, config, ledger, writer);
+    let lease = running.claim(1, 2).await.remove(0);
+    assert_eq!((lease.lost, lease.undecodable), (true, 1), "it outlives a lost lease");
+}
+
+#[tokio::test]
 async fn a_renewed_lease_lasts_a_whole_lease_from_then() {
     let running = Running::start().await;
     running.announce(&["a"], 0).await;
