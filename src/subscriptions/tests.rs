@@ -345,8 +345,13 @@ async fn a_start_that_never_left_may_be_tried_at_the_next_look() {
     let (keeper, _, _) = keeper(&world, |config| {
         config.webhook.as_mut().unwrap().auth_id = Secret::file("/nonexistent/auth-id".into());
     });
+    let log = Log::default();
+    let listening = log.listen();
     assert_eq!(keeper.check(tenant(A)).await, Duration::from_secs(15));
+    drop(listening);
     assert!(world.asked().is_empty());
+    assert_eq!(keeper.observed().status()[0].problem, Some(Reason::AuthIdUnreadable));
+    assert!(log.text().contains("webhook.auth_id cannot be read"), "{}", log.text());
     let survey = keeper.survey().await;
     assert!(matches!(survey[0].result, Err(CheckError::AuthId(_))));
 }
