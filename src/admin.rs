@@ -126,8 +126,7 @@ impl Shown {
             "/livez" => answer(StatusCode::OK, "text/plain", "alive\n"),
             "/metrics" => self.metrics().await,
             "/readyz" => {
-                // Without the backlog: probes come often, and counting it costs the more the more
-                // is wrong.
+                // Without the backlog: probes come often, and no readiness depends on it.
                 let seen = self.status(&[]).await;
                 let status = match seen.readiness {
                     Readiness::Ready | Readiness::Degraded => StatusCode::OK,

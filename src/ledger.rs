@@ -330,6 +330,11 @@ pub struct Lease {
     pub attempts: u32,
     /// Why the last of them failed.
     pub last_reason: Option<Reason>,
+    /// How many of them in a row, lost leases aside, found a body that is no JSON.
+    pub undecodable: u32,
+    /// Whether the lease before this one ran out, which nobody has counted yet. The reason alone
+    /// does not tell: it stays while content is postponed or released.
+    pub lost: bool,
 }
 
 /// Names one lease of one content, never another.

@@ -37,7 +37,6 @@ use crate::{
     identity,
     ledger::{Changes, Lease, LeaseKey, Ledger, Settlement},
     microsoft::Client,
-    reason::Reason,
     route::Tables,
     shutdown::Shutdown,
 };
@@ -237,7 +236,7 @@ impl Pipeline {
             content.r#type = %lease.announcement.content_type,
             attempt = lease.attempts + 1,
         );
-        if lease.last_reason == Some(Reason::LeaseLost) {
+        if lease.lost {
             self.work.metrics.lease_lost(&lease);
         }
         let key = lease.key;

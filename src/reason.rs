@@ -75,6 +75,8 @@ reasons! {
 
     /// Auditing is off, fresh, or the tenant lives in another cloud ("Tenant … does not exist").
     AuditingOff = (Fetch, "auditing_off"),
+    /// The webhook's auth id, which Microsoft is to be told, cannot be read.
+    AuthIdUnreadable = (Fetch, "auth_id_unreadable"),
     /// The answer was none that the reference knows.
     BadAnswer = (Fetch, "bad_answer"),
     /// No connection to Microsoft, or it broke.
@@ -133,6 +135,7 @@ impl Reason {
                 "auditing is not turned on, or was within the last 24 hours; or the tenant id or \
                  microsoft.cloud is not the tenant's"
             }
+            Self::AuthIdUnreadable => "webhook.auth_id cannot be read; why is in the log",
             Self::CredentialsRefused => "Entra refuses the credentials; its reason is in the log",
             Self::NotSubscribed => {
                 "the subscription is missing or disabled; it is started unless \

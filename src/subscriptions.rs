@@ -45,6 +45,8 @@ pub use metrics::Metrics;
 pub use observed::{Observation, Observed, SeenWebhook, Status};
 pub use plan::{Starts, Step, Wanted, WantedWebhook, Why, plan};
 
+use edge::Starting;
+
 /// What shall be, and how often it is looked at.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -89,6 +91,7 @@ impl Subscriptions {
             starts: Mutex::default(),
             refused: Mutex::default(),
             edge,
+            starting: Starting::default(),
             lists: Semaphore::new(CONCURRENT_LISTS),
             config,
             client,
@@ -229,7 +232,7 @@ impl Subscriptions {
         let kind = content_type.as_str();
         let why = why.as_str();
         let rule = inner.config.restart_after;
-        let before = self.calls();
+        let pending = inner.starting.begin(self.calls());
         let not_before = match self.start(tenant, content_type).await {
             Ok(()) => {
                 self.note_refused((tenant, content_type), None);
@@ -249,7 +252,7 @@ impl Subscriptions {
                 Some(wait)
             }
             Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
-                let calls = self.calls().since(before);
+                let calls = pending.reached(self.calls());
                 self.note_refused((tenant, content_type), Some(calls));
                 tracing::error!(
                     tenant = name,
@@ -372,6 +375,7 @@ struct Inner {
     /// What reached the webhook during the last start, where that failed because of the webhook.
     refused: Mutex<HashMap<Feed, Calls>>,
     edge: Option<Edge>,
+    starting: Starting,
     lists: Semaphore,
 }
 

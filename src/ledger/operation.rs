@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     Lease, LeaseKey, LedgerError, Recorded, Settled, backlog, identities, listed,
     rows::{self, Due},
-    state::Settlement,
+    state::{Claimed, Settlement},
 };
 use crate::content::{Announcement, TenantId, Via};
 
@@ -88,17 +88,20 @@ impl Claim {
         content: i64,
         due: Due,
     ) -> sqlx::Result<Option<Lease>> {
-        let Some(progress) = due.progress.claim(self.now, self.until) else {
+        let Some(claimed) = due.progress.claim(self.now, self.until) else {
             return Ok(None);
         };
+        let Claimed { progress, token, lost } = claimed;
         rows::hold(connection, content, &progress).await?;
-        Ok(progress.lease.map(|token| Lease {
+        Ok(Some(Lease {
             key: LeaseKey { content, token },
             announcement: due.announcement,
             via: due.via,
             announced: due.announced,
             attempts: progress.attempts,
             last_reason: progress.last_reason,
+            undecodable: progress.undecodable,
+            lost,
         }))
     }
 }

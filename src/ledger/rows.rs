@@ -89,8 +89,8 @@ pub(super) async fn progress(
     content: i64,
 ) -> sqlx::Result<Option<Progress>> {
     sqlx::query(
-        "SELECT state, due, lease, claims, attempts, last_reason, settled, records, duplicates \
-         FROM content WHERE id = $1",
+        "SELECT state, due, lease, claims, attempts, last_reason, undecodable, settled, records, \
+         duplicates FROM content WHERE id = $1",
     )
     .bind(content)
     .fetch_optional(connection)
@@ -108,8 +108,8 @@ pub(super) async fn hold(
     progress: &Progress,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE content SET due = $2, lease = $3, claims = $4, attempts = $5, last_reason = $6 \
-         WHERE id = $1",
+        "UPDATE content SET due = $2, lease = $3, claims = $4, attempts = $5, last_reason = $6, \
+         undecodable = $7 WHERE id = $1",
     )
     .bind(content)
     .bind(progress.due.as_millisecond())
@@ -117,6 +117,7 @@ pub(super) async fn hold(
     .bind(progress.claims)
     .bind(i64::from(progress.attempts))
     .bind(progress.last_reason.map(Reason::as_str))
+    .bind(i64::from(progress.undecodable))
     .execute(connection)
     .await?;
     Ok(())
@@ -130,7 +131,7 @@ pub(super) async fn store(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE content SET state = $2, due = $3, lease = $4, claims = $5, attempts = $6, \
-         last_reason = $7, settled = $8, records = $9, duplicates = $10 WHERE id = $1",
+         last_reason = $7, settled = $8, records = $9, duplicates = $10, undecodable = $11 WHERE id = $1",
     )
     .bind(content)
     .bind(progress.state.as_str())
@@ -142,6 +143,7 @@ pub(super) async fn store(
     .bind(progress.settled.map(Timestamp::as_millisecond))
     .bind(count(progress.records))
     .bind(count(progress.duplicates))
+    .bind(i64::from(progress.undecodable))
     .execute(connection)
     .await?;
     Ok(())
@@ -332,6 +334,7 @@ fn progress_from(row: &SqliteRow) -> sqlx::Result<Progress> {
         claims: row.try_get("claims")?,
         attempts: number(row, "attempts")?,
         last_reason: last_reason(row)?,
+        undecodable: number(row, "undecodable")?,
         settled: optional_moment(row, "settled")?,
         records: number(row, "records")?,
         duplicates: number(row, "duplicates")?,
@@ -353,8 +356,8 @@ fn count(number: u64) -> i64 {
 // Named, so that a test can ask for their plans.
 
 pub(super) const DUE: &str = "SELECT id, tenant, content_type, content_id, via, created, expires, \
-     announced, state, due, lease, claims, attempts, last_reason, settled, records, duplicates \
-     FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
+     announced, state, due, lease, claims, attempts, last_reason, undecodable, settled, records, \
+     duplicates FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
      ORDER BY due, id LIMIT $3";
 
 pub(super) const TAKE_BACK: &str = "UPDATE content SET due = announced WHERE id IN \

@@ -102,6 +102,7 @@ pub(super) struct Progress {
     pub(super) claims: i64,
     pub(super) attempts: u32,
     pub(super) last_reason: Option<Reason>,
+    pub(super) undecodable: u32,
     pub(super) settled: Option<Timestamp>,
     pub(super) records: u64,
     pub(super) duplicates: u64,
@@ -117,6 +118,7 @@ impl Progress {
             claims: 0,
             attempts: 0,
             last_reason: None,
+            undecodable: 0,
             settled: None,
             records: 0,
             duplicates: 0,
@@ -124,20 +126,21 @@ impl Progress {
     }
 
     /// Leases the content, unless it is settled or not due. Every lease has a token of its own.
-    pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Self> {
+    pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Claimed> {
         if self.state != State::Waiting || self.due > now {
             return None;
         }
         let lost = self.lease.is_some();
-        let claims = self.claims + 1;
-        Some(Self {
+        let token = self.claims + 1;
+        let progress = Self {
             due: until,
-            lease: Some(claims),
-            claims,
+            lease: Some(token),
+            claims: token,
             attempts: self.attempts.saturating_add(u32::from(lost)),
             last_reason: if lost { Some(Reason::LeaseLost) } else { self.last_reason },
             ..self
-        })
+        };
+        Some(Claimed { progress, token, lost })
     }
 
     /// Prolongs the lease with this token, unless another has taken its place.
@@ -183,9 +186,13 @@ impl Progress {
             },
             Settlement::Postpone { until } => Self { due: until, ..free },
             Settlement::Release => Self { due: now, ..free },
-            Settlement::Retry { at, reason } => {
-                Self { due: at, attempts, last_reason: Some(reason), ..free }
-            }
+            Settlement::Retry { at, reason } => Self {
+                due: at,
+                attempts,
+                last_reason: Some(reason),
+                undecodable: free.undecodable_after(reason),
+                ..free
+            },
         })
     }
 
@@ -200,14 +207,33 @@ impl Progress {
             lease: None,
             attempts: 0,
             last_reason: None,
+            undecodable: 0,
             settled: None,
             ..self
         })
     }
 
+    /// Losing a lease says nothing of the body, so it neither counts nor ends the row.
+    const fn undecodable_after(&self, reason: Reason) -> u32 {
+        match reason {
+            Reason::LeaseLost => self.undecodable,
+            Reason::Undecodable => self.undecodable.saturating_add(1),
+            _ => 0,
+        }
+    }
+
     fn is_leased(&self, token: i64) -> bool {
         self.state == State::Waiting && self.lease == Some(token)
     }
+}
+
+/// Content just leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claimed {
+    pub(super) progress: Progress,
+    pub(super) token: i64,
+    /// Whether the lease before ran out without a word.
+    pub(super) lost: bool,
 }
 
 /// The end of a lease taken now.

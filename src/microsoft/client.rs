@@ -1,8 +1,7 @@
 //! The Management Activity API as typed calls.
 //!
-//! Every call goes the same way: a token, a place in the tenant's pace, the request; refused with 401
-//! it is made once more with a new token; any other failure is read by [`answer`] and given to the
-//! caller as an [`ApiError`]. Nothing is retried behind the caller's back beyond that.
+//! Every call goes the same way, that of `call`, and its failure is given to the caller as an
+//! [`ApiError`].
 //!
 //! Every request carries `PublisherIdentifier`; without it, it would be throttled in a pool shared
 //! with everybody. Where this module may connect to is decided by `address` alone (I6), and what it
@@ -19,22 +18,12 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, fmt::rfc2822};
-use reqwest::{
-    Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
-};
-use tokio::time::{Instant, timeout};
+use jiff::SignedDuration;
+use reqwest::Method;
 use url::Url;
 use uuid::Uuid;
 
-use super::{
-    Metrics,
-    answer::{self, Action},
-    cloud::Cloud,
-    pacing::Pacing,
-    tokens::Tokens,
-};
+use super::{Metrics, answer::Action, cloud::Cloud, pacing::Pacing, tokens::Tokens};
 use crate::{
     clock::Clock,
     content::{ContentId, ContentType, TenantId, Tenants},
@@ -44,6 +33,7 @@ use crate::{
 mod address;
 mod blob;
 pub(super) mod body;
+mod call;
 mod error;
 mod fields;
 mod http;
@@ -54,6 +44,7 @@ pub use address::NextPage;
 use address::{Addresses, Paged};
 pub use blob::Blob;
 use body::Answer;
+use call::Call;
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
 pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
@@ -258,94 +249,8 @@ impl Client {
             .ok_or(ApiError::Unreadable)
     }
 
-    /// Makes a call and gives its answer if that is a success.
-    async fn call(&self, tenant: TenantId, call: Call) -> Result<Answer, ApiError> {
-        let mut replaced = false;
-        loop {
-            let (generation, mut answer) = self.send(tenant, &call).await?;
-            let status = answer.status();
-            if status.is_success() {
-                self.0.pacing.admitted(tenant);
-                return Ok(answer);
-            }
-            let body = timeout(self.0.timeout, answer.prefix(MAX_ERROR)).await;
-            // A body that cannot be read leaves the status to speak.
-            let body = body.ok().and_then(Result::ok).unwrap_or_default();
-            let wait = text(answer.headers(), RETRY_AFTER.as_str());
-            let action = answer::read(status.as_u16(), wait, self.0.clock.now(), &body);
-            match action {
-                // A role granted a moment ago is in the next token only.
-                Action::Unauthorized | Action::RoleMissing
-                    if !replaced && self.0.tokens.refused(tenant, generation) =>
-                {
-                    replaced = true;
-                }
-                Action::Throttled { wait } => {
-                    let own_rule = call.restart_rule && status.as_u16() == 403;
-                    return Err(self.throttled(tenant, wait, own_rule));
-                }
-                action => {
-                    // A server in trouble may answer before it counts.
-                    if !status.is_server_error() {
-                        self.0.pacing.admitted(tenant);
-                    }
-                    return Err(ApiError::Answered { action, status: status.as_u16() });
-                }
-            }
-        }
-    }
-
-    /// One request. The token is had first, so that a failing Entra spends nobody's budget.
-    async fn send(&self, tenant: TenantId, call: &Call) -> Result<(u64, Answer), ApiError> {
-        // Also the guard of everything per tenant below: pacing knows configured tenants only.
-        let bearer = self.0.tokens.bearer(tenant).await?;
-        let permit = self.0.pacing.permit(tenant).await?;
-        let mut request = self
-            .0
-            .http
-            .request(call.method.clone(), call.url.clone())
-            .header(AUTHORIZATION, bearer.header.clone());
-        if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
-        } else if call.method == Method::POST {
-            request = request.header("content-length", "0");
-        }
-        let limit = call.timeout.unwrap_or(self.0.timeout);
-        let answer = timeout(limit, request.send()).await;
-        drop(permit);
-        let answer = Answer::new(answer.map_err(|_| ApiError::Timeout)??);
-        self.note_skew(answer.headers());
-        Ok((bearer.generation, answer))
-    }
-
-    fn throttled(&self, tenant: TenantId, wait: Option<Duration>, own_rule: bool) -> ApiError {
-        let name = self.0.tenants.name(tenant);
-        self.0.metrics.throttled(name);
-        if own_rule {
-            let until = Instant::now() + wait.unwrap_or(RESTART_RULE);
-            return ApiError::Throttled { until };
-        }
-        let known = self.0.pacing.paused_until(tenant).is_some();
-        let until = self.0.pacing.pause(tenant, wait);
-        if !known {
-            let pause_s = until.duration_since(Instant::now()).as_secs();
-            tracing::warn!(tenant = name, pause_s, "Microsoft throttles the tenant, pausing it");
-        }
-        ApiError::Throttled { until }
-    }
-
     async fn read_all(&self, answer: &mut Answer) -> Result<Vec<u8>, ApiError> {
         answer.whole(MAX_LISTING, self.0.timeout).await
-    }
-
-    fn note_skew(&self, headers: &HeaderMap) {
-        let date = text(headers, DATE.as_str())
-            .and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
-        if let Some(date) = date {
-            let ahead = date.duration_since(self.0.clock.now()).as_millis();
-            let ahead = i64::try_from(ahead).unwrap_or(i64::MAX);
-            self.0.skew_ms.store(ahead, Ordering::Relaxed);
-        }
     }
 }
 
@@ -362,34 +267,8 @@ struct Inner {
     skew_ms: AtomicI64,
 }
 
-struct Call {
-    method: Method,
-    url: Url,
-    body: Option<Vec<u8>>,
-    /// Until the answer begins, if not the client's own.
-    timeout: Option<Duration>,
-    /// Whether a 403 that says "too many requests" means this subscription's last start.
-    restart_rule: bool,
-}
-
-impl Call {
-    const fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None, timeout: None, restart_rule: false }
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
 /// A start is pending while Microsoft posts the validation to our webhook and waits for it.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// The least time between two starts of a subscription, where the answer does not tell the wait.
-const RESTART_RULE: Duration = Duration::from_secs(15 * 60);
-
-/// Errors have a few hundred bytes, or a stack trace.
-const MAX_ERROR: usize = 64 * 1024;
 
 /// A page has some hundred entries of half a kilobyte.
 const MAX_LISTING: usize = 16 * 1024 * 1024;

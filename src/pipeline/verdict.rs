@@ -37,6 +37,8 @@ pub(super) struct History {
     pub(super) attempts: u32,
     /// Why the last of them failed.
     pub(super) last_reason: Option<Reason>,
+    /// How many of them in a row, up to now, found a body that is no JSON.
+    pub(super) undecodable: u32,
     /// When Microsoft deletes the content.
     pub(super) expires: Timestamp,
 }
@@ -53,7 +55,7 @@ pub(super) fn settlement(
     backoff: Backoff,
     random: u64,
 ) -> Settlement {
-    let History { attempts, last_reason, expires } = history;
+    let History { attempts, last_reason, undecodable, expires } = history;
     let reason = match failure {
         Failure::Cut => return Settlement::Release,
         Failure::Final(Reason::ContentExpired) => {
@@ -65,10 +67,7 @@ pub(super) fn settlement(
     };
     let failures = attempts.saturating_add(1);
     // Only in a row: a body that is no JSON once, among other failures, is one of them.
-    if reason == Reason::Undecodable
-        && failures >= UNDECODABLE_ATTEMPTS
-        && last_reason == Some(Reason::Undecodable)
-    {
+    if reason == Reason::Undecodable && undecodable.saturating_add(1) >= UNDECODABLE_ATTEMPTS {
         return Settlement::Dead(reason);
     }
     if now >= expires {
@@ -116,7 +115,8 @@ mod tests {
             Failure::Final(reason) | Failure::Retry(reason) => Some(reason),
             Failure::Cut | Failure::Throttled(_) => None,
         };
-        settlement(failure, History { attempts, last_reason, expires }, NOW, backoff, 0)
+        let history = History { attempts, last_reason, undecodable: 0, expires };
+        settlement(failure, history, NOW, backoff, 0)
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn a_first_refusal_may_be_chance() {
         let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
-        let history = History { attempts: 0, last_reason: None, expires: at(10_000) };
+        let history =
+            History { attempts: 0, last_reason: None, undecodable: 0, expires: at(10_000) };
         let reason = Reason::Unauthorized;
         let settled = settlement(Failure::Retry(reason), history, NOW, backoff, 0);
         assert_eq!(settled, Settlement::Retry { at: at(2), reason });
@@ -178,20 +179,44 @@ mod tests {
         assert_eq!(check(wait, 7, 1000), Settlement::Postpone { until: at(526) });
     }
 
-    #[test]
-    fn an_undecodable_body_gets_three_chances() {
-        let failed = Failure::Retry(Reason::Undecodable);
-        assert!(matches!(check(failed, 0, 1000), Settlement::Retry { .. }));
-        assert!(matches!(check(failed, 1, 1000), Settlement::Retry { .. }));
-        assert_eq!(check(failed, 2, 1000), Settlement::Dead(Reason::Undecodable));
+    /// What becomes of content whose body is no JSON, by the failures before.
+    fn undecodable_after(reasons: &[Reason]) -> Settlement {
+        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
+        let row = reasons.iter().rev().filter(|reason| **reason != Reason::LeaseLost);
+        let row = row.take_while(|reason| **reason == Reason::Undecodable).count();
+        let history = History {
+            attempts: reasons.len().try_into().unwrap(),
+            last_reason: reasons.last().copied(),
+            undecodable: row.try_into().unwrap(),
+            expires: at(10_000),
+        };
+        settlement(Failure::Retry(Reason::Undecodable), history, NOW, backoff, 0)
     }
 
     #[test]
-    fn an_undecodable_body_after_other_failures_is_not_the_third() {
-        let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
-        let last_reason = Some(Reason::ServerError);
-        let history = History { attempts: 7, last_reason, expires: at(10_000) };
-        let settled = settlement(Failure::Retry(Reason::Undecodable), history, NOW, backoff, 0);
-        assert!(matches!(settled, Settlement::Retry { .. }));
+    fn an_undecodable_body_gets_three_chances() {
+        let (failed, lost) = (Reason::ServerError, Reason::LeaseLost);
+        let reason = Reason::Undecodable;
+        for before in [
+            &[][..],
+            &[reason],
+            &[failed, reason],
+            &[failed, failed, reason],
+            &[failed; 7],
+            &[reason, reason, failed],
+            &[reason, failed, reason],
+            &[reason, lost, lost],
+        ] {
+            let settled = undecodable_after(before);
+            assert!(matches!(settled, Settlement::Retry { .. }), "{before:?}: {settled:?}");
+        }
+        for before in [
+            &[reason, reason][..],
+            &[failed, reason, reason],
+            &[reason, lost, reason],
+            &[reason, reason, lost],
+        ] {
+            assert_eq!(undecodable_after(before), Settlement::Dead(reason), "{before:?}");
+        }
     }
 }

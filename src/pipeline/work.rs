@@ -101,6 +101,7 @@ impl Work {
         let history = History {
             attempts: lease.attempts,
             last_reason: lease.last_reason,
+            undecodable: lease.undecodable,
             expires: lease.announcement.expires,
         };
         let settlement = verdict::settlement(failure, history, now, self.backoff, jitter());

@@ -14,11 +14,11 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// The reason as counted elsewhere; a secret of ours that cannot be read has none of its own.
+    /// The reason shown to people.
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Api(error) => error.reason(),
-            Self::AuthId(_) => Reason::TokenUnavailable,
+            Self::AuthId(_) => Reason::AuthIdUnreadable,
         }
     }
 

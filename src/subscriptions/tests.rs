@@ -1,10 +1,14 @@
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use prometheus::Registry;
 use tokio::time::timeout;
+use tracing::Dispatch;
 
 use super::*;
 use crate::{
@@ -80,6 +84,9 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // While there is but one listener, an event that another thread meets first is off for it.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let log = self.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false);
         tracing::subscriber::set_default(lines.with_writer(move || log.clone()).finish())
@@ -184,8 +191,9 @@ async fn the_wait_microsoft_names_is_remembered_for_its_subscription() {
 
 #[tokio::test]
 async fn a_start_that_failed_because_of_the_webhook_says_what_reached_it() {
-    let edge = Arc::new(Mutex::new(Calls { requests: 40, ..Calls::default() }));
-    let door = edge.clone();
+    let seen = Arc::new(Mutex::new(Calls { requests: 40, ..Calls::default() }));
+    let list = Arc::new(Mutex::new("[]"));
+    let (door, listed) = (seen.clone(), list.clone());
     let world = World::api(move |asked| {
         let mut seen = door.lock().unwrap();
         if asked.path.ends_with("/start") {
@@ -193,21 +201,33 @@ async fn a_start_that_failed_because_of_the_webhook_says_what_reached_it() {
         }
         match asked.path.ends_with("/start") {
             true => Reply::new(400, r#"{"error":{"code":"AF20021"}}"#),
-            false => Reply::new(200, "[]"),
+            false => Reply::new(200, *listed.lock().unwrap()),
         }
     })
     .await;
-    let edge = Edge::new(move || *edge.lock().unwrap());
-    let (keeper, ..) = keeper_at(&world, Some(edge), |_| ());
+    let door = seen.clone();
+    let edge = Edge::new(move || *door.lock().unwrap());
+    let (keeper, clock, _) = keeper_at(&world, Some(edge), |_| ());
     let log = Log::default();
     let listening = log.listen();
     keeper.check(tenant(A)).await;
     drop(listening);
-    let calls = Calls { requests: 5, validations: 1, told: Some("forbidden") };
-    let log = log.text();
-    assert_eq!(log.matches(&calls.to_string()).count(), 2, "each start says it: {log}");
-    assert!(log.contains("requests=5 validations=1"), "{log}");
+    // Two starts were pending at once, and the validation was for one of them.
+    let calls = Calls { requests: 5, validations: 1, told: None };
+    let text = log.text();
+    assert_eq!(text.matches(&calls.to_string()).count(), 2, "each start says it: {text}");
+    assert!(text.contains("requests=5 validations=1") && !text.contains("forbidden"), "{text}");
     assert_eq!(refused(&keeper), [Some(calls); 2]);
+
+    // The only start that is needed may say more.
+    *list.lock().unwrap() = r#"[{"contentType":"Audit.Exchange","status":"enabled","webhook":{
+        "status":"enabled","address":"https://x.example/w","authId":"an auth id of ours"}}]"#;
+    seen.lock().unwrap().requests = 40;
+    seen.lock().unwrap().validations = 0;
+    clock.advance(Duration::from_secs(901));
+    keeper.check(tenant(A)).await;
+    let told = Calls { told: Some("forbidden"), ..calls };
+    assert_eq!(refused(&keeper), [Some(told), None]);
 }
 
 #[tokio::test]
@@ -345,8 +365,13 @@ async fn a_start_that_never_left_may_be_tried_at_the_next_look() {
     let (keeper, _, _) = keeper(&world, |config| {
         config.webhook.as_mut().unwrap().auth_id = Secret::file("/nonexistent/auth-id".into());
     });
+    let log = Log::default();
+    let listening = log.listen();
     assert_eq!(keeper.check(tenant(A)).await, Duration::from_secs(15));
+    drop(listening);
     assert!(world.asked().is_empty());
+    assert_eq!(keeper.observed().status()[0].problem, Some(Reason::AuthIdUnreadable));
+    assert!(log.text().contains("webhook.auth_id cannot be read"), "{}", log.text());
     let survey = keeper.survey().await;
     assert!(matches!(survey[0].result, Err(CheckError::AuthId(_))));
 }

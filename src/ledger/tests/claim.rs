@@ -59,7 +59,8 @@ async fn a_lost_lease_is_claimed_again_and_its_old_holder_is_stale() {
     assert!(running.claim(1, LEASE - 1).await.is_empty());
     let new = running.claim(1, LEASE).await.remove(0);
     assert_ne!(old.key, new.key);
-    assert_eq!((new.attempts, new.last_reason), (1, Some(Reason::LeaseLost)));
+    assert_eq!((new.attempts, new.last_reason, new.lost), (1, Some(Reason::LeaseLost), true));
+    assert!(!old.lost, "the first one");
 
     let now = at(LEASE + 1);
     let ours = running.ledger.renew(vec![old.key, new.key], now).await;
@@ -69,6 +70,61 @@ async fn a_lost_lease_is_claimed_again_and_its_old_holder_is_stale() {
     assert_eq!(running.settle(&new, delivered(2), LEASE + 3).await, Settled::Stale);
     let status = running.reader().await.status(now).await.unwrap();
     assert_eq!((status[0].delivered, status[0].records), (1, 2));
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_told_once() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    running.claim(1, 0).await;
+    let mut lease = running.claim(1, LEASE).await.remove(0);
+    assert!(lease.lost);
+    let lost = Reason::LeaseLost;
+    let settlements = [
+        Settlement::Postpone { until: at(LEASE + 1) },
+        Settlement::Release,
+        // What a content waited for was lost, and that is counted already.
+        Settlement::Retry { at: at(LEASE + 1), reason: lost },
+    ];
+    for settlement in settlements {
+        let settling = format!("{settlement:?}");
+        assert_eq!(running.settle(&lease, settlement, LEASE + 1).await, Settled::Applied);
+        lease = running.claim(1, LEASE + 1).await.remove(0);
+        assert_eq!((lease.last_reason, lease.lost), (Some(lost), false), "{settling}");
+    }
+    assert!(running.claim(1, 2 * LEASE + 1).await[0].lost, "another one");
+}
+
+#[tokio::test]
+async fn undecodable_bodies_in_a_row_are_counted() {
+    let mut running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    let retry = |reason| Settlement::Retry { at: at(1), reason };
+    let undecodable = || retry(Reason::Undecodable);
+    // The settlement, and how many in a row the next holder is told.
+    let steps = [
+        (retry(Reason::ServerError), 0),
+        (undecodable(), 1),
+        (undecodable(), 2),
+        (Settlement::Postpone { until: at(1) }, 2),
+        (Settlement::Release, 2),
+        (retry(Reason::LeaseLost), 2),
+        (undecodable(), 3),
+        (retry(Reason::Timeout), 0),
+        (undecodable(), 1),
+    ];
+    let mut lease = running.claim(1, 0).await.remove(0);
+    for (settlement, row) in steps {
+        let settling = format!("{settlement:?}");
+        assert_eq!(running.settle(&lease, settlement, 1).await, Settled::Applied);
+        lease = running.claim(1, 1).await.remove(0);
+        assert_eq!(lease.undecodable, row, "{settling}");
+    }
+    let (directory, config) = running.kill().await;
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    running = Running::with(directory, config, ledger, writer);
+    let lease = running.claim(1, 2).await.remove(0);
+    assert_eq!((lease.lost, lease.undecodable), (true, 1), "it outlives a lost lease");
 }
 
 #[tokio::test]

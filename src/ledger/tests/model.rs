@@ -17,6 +17,9 @@ struct Row {
     reason: Option<Reason>,
 }
 
+/// What a lease says: the id, attempts, the last reason, whether the lease before was lost.
+type Told = (String, u32, Option<Reason>, bool);
+
 /// All content by id; leases are numbered in the order they were granted.
 #[derive(Default)]
 struct Model {
@@ -34,7 +37,7 @@ impl Model {
         Recorded::New
     }
 
-    fn claim(&mut self, limit: usize, now: i64) -> Vec<(String, u32, Option<Reason>)> {
+    fn claim(&mut self, limit: usize, now: i64) -> Vec<Told> {
         let mut due: Vec<_> =
             self.rows.iter_mut().filter(|(_, row)| row.due <= Some(now)).collect();
         due.retain(|(_, row)| row.due.is_some());
@@ -42,14 +45,15 @@ impl Model {
         due.truncate(limit);
         let mut claimed = Vec::new();
         for (id, row) in due {
-            if row.holder.is_some() {
+            let lost = row.holder.is_some();
+            if lost {
                 row.attempts += 1;
                 row.reason = Some(Reason::LeaseLost);
             }
             row.due = Some(now + LEASE);
             row.holder = Some(self.leases);
             self.leases += 1;
-            claimed.push((id.clone(), row.attempts, row.reason));
+            claimed.push((id.clone(), row.attempts, row.reason, lost));
         }
         claimed
     }
@@ -161,7 +165,7 @@ async fn check(steps: Vec<Step>) {
                 let claimed = running.claim(limit, now).await;
                 let said: Vec<_> = claimed
                     .iter()
-                    .map(|l| (l.announcement.id.to_string(), l.attempts, l.last_reason))
+                    .map(|l| (l.announcement.id.to_string(), l.attempts, l.last_reason, l.lost))
                     .collect();
                 assert_eq!(said, model.claim(limit as usize, now));
                 for lease in &claimed {

@@ -1,4 +1,5 @@
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::{blob::tests::read, *};
 use crate::{

@@ -39,7 +39,7 @@ async fn a_webhook_that_could_not_be_validated_is_reported_and_tried_again_by_th
     assert_eq!(service.start_answers().split_off(5), [Some(400); 5], "AF20021");
     let (_, status) = service.admin("/api/status").await;
     assert!(status.contains("webhook_missing"), "an operator sees it: {status}");
-    let unreached = "since the start call no request reached this process";
+    let unreached = "since the start call no request for any subscription reached this process";
     assert_eq!(status.matches(unreached).count(), 5, "{status}");
     assert_eq!(service.gauges(0, ContentType::General).await, (1.0, 0.0));
 
