@@ -3,7 +3,7 @@
 //! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical id,
 //! so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be asked,
 //! or no longer lists it, the last sweep's word stands if a completed sweep covers the time
-//! ([`coverage`]), and otherwise nobody knows; the report says which of the three it is. What is not
+//! (`coverage`), and otherwise nobody knows; the report says which of the three it is. What is not
 //! known is never whole.
 //!
 //! A day of which Microsoft lists only the later part is asked for from there on; the earlier part is

@@ -92,7 +92,7 @@ fn lister(config: &Config, clock: &Clock) -> Result<Lister, CommandError> {
     let lister = Lister::new(client, clock.clone(), std::num::NonZeroUsize::MIN);
     Ok(lister.telling(move |id, wait| {
         // Whoever closed standard error does not want to know.
-        let _ = writeln!(io::stderr(), "{}", throttled(&name(id, &tenants), wait));
+        writeln!(io::stderr(), "{}", throttled(&name(id, &tenants), wait)).unwrap_or_default();
     }))
 }
 
