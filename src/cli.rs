@@ -197,7 +197,8 @@ pub enum LedgerCommand {
     /// Say whether everything Microsoft lists has arrived, by tenant, type and day
     ///
     /// Asks Microsoft what it lists and looks each content up in the ledger. Fails when something is
-    /// missing or dead. Days are those of UTC.
+    /// missing or dead, or a day is not known: no sweep covers it and Microsoft was not asked or did
+    /// not answer. Days are those of UTC.
     Completeness {
         /// Which content.
         #[command(flatten)]

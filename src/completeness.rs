@@ -2,7 +2,12 @@
 //!
 //! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical id,
 //! so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be asked,
-//! or no longer lists the day, the last sweep's word stands; the report says which of the two it is.
+//! or no longer lists it, the last sweep's word stands if a completed sweep covers the time
+//! (`coverage`), and otherwise nobody knows; the report says which of the three it is. What is not
+//! known is never whole.
+//!
+//! A day of which Microsoft lists only the later part is asked for from there on; the earlier part is
+//! the sweeps'.
 //!
 //! A day is one of UTC, by the time Microsoft gives as the content's creation, and a range without an
 //! end ends at Microsoft's present: an answer that shows our clock to be wrong begins the report
@@ -17,8 +22,12 @@ use crate::{
     content::{ContentType, TenantId},
     ledger::{LedgerError, Reader, Tally},
     microsoft::{answer::Action, client::Window},
-    sweep::{Believed, ListError, Lister},
+    sweep::{self, Believed, ListError, Lister},
 };
+
+mod coverage;
+
+use coverage::Coverage;
 
 /// Compares the listing with the ledger.
 #[derive(Debug)]
@@ -26,13 +35,23 @@ pub struct Completeness {
     reader: Reader,
     /// None: Microsoft is not asked.
     lister: Option<Lister>,
+    /// How the service beside sweeps.
+    rhythm: sweep::Config,
     clock: Clock,
 }
 
 impl Completeness {
     /// Nothing is asked yet. Without a lister Microsoft never is.
-    pub const fn new(reader: Reader, lister: Option<Lister>, clock: Clock) -> Self {
-        Self { reader, lister, clock }
+    ///
+    /// The rhythm is that of the service: a day that goes on is covered while the last sweep is no
+    /// older than that makes it.
+    pub const fn new(
+        reader: Reader,
+        lister: Option<Lister>,
+        rhythm: sweep::Config,
+        clock: Clock,
+    ) -> Self {
+        Self { reader, lister, rhythm, clock }
     }
 
     /// Reports on every feed and day of a range, without an end up to now and without a beginning
@@ -71,10 +90,12 @@ impl Completeness {
         let to = to.unwrap_or_else(|| later(now, SECOND));
         let from = from.unwrap_or_else(|| later(to, -LISTED));
         let windows = days(from, to);
-        let mut report = Report::default();
+        let mut report = Report { asked: self.lister.is_some(), ..Report::default() };
         let mut silent = HashSet::new();
         for &(tenant, content_type) in feeds {
-            let swept = self.reader.swept(tenant, content_type, from, to).await?;
+            let swept = self.reader.sweeps(tenant).await?.into_iter();
+            let swept = swept.filter(|swept| swept.content_type == content_type);
+            let coverage = Coverage::new(swept, &self.rhythm, now);
             for &(day, window) in &windows {
                 let mut found = None;
                 if !silent.contains(&tenant) && window.end > later(now, -LISTED) {
@@ -92,9 +113,16 @@ impl Completeness {
                         return Ok(None);
                     }
                 }
-                let source = if found.is_some() { Source::Microsoft } else { Source::Sweep };
-                let of_sweep = || swept.iter().find(|(of, _)| *of == day).map(|(_, tally)| *tally);
-                let tally = found.or_else(of_sweep).unwrap_or_default();
+                let listed = found.unwrap_or(Listed { tally: Tally::default(), from: window.end });
+                let Listed { mut tally, from } = listed;
+                let source = if from <= window.start {
+                    Source::Microsoft
+                } else {
+                    let unasked = Window { start: window.start, end: from };
+                    let swept = self.reader.swept(tenant, content_type, window.start, from).await?;
+                    swept.into_iter().for_each(|(_, swept)| tally += swept);
+                    if coverage.holds(unasked) { Source::Sweep } else { Source::Unknown }
+                };
                 report.days.push(Day { tenant, content_type, day, tally, source });
             }
         }
@@ -112,7 +140,7 @@ impl Completeness {
         tenant: TenantId,
         content_type: ContentType,
         window: Window,
-    ) -> Result<Option<Tally>, ListError> {
+    ) -> Result<Option<Listed>, ListError> {
         let Some(lister) = &self.lister else {
             return Ok(None);
         };
@@ -134,15 +162,13 @@ impl Completeness {
         content_type: ContentType,
         window: Window,
         ahead: SignedDuration,
-    ) -> Result<Tally, ListError> {
+    ) -> Result<Listed, ListError> {
         let now = lister.now(lister.skew());
-        let window = Window {
-            start: window.start.max(later(now, -LISTED)),
-            end: window.end.min(later(now, ahead)),
-        };
+        let from = listed_from(window.start, now).min(window.end);
+        let window = Window { start: from, end: window.end.min(later(now, ahead)) };
         let mut tally = Tally::default();
         if window.start >= window.end {
-            return Ok(tally);
+            return Ok(Listed { tally, from });
         }
         let mut seen = HashSet::new();
         let mut pages = lister.pages(tenant, content_type, window);
@@ -154,8 +180,16 @@ impl Completeness {
         // Entries that cannot be named cannot be fetched either.
         let malformed = u64::try_from(pages.malformed()).unwrap_or(u64::MAX);
         tally += Tally { listed: malformed, missing: malformed, ..Tally::default() };
-        Ok(tally)
+        Ok(Listed { tally, from })
     }
+}
+
+/// What became of what Microsoft lists.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    tally: Tally,
+    /// The beginning of what it was asked for, which it may no longer list from the start.
+    from: Timestamp,
 }
 
 /// The books of some feeds and days.
@@ -165,6 +199,8 @@ pub struct Report {
     pub days: Vec<Day>,
     /// Tenants whose listing could not be read, and why.
     pub silent: Vec<(TenantId, ListError)>,
+    /// Whether Microsoft was to be asked.
+    pub asked: bool,
 }
 
 impl Report {
@@ -173,6 +209,21 @@ impl Report {
         let mut total = Tally::default();
         self.days.iter().for_each(|day| total += day.tally);
         total
+    }
+
+    /// The days of which nobody knows what there is.
+    pub fn unknown(&self) -> impl Iterator<Item = &Day> {
+        self.days.iter().filter(|day| day.source == Source::Unknown)
+    }
+
+    /// Whether all is known, and nothing is lost or about to be.
+    pub fn is_sound(&self) -> bool {
+        self.unknown().next().is_none() && self.total().is_sound()
+    }
+
+    /// Whether all is known, and everything arrived.
+    pub fn is_whole(&self) -> bool {
+        self.unknown().next().is_none() && self.total().is_whole()
     }
 }
 
@@ -185,7 +236,7 @@ pub struct Day {
     pub content_type: ContentType,
     /// The day (UTC) on which the content was created.
     pub day: Date,
-    /// What became of its content.
+    /// What became of its content; where it is not known what there is, of what is known of.
     pub tally: Tally,
     /// Who says what there is.
     pub source: Source,
@@ -196,8 +247,10 @@ pub struct Day {
 pub enum Source {
     /// Microsoft, now.
     Microsoft,
-    /// The sweeps that were made.
+    /// The completed sweeps that cover it, at least of what Microsoft was not asked for.
     Sweep,
+    /// Nobody: Microsoft was not asked, or does not say, and no completed sweep covers it.
+    Unknown,
 }
 
 impl Source {
@@ -206,6 +259,7 @@ impl Source {
         match self {
             Self::Microsoft => "microsoft",
             Self::Sweep => "sweep",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -227,6 +281,16 @@ fn days(from: Timestamp, to: Timestamp) -> Vec<(Date, Window)> {
     days
 }
 
+/// From when on Microsoft is asked. What was listed when the report began is not cut for the time it
+/// takes; what is cut, is so in a whole second, as Microsoft is asked.
+fn listed_from(start: Timestamp, now: Timestamp) -> Timestamp {
+    if start >= later(now, -EDGE) {
+        return start;
+    }
+    let from = later(now, -LISTED);
+    Timestamp::from_second(from.as_second()).unwrap_or(from)
+}
+
 fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
     moment.saturating_add(by).unwrap_or(moment)
 }
@@ -234,47 +298,13 @@ fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
 /// Microsoft lists seven days; five minutes less keeps clear of the edge.
 const LISTED: SignedDuration = SignedDuration::from_mins(167 * 60 + 55);
 
+/// Still before the edge, but not for long.
+const EDGE: SignedDuration = SignedDuration::from_mins(167 * 60 + 59);
+
 /// Times a report is begun before clocks that do not agree are left as they are.
 const TRIES: u32 = 3;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(from: &str, to: &str, expected: &[(&str, &str, &str)]) {
-        let days = days(from.parse().unwrap(), to.parse().unwrap());
-        let said: Vec<_> = days
-            .iter()
-            .map(|(day, window)| {
-                (day.to_string(), window.start.to_string(), window.end.to_string())
-            })
-            .collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(day, start, end)| ((*day).into(), (*start).into(), (*end).into()))
-            .collect();
-        assert_eq!(said, expected);
-    }
-
-    #[test]
-    fn ranges_are_cut_at_midnight() {
-        check(
-            "2026-02-27T18:00:00Z",
-            "2026-03-01T06:00:00.5Z",
-            &[
-                ("2026-02-27", "2026-02-27T18:00:00Z", "2026-02-28T00:00:00Z"),
-                ("2026-02-28", "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z"),
-                ("2026-03-01", "2026-03-01T00:00:00Z", "2026-03-01T06:00:00.5Z"),
-            ],
-        );
-        check(
-            "2026-01-05T00:00:00Z",
-            "2026-01-06T00:00:00Z",
-            &[("2026-01-05", "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")],
-        );
-        check("2026-01-06T00:00:00Z", "2026-01-06T00:00:00Z", &[]);
-        check("2026-01-06T00:00:00Z", "2026-01-05T00:00:00Z", &[]);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    time::Duration,
 };
 
 use jiff::{Timestamp, civil::Date};
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    completeness::{Completeness, Day, Report},
+    completeness::{Completeness, Day, Report, Source},
     config::Config,
     content::{ContentType, TenantId, Tenants},
     ledger::{Reader, Tally},
@@ -33,7 +34,7 @@ pub(super) struct Question {
     pub(super) offline: bool,
 }
 
-/// Shows the books. Fails when something is missing or dead.
+/// Shows the books. Fails when something is missing, dead or not known.
 pub(super) async fn answer(
     config: Config,
     question: Question,
@@ -44,11 +45,12 @@ pub(super) async fn answer(
     let reader = Reader::open(&config.ledger).await?;
     let clock = Clock::system();
     let lister = if offline { None } else { Some(lister(&config, &clock)?) };
-    let report = Completeness::new(reader, lister, clock).report(&feeds, from, to).await?;
+    let completeness = Completeness::new(reader, lister, config.sweep, clock);
+    let report = completeness.report(&feeds, from, to).await?;
     for (id, error) in &report.silent {
         writeln!(
             io::stderr(),
-            "{}: Microsoft cannot be asked ({error}); what is shown of it was listed at the last sweep",
+            "{}: Microsoft cannot be asked ({error}); what is shown of it was listed at the last sweeps",
             name(*id, &config.tenants)
         )?;
     }
@@ -56,10 +58,11 @@ pub(super) async fn answer(
     if select.json {
         let rows: Vec<_> = report.days.iter().map(|day| Row::new(day, &config.tenants)).collect();
         json(&mut output, &rows)?;
+        unknown(&report).iter().try_for_each(|line| writeln!(io::stderr(), "{line}"))?;
     } else {
         show(&mut output, &report, &config.tenants, outside.coloured_results)?;
     }
-    Ok(if report.total().is_sound() { Exit::Success } else { Exit::Failed })
+    Ok(if report.is_sound() { Exit::Success } else { Exit::Failed })
 }
 
 /// The configured feeds that are selected, in a steady order.
@@ -85,7 +88,17 @@ fn lister(config: &Config, clock: &Clock) -> Result<Lister, CommandError> {
         clock.clone(),
         microsoft::Metrics::register(&registry, &config.tenants)?,
     )?;
-    Ok(Lister::new(client, clock.clone(), std::num::NonZeroUsize::MIN))
+    let tenants = config.tenants.clone();
+    let lister = Lister::new(client, clock.clone(), std::num::NonZeroUsize::MIN);
+    Ok(lister.telling(move |id, wait| {
+        // Whoever closed standard error does not want to know.
+        writeln!(io::stderr(), "{}", throttled(&name(id, &tenants), wait)).unwrap_or_default();
+    }))
+}
+
+fn throttled(tenant: &str, wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    format!("{tenant}: Microsoft throttles this tenant; asking again in {seconds} s")
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +113,7 @@ struct Row {
     missing: u64,
     /// Single records given up on, in delivered contents.
     dead_records: u64,
-    /// Who says what there is: `microsoft` now, or the last `sweep`.
+    /// Who says what there is: `microsoft` now, or the last `sweep`; else it is `unknown`.
     source: &'static str,
 }
 
@@ -122,7 +135,8 @@ impl Row {
     }
 }
 
-/// A table for each tenant, a line for each day, and one line that says it all.
+/// A table for each tenant, a line for each day, and one line that says it all; then what to do about
+/// days that are not known.
 fn show(
     output: &mut impl Write,
     report: &Report,
@@ -137,7 +151,7 @@ fn show(
         types.dedup();
         let mut days: BTreeMap<Date, Vec<String>> = BTreeMap::new();
         for day in &of_tenant {
-            days.entry(day.day).or_default().push(cell(&day.tally));
+            days.entry(day.day).or_default().push(cell(day));
         }
         let head: Vec<_> = std::iter::once(name(id, tenants))
             .chain(types.iter().map(ToString::to_string))
@@ -151,33 +165,66 @@ fn show(
         let text = String::from_utf8_lossy(&text);
         writeln!(output, "{}", if colour { coloured(&text) } else { text.into_owned() })?;
     }
-    let line = summary(report.total());
-    writeln!(output, "{}", if colour { coloured(&line) } else { line })
+    for line in std::iter::once(summary(report)).chain(unknown(report)) {
+        writeln!(output, "{}", if colour { coloured(&line) } else { line })?;
+    }
+    Ok(())
 }
 
 /// A mark, how much Microsoft lists, and what is not well with it.
-fn cell(tally: &Tally) -> String {
+fn cell(day: &Day) -> String {
+    let Day { tally, source, .. } = day;
+    let mark = if *source == Source::Unknown { UNKNOWN } else { mark(tally) };
     let counts = troubles(tally);
     match (tally.listed, counts.is_empty()) {
+        (0, true) if mark == UNKNOWN => mark.to_string(),
         (0, true) => "-".to_owned(),
-        (listed, true) => format!("{} {listed}", mark(tally)),
-        (listed, false) => format!("{} {listed} ({counts})", mark(tally)),
+        (listed, true) => format!("{mark} {listed}"),
+        (listed, false) => format!("{mark} {listed} ({counts})"),
     }
 }
 
-fn summary(total: Tally) -> String {
-    let listed = total.listed;
-    let word = match (total.is_whole(), total.is_sound()) {
-        (true, _) => return format!("{WHOLE} whole: {listed} contents listed, all delivered"),
-        (false, true) => "nothing lost",
-        (false, false) => "not whole",
+fn summary(report: &Report) -> String {
+    let total = report.total();
+    let Tally { listed, delivered, .. } = total;
+    if report.is_whole() {
+        return format!("{WHOLE} whole: {listed} contents listed, all delivered");
+    }
+    let (mark, word) = match (total.is_sound(), report.is_sound()) {
+        (false, _) => (BROKEN, "not whole"),
+        (true, false) => (UNKNOWN, "not known whether whole"),
+        (true, true) => (UNDER_WAY, "nothing lost"),
     };
-    format!(
-        "{} {word}: {listed} contents listed, {} delivered, {}",
-        mark(&total),
-        total.delivered,
-        troubles(&total)
-    )
+    let mut line = format!("{mark} {word}: {listed} contents listed, {delivered} delivered");
+    let counts = troubles(&total);
+    if !counts.is_empty() {
+        line = format!("{line}, {counts}");
+    }
+    line
+}
+
+/// How many days are not known, each of a tenant and type, for each reason, and what to do.
+fn unknown(report: &Report) -> Vec<String> {
+    let (mut silent, mut past) = (0, 0);
+    for day in report.unknown() {
+        let of_tenant = report.silent.iter().any(|(tenant, _)| *tenant == day.tenant);
+        *(if of_tenant || !report.asked { &mut silent } else { &mut past }) += 1;
+    }
+    let answer = if report.asked {
+        "did not answer; ask again when it does"
+    } else {
+        "was not asked; ask it, without --offline"
+    };
+    [(silent, answer), (past, "no longer lists them whole; begin later, with --from")]
+        .into_iter()
+        .filter(|(days, _)| *days > 0)
+        .map(|(days, why)| {
+            format!(
+                "{UNKNOWN} {days} days (of one tenant and type each) not known: no sweep has \
+                 covered them and Microsoft {why}"
+            )
+        })
+        .collect()
 }
 
 fn troubles(tally: &Tally) -> String {
@@ -201,7 +248,7 @@ const fn mark(tally: &Tally) -> char {
 
 /// Colours the marks; they occur nowhere else.
 fn coloured(text: &str) -> String {
-    [(WHOLE, 32), (UNDER_WAY, 33), (BROKEN, 31)]
+    [(WHOLE, 32), (UNDER_WAY, 33), (UNKNOWN, 33), (BROKEN, 31)]
         .iter()
         .fold(text.to_owned(), |text, (mark, code)| {
             text.replace(*mark, &format!("\u{1b}[{code}m{mark}\u{1b}[0m"))
@@ -210,6 +257,7 @@ fn coloured(text: &str) -> String {
 
 const WHOLE: char = '✓';
 const UNDER_WAY: char = '…';
+const UNKNOWN: char = '?';
 const BROKEN: char = '✗';
 
 #[cfg(test)]
@@ -218,10 +266,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        completeness::Source,
-        content::{ClientId, Tenant},
-    };
+    use crate::content::{ClientId, Tenant};
 
     fn day(content_type: ContentType, day: &str, tally: Tally) -> Day {
         let tenant = Uuid::from_u128(1).into();
@@ -236,7 +281,8 @@ mod tests {
             content_types: vec![ContentType::Exchange, ContentType::General],
         }]);
         let mut text = Vec::new();
-        show(&mut text, &Report { days, silent: Vec::new() }, &tenants, colour).unwrap();
+        let report = Report { days, silent: Vec::new(), asked: false };
+        show(&mut text, &report, &tenants, colour).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -268,5 +314,31 @@ mod tests {
     fn a_whole_range_is_one_green_line() {
         let text = said(vec![day(ContentType::Exchange, "2026-01-30", DELIVERED)], true);
         assert!(text.ends_with("\u{1b}[32m✓\u{1b}[0m whole: 120 contents listed, all delivered\n"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_whole() {
+        let not_known = |of, tally| Day { source: Source::Unknown, ..day(of, "2026-01-30", tally) };
+        let days = vec![
+            not_known(ContentType::Exchange, Tally::default()),
+            day(ContentType::Exchange, "2026-01-31", DELIVERED),
+            not_known(ContentType::General, DELIVERED),
+            day(ContentType::General, "2026-01-31", DELIVERED),
+        ];
+        expect![[r"
+            contoso     Audit.Exchange  Audit.General
+            2026-01-30  ?               ? 120
+            2026-01-31  ✓ 120           ✓ 120
+
+            ? not known whether whole: 360 contents listed, 360 delivered
+            ? 2 days (of one tenant and type each) not known: no sweep has covered them and Microsoft was not asked; ask it, without --offline
+        "]]
+        .assert_eq(&said(days, false));
+    }
+
+    #[test]
+    fn waiting_for_microsoft_is_told_in_whole_seconds() {
+        expect!["contoso: Microsoft throttles this tenant; asking again in 30 s"]
+            .assert_eq(&throttled("contoso", Duration::from_millis(29_001)));
     }
 }

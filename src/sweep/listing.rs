@@ -8,7 +8,7 @@
 //! The listing gives way to the blobs of its tenant, but not for ever: what is not found in time
 //! expires.
 
-use std::{collections::HashSet, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -37,6 +37,7 @@ pub struct Lister {
     places: Arc<Semaphore>,
     backoff: Backoff,
     max_pages: usize,
+    throttled: Throttled,
 }
 
 impl Lister {
@@ -48,7 +49,18 @@ impl Lister {
             places: Arc::new(Semaphore::new(places.get())),
             backoff: Backoff::try_new(AGAIN_MIN, AGAIN_MAX).expect("the bounds are in order"),
             max_pages: MAX_PAGES,
+            throttled: Throttled(Arc::new(|_, _| ())),
         }
+    }
+
+    /// Tells of each time that it waits because Microsoft throttles a tenant, and for how long.
+    #[must_use]
+    pub fn telling(
+        mut self,
+        throttled: impl Fn(TenantId, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        self.throttled = Throttled(Arc::new(throttled));
+        self
     }
 
     /// The pages of a window, none of them asked for yet.
@@ -140,7 +152,11 @@ impl Pages<'_> {
                 Err(error) => error,
             };
             match error {
-                ApiError::Throttled { until } => sleep_until(until).await,
+                ApiError::Throttled { until } => {
+                    let wait = until.saturating_duration_since(Instant::now());
+                    (self.lister.throttled.0)(self.tenant, wait);
+                    sleep_until(until).await;
+                }
                 _ if error.action() == Some(Action::StalePage) => {
                     self.restarts += 1;
                     if self.restarts > MAX_RESTARTS {
@@ -231,6 +247,16 @@ impl ListError {
     }
 }
 
+/// Who wants to know of waiting.
+#[derive(Clone)]
+struct Throttled(Arc<dyn Fn(TenantId, Duration) + Send + Sync>);
+
+impl fmt::Debug for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Throttled")
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     First,
@@ -271,6 +297,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
     use super::*;
     use crate::microsoft::world::{A, Reply, World, tenant};
 
@@ -293,5 +324,32 @@ mod tests {
         }
         assert!(matches!(pages.next().await, Err(ListError::TooManyPages)));
         assert_eq!(world.asked().len(), 6, "the first and five further ones");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_throttled_tenant_is_told() {
+        let first = AtomicBool::new(true);
+        let world = World::api(move |_| {
+            if first.swap(false, Ordering::Relaxed) {
+                Reply::new(429, "").header("Retry-After", "2")
+            } else {
+                Reply::new(200, "[]")
+            }
+        })
+        .await;
+        let told = Arc::<Mutex<Vec<_>>>::default();
+        let log = told.clone();
+        let lister = Lister::new(world.client(), Clock::system(), NonZeroUsize::MIN)
+            .telling(move |tenant, wait| log.lock().unwrap().push((tenant, wait)));
+        let window = Window {
+            start: "2026-01-02T00:00:00Z".parse().unwrap(),
+            end: "2026-01-03T00:00:00Z".parse().unwrap(),
+        };
+        let mut pages = lister.pages(tenant(A), ContentType::General, window);
+        assert!(pages.next().await.unwrap().is_some());
+        let told = told.lock().unwrap();
+        let [(of, wait)] = told[..] else { panic!("once: {told:?}") };
+        assert_eq!(of, tenant(A));
+        assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
     }
 }

@@ -130,7 +130,8 @@ pub fn latest(now: Timestamp) -> Timestamp {
     whole_second(before(now, UNSTABLE))
 }
 
-const fn lookback(depth: SweepDepth) -> Duration {
+/// How far a sweep of this depth looks back.
+pub const fn lookback(depth: SweepDepth) -> Duration {
     match depth {
         SweepDepth::Recent => RECENT,
         SweepDepth::Day => DAY,

@@ -167,8 +167,15 @@ async fn what_nobody_announced_is_missing_until_a_sweep_finds_it() {
     }
     let clock = Clock::system();
     let reader = Reader::open(&service.config.ledger).await.unwrap();
-    let report = Completeness::new(reader, None, clock).report(&[(tenant, FEED)], None, None).await;
-    assert!(report.unwrap().total().is_whole());
+    let completeness = Completeness::new(reader, None, service.config.sweep, clock);
+    let report = completeness.report(&[(tenant, FEED)], None, None).await.unwrap();
+    assert!(report.is_whole(), "{report:?}");
+
+    // Nobody can say of a day that no sweep reached whether it is whole.
+    let range = ["completeness", "--offline", "--from", "2020-01-01", "--to", "2020-01-02"];
+    let (books, code) = ledger(&service, &range).await;
+    assert_eq!((sum(&books), code), ([0; 5], 1));
+    assert!(books.iter().all(|day| day["source"] == "unknown"), "{books:#?}");
 
     // Microsoft away: what was listed last stands.
     service.simulator.microsoft().fail(Operation::Content, Fault::Af(10_001), u32::MAX);

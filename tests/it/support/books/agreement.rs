@@ -75,7 +75,8 @@ impl Service {
 
     async fn report(&self, lister: Option<Lister>) -> Report {
         let reader = Reader::open(&self.config.ledger).await.expect("the ledger can be opened");
-        let completeness = Completeness::new(reader, lister, self.clock.clone());
+        let (rhythm, clock) = (self.config.sweep, self.clock.clone());
+        let completeness = Completeness::new(reader, lister, rhythm, clock);
         let report = completeness.report(&self.feeds(), None, None).await;
         report.expect("the ledger can be read")
     }
