@@ -127,6 +127,8 @@ async fn one_content_is_replayed_by_its_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_announced_is_missing_until_a_sweep_finds_it() {
     let mut service = Service::builder().with("sweep.settle", "0s").start().await;
+    // The sweep of the start would find what nobody announced.
+    service.swept().await;
     let tenant = service.tenant(0);
     // Old enough for a sweep, which leaves out the last seconds.
     let created = Some(service.clock.now() - SignedDuration::from_mins(1));

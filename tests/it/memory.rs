@@ -15,11 +15,12 @@ const TYPE: ContentType = ContentType::SharePoint;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The peak in KiB after one small blob and then these, with this bound of remembered records.
-/// While the first of these is fetched, the receiver reads nothing for a moment, so that whatever
-/// can pile up does.
+/// The peak in KiB after one small blob and then these, one fetched after the other, with this bound
+/// of remembered records. While the first of them is fetched, the receiver reads nothing for a
+/// moment, so that whatever can pile up does.
 async fn peak_after(blobs: usize, total_bytes: u64, remember_max: Option<u64>) -> u64 {
     let mut site = Site::start(1, None, |_| {}).await;
+    site.set("fetch.concurrency", &1);
     if let Some(most) = remember_max {
         site.set("records.remember_max", &most);
     }
@@ -30,14 +31,18 @@ async fn peak_after(blobs: usize, total_bytes: u64, remember_max: Option<u64>) -
     let confirmed = format!(
         "m365_messages_successfully_processed_total{{content_type=\"{TYPE}\",tenant=\"tenant-0\"}}"
     );
-    let sizes = std::iter::once(MIB).chain(std::iter::repeat_n(total_bytes, blobs));
     let mut expected = 0;
-    for (seed, total_bytes) in (1..).zip(sizes) {
-        let blob = Blob::Generated { total_bytes, seed };
-        site.simulator.microsoft().publish_raw(feed.tenant, TYPE, blob);
-        let count = move || Records::new(seed, feed, total_bytes).count() as u64;
+    for (first_seed, blobs, total_bytes) in [(1, 1, MIB), (2, blobs, total_bytes)] {
+        let seeds = (first_seed..).take(blobs);
+        for seed in seeds.clone() {
+            let blob = Blob::Generated { total_bytes, seed };
+            site.simulator.microsoft().publish_raw(feed.tenant, TYPE, blob);
+        }
+        let count = move || {
+            seeds.map(|seed| Records::new(seed, feed, total_bytes).count() as u64).sum::<u64>()
+        };
         let count = task::spawn_blocking(count);
-        if seed == 2 {
+        if first_seed > 1 {
             devo.behave(DevoMode::Stall);
             sleep(Duration::from_secs(1)).await;
             devo.behave(DevoMode::Normal);
