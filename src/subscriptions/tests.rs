@@ -87,10 +87,6 @@ impl Log {
         // While there is but one listener, an event that another thread meets first is off for it.
         static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
         ANOTHER.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
-        // Somebody must always listen: what is first reached while nobody does, on another thread, is
-        // taken for of no interest to anyone.
-        let nowhere = tracing_subscriber::fmt().with_writer(std::io::sink);
-        tracing::subscriber::set_global_default(nowhere.finish()).ok();
         let log = self.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false);
         tracing::subscriber::set_default(lines.with_writer(move || log.clone()).finish())
