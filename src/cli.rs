@@ -44,8 +44,9 @@ pub use outside::Outside;
 
 /// Microsoft 365 audit records, delivered to Devo
 ///
-/// Receives what Microsoft announces about audit records, fetches the records and delivers every one
-/// of them to Devo at least once: through crashes, restarts, throttling and outages of either side.
+/// Receives what Microsoft announces about audit records, fetches the records and delivers every
+/// one of them to Devo at least once: through crashes, restarts, throttling and outages of either
+/// side.
 ///
 /// Try it without an account with `m365-collector demo`; start with `m365-collector config sample`.
 #[derive(Clone, Debug, Parser)]
@@ -67,8 +68,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the service
     ///
-    /// Serves the public and the admin port until SIGTERM or SIGINT, then finishes what is under way
-    /// within 30 seconds. A second signal ends it at once; nothing is lost by that, only sent again.
+    /// Serves the public and the admin port until SIGTERM or SIGINT, then finishes what is under
+    /// way within 30 seconds. A second signal ends it at once; nothing is lost by that, only sent
+    /// again.
     Run,
     /// Show the whole path on this machine, with no account and no file
     ///
@@ -85,8 +87,8 @@ pub enum Command {
     Simulate(Simulate),
     /// Collect what Microsoft lists for a range of time
     ///
-    /// Announces everything of up to the last 7 days to the ledger, where the service claims it after
-    /// what comes in live. Works beside a running service and without one; run again after an
+    /// Announces everything of up to the last 7 days to the ledger, where the service claims it
+    /// after what comes in live. Works beside a running service and without one; run again after an
     /// interruption, it goes on where it was.
     Backfill(Backfill),
     /// Say in plain words what is wrong with the configuration
@@ -181,8 +183,8 @@ pub struct Check {
 pub enum ConfigCommand {
     /// Write a new auth id to standard output: 64 random hexadecimal digits
     ///
-    /// Put it into the file that `webhook.auth_id` names. To replace one that is in use, move the old
-    /// one to `webhook.previous_auth_id` first; it can go when every subscription was started
+    /// Put it into the file that `webhook.auth_id` names. To replace one that is in use, move the
+    /// old one to `webhook.previous_auth_id` first; it can go when every subscription was started
     /// again.
     AuthId,
     /// Write a commented sample to standard output, with every key and its default
@@ -196,15 +198,15 @@ pub enum ConfigCommand {
 pub enum LedgerCommand {
     /// Say whether everything Microsoft lists has arrived, by tenant, type and day
     ///
-    /// Asks Microsoft what it lists and looks each content up in the ledger. Fails when something is
-    /// missing or dead, or a day is not known: no sweep covers it and Microsoft was not asked or did
-    /// not answer. Days are those of UTC.
+    /// Asks Microsoft what it lists and looks each content up in the ledger. Fails when something
+    /// is missing or dead, or a day is not known: no sweep covers it and Microsoft was not asked or
+    /// did not answer. Days are those of UTC.
     Completeness {
         /// Which content.
         #[command(flatten)]
         select: Select,
-        /// The first moment: a date (UTC), or a time such as 2026-01-31T13:00:00Z; without it 7 days
-        /// before the last
+        /// The first moment: a date (UTC), or a time such as 2026-01-31T13:00:00Z; without it 7
+        /// days before the last
         #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
         from: Option<Timestamp>,
         /// The moment after the last; without it now
@@ -242,8 +244,8 @@ pub enum LedgerCommand {
     ///
     /// Dead content is due again at once, and its dead letters are gone; a running service takes it
     /// up within moments. Of a content with dead records everything is fetched again, and what the
-    /// service remembers is not sent again. Fails when something selected cannot be replayed because
-    /// Microsoft has deleted it.
+    /// service remembers is not sent again. Fails when something selected cannot be replayed
+    /// because Microsoft has deleted it.
     Replay {
         /// Which content.
         #[command(flatten)]

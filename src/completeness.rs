@@ -1,16 +1,16 @@
 //! Whether everything Microsoft lists has arrived, feed by feed and day by day.
 //!
-//! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical id,
-//! so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be asked,
-//! or no longer lists it, the last sweep's word stands if a completed sweep covers the time
+//! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical
+//! id, so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be
+//! asked, or no longer lists it, the last sweep's word stands if a completed sweep covers the time
 //! (`coverage`), and otherwise nobody knows; the report says which of the three it is. What is not
 //! known is never whole.
 //!
-//! A day of which Microsoft lists only the later part is asked for from there on; the earlier part is
-//! the sweeps'.
+//! A day of which Microsoft lists only the later part is asked for from there on; the earlier part
+//! is the sweeps'.
 //!
-//! A day is one of UTC, by the time Microsoft gives as the content's creation, and a range without an
-//! end ends at Microsoft's present: an answer that shows our clock to be wrong begins the report
+//! A day is one of UTC, by the time Microsoft gives as the content's creation, and a range without
+//! an end ends at Microsoft's present: an answer that shows our clock to be wrong begins the report
 //! anew. One day of one feed is in memory at a time. Nothing is written.
 
 use std::collections::HashSet;
@@ -59,8 +59,8 @@ impl Completeness {
     ///
     /// # Errors
     ///
-    /// [`LedgerError`] when the ledger cannot be read. That Microsoft cannot be asked is part of the
-    /// report.
+    /// [`LedgerError`] when the ledger cannot be read. That Microsoft cannot be asked is part of
+    /// the report.
     pub async fn report(
         &self,
         feeds: &[(TenantId, ContentType)],
@@ -281,8 +281,8 @@ fn days(from: Timestamp, to: Timestamp) -> Vec<(Date, Window)> {
     days
 }
 
-/// From when on Microsoft is asked. What was listed when the report began is not cut for the time it
-/// takes; what is cut, is so in a whole second, as Microsoft is asked.
+/// From when on Microsoft is asked. What was listed when the report began is not cut for the time
+/// it takes; what is cut, is so in a whole second, as Microsoft is asked.
 fn listed_from(start: Timestamp, now: Timestamp) -> Timestamp {
     if start >= later(now, -EDGE) {
         return start;

@@ -2,9 +2,9 @@
 //!
 //! The form is RFC 3164's, section 4.1: PRI of facility user and severity informational (4.1.1),
 //! TIMESTAMP with the day padded by a blank and HOSTNAME (4.1.2), TAG before the content (4.1.3).
-//! It departs from it on purpose in three things: the time is UTC, the tag has dots and may be longer
-//! than 32 characters, and a line may exceed 1024 bytes. The host is sent as configured, with its
-//! domain if it has one, because alerts group by it.
+//! It departs from it on purpose in three things: the time is UTC, the tag has dots and may be
+//! longer than 32 characters, and a line may exceed 1024 bytes. The host is sent as configured,
+//! with its domain if it has one, because alerts group by it.
 //!
 //! A newline ends the line, so a record holds none; the splitter sees to that. Record bytes are
 //! appended unchanged (I8).

@@ -5,13 +5,13 @@
 //!
 //! What a peer can make us hold is bounded (I7): the number of connections, the size of a head, the
 //! streams of a connection and their windows, and the time a connection may take without getting
-//! anywhere (see `activity`). At the limit `door` says who stays; nobody waits for a place, and what
-//! a proxy's header or TLS take happens in the connection's own task, so neither the accept loop nor
-//! the peers being served ever wait for a slow one. The body of a request is the service's to bound,
-//! in size and in time.
+//! anywhere (see `activity`). At the limit `door` says who stays; nobody waits for a place, and
+//! what a proxy's header or TLS take happens in the connection's own task, so neither the accept
+//! loop nor the peers being served ever wait for a slow one. The body of a request is the service's
+//! to bound, in size and in time.
 //!
-//! When asked to stop, the listener is closed first, idle connections at once, busy ones after their
-//! answers; what is left after [`Limits::drain_timeout`] is cut.
+//! When asked to stop, the listener is closed first, idle connections at once, busy ones after
+//! their answers; what is left after [`Limits::drain_timeout`] is cut.
 
 use std::{
     fmt,
@@ -158,8 +158,9 @@ impl Listener {
 
     /// Serves until asked to stop, then drains.
     ///
-    /// The service gets the other end of the connection with each request. On HTTP/1.1 its future runs to
-    /// its end even when the client goes away, so it must end by itself; on HTTP/2 it is dropped.
+    /// The service gets the other end of the connection with each request. On HTTP/1.1 its future
+    /// runs to its end even when the client goes away, so it must end by itself; on HTTP/2 it is
+    /// dropped.
     pub async fn serve<S, F>(self, limits: Limits, front: Front, service: S, shutdown: Shutdown)
     where
         S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,

@@ -168,8 +168,8 @@ impl Ledger {
         Ok(backlog::tenants_due(&self.reads, tenants, now).await?)
     }
 
-    /// Leases up to `limit` contents of a tenant, those due longest first, and what a backfill found
-    /// only when nothing else is due.
+    /// Leases up to `limit` contents of a tenant, those due longest first, and what a backfill
+    /// found only when nothing else is due.
     ///
     /// Not cancel safe: leases granted to a caller that has gone run out unused, and count as
     /// failed attempts.

@@ -11,15 +11,16 @@
 //!
 //! 1. [`webhook`] authenticates the caller before it reads the body, judges each entry of the
 //!    [`notification`], hands what is ours to the [`ledger`] and answers 200 after the commit.
-//!    Recording the same [canonical](content::CanonicalId) content twice is a no-op. [`sweep`] lists
-//!    what Microsoft has, again and again, and hands it to the same ledger: notifications are lost,
-//!    and a site may have no public port at all. A backfill does the same for an operator's range.
-//! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per
-//!    lease. The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts
-//!    it into records, [`route`] reads the few fields that tell them apart and choose their table,
-//!    [`frame`] makes each a syslog line in a batch, [`identity`] says of a full batch which records
-//!    were delivered before, and what is left goes to a session of [`deliver`]. A slow Devo slows the
-//!    download; nothing piles up.
+//!    Recording the same [canonical](content::CanonicalId) content twice is a no-op. [`sweep`]
+//!    lists what Microsoft has, again and again, and hands it to the same ledger: notifications are
+//!    lost, and a site may have no public port at all. A backfill does the same for an operator's
+//!    range.
+//! 2. [`pipeline`] claims leases while it has room and Devo is there, and runs one step per lease.
+//!    The step **streams**: a chunk of the blob comes in from [`microsoft`], [`split`] cuts it into
+//!    records, [`route`] reads the few fields that tell them apart and choose their table,
+//!    [`frame`] makes each a syslog line in a batch, [`identity`] says of a full batch which
+//!    records were delivered before, and what is left goes to a session of [`deliver`]. A slow Devo
+//!    slows the download; nothing piles up.
 //! 3. Sent is not done. A step that has sent everything gives its place free and waits for its
 //!    sessions to be confirmed: our side ended the stream, and the receiver, having read all of
 //!    it, ended its own. Only then are the identities of the records it carried kept, so that what
@@ -29,9 +30,9 @@
 //!    and there is no other.
 //!
 //! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
-//! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger made
-//! of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds the
-//! process, runs it and drains it in order.
+//! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger
+//! made of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds
+//! the process, runs it and drains it in order.
 //!
 //! The ledger holds announcements, never records, because Microsoft keeps content for days: an
 //! outage of Devo costs rows of a few hundred bytes and no spool. What must be watched instead is

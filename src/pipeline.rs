@@ -5,8 +5,8 @@
 //! is not settled, because a step panicked or the process died, runs out and is claimed again;
 //! there is no other recovery path.
 //!
-//! A record delivered before, or on its way in another content, is not sent again; nothing is claimed
-//! before the identities of earlier records are remembered.
+//! A record delivered before, or on its way in another content, is not sent again; nothing is
+//! claimed before the identities of earlier records are remembered.
 //!
 //! A step whose records are all sent gives its place free and waits among the confirmations, of
 //! which there is a bounded number. Nothing is claimed while Devo is away or for a tenant that
@@ -174,7 +174,8 @@ impl Pipeline {
                 () = self.changes.wait() => {}
                 Some(ended) = self.steps.join_next_with_id() => self.step_ended(ended),
                 Some(ended) = self.confirmations.join_next() => report_panic(ended),
-                // They never end but by a panic, and without them long steps would lose their leases.
+                // They never end but by a panic, and without them long steps would lose their
+                // leases.
                 Some(_) = watching.join_next() => break,
             }
             while let Some(ended) = self.steps.try_join_next_with_id() {

@@ -40,8 +40,9 @@
 //!
 //! # What is not stopped
 //!
-//! - Somebody with the auth id can make us ask Microsoft for content that does not exist, within the
-//!   tenant's request budget, and fill ledger rows with it. Rotate the id; `allowed_sources` helps.
+//! - Somebody with the auth id can make us ask Microsoft for content that does not exist, within
+//!   the tenant's request budget, and fill ledger rows with it. Rotate the id; `allowed_sources`
+//!   helps.
 //! - A flood that fills the line, or more sources than `max_connections`, before Microsoft was ever
 //!   heard: until then its connections are strangers too, unless `allowed_sources` lists them.
 //!   Content is found by the sweep all the same.

@@ -1,14 +1,16 @@
 //! Keeps every wanted subscription enabled, with our webhook.
 //!
-//! At start and at each interval every tenant is looked at by a task of its own: list, [`plan()`], start
-//! what needs it, list again. One tenant's failure, throttling or pending start delays no other.
+//! At start and at each interval every tenant is looked at by a task of its own: list, [`plan()`],
+//! start what needs it, list again. One tenant's failure, throttling or pending start delays no
+//! other.
 //!
-//! Microsoft allows one start of a subscription in about 15 minutes and refuses another in words. Both
-//! the rule and the words are remembered per subscription, in memory: after a restart Microsoft says
-//! them again. Nothing is ever stopped here, and with `manage` off nothing is started either.
+//! Microsoft allows one start of a subscription in about 15 minutes and refuses another in words.
+//! Both the rule and the words are remembered per subscription, in memory: after a restart
+//! Microsoft says them again. Nothing is ever stopped here, and with `manage` off nothing is
+//! started either.
 //!
-//! While a start is pending Microsoft posts the validation to our webhook, so the public port must be
-//! served before [`Subscriptions::run`].
+//! While a start is pending Microsoft posts the validation to our webhook, so the public port must
+//! be served before [`Subscriptions::run`].
 
 use std::{collections::HashMap, sync::Arc, sync::Mutex, time::Duration};
 

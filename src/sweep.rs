@@ -1,17 +1,17 @@
 //! Lists what Microsoft has and announces it, so that nothing depends on a notification.
 //!
-//! Every tenant is swept by a task of its own, one request at a time, at three depths ([`window`]): what a
-//! notification lost is found within the interval, what appears late within an hour or a day, and
-//! what was missed during an outage when it is over. Recording known content changes nothing but
-//! that it was listed (I2), and ids are compared in their canonical form, so content that comes by
-//! both ways is fetched once.
+//! Every tenant is swept by a task of its own, one request at a time, at three depths ([`window`]):
+//! what a notification lost is found within the interval, what appears late within an hour or a
+//! day, and what was missed during an outage when it is over. Recording known content changes
+//! nothing but that it was listed (I2), and ids are compared in their canonical form, so content
+//! that comes by both ways is fetched once.
 //!
 //! A window counts as swept only when every page of it was read and everything on them is in the
 //! ledger. How far each depth came is kept there too, so a restart goes on where the process ended.
 //! The youngest content is left to the webhook, where there is one; the window then ends before it.
 //!
-//! Time is Microsoft's: windows are computed with what its answers say about our clock, and a window
-//! that turns out to have been computed with a wrong one is listed again.
+//! Time is Microsoft's: windows are computed with what its answers say about our clock, and a
+//! window that turns out to have been computed with a wrong one is listed again.
 //!
 //! If the process dies in the middle of a sweep, it is due again. What is refused (no subscription,
 //! auditing off, a role missing) is said once and tried again, at each interval at last; starting

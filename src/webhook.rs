@@ -1,27 +1,28 @@
 //! The public port: where Microsoft tells us about new content.
 //!
 //! Requests are looked at from the outside in, and turned away at the first thing that is wrong:
-//! path, method, source, client certificate, auth id, declared length, then the body itself, the ledger last. Nothing
-//! of a body is read before the auth id was right, and no answer has a body.
+//! path, method, source, client certificate, auth id, declared length, then the body itself, the
+//! ledger last. Nothing of a body is read before the auth id was right, and no answer has a body.
 //!
 //! Guarantees:
 //! - I1: a notification is answered with 200 only after the ledger committed every good entry.
 //! - I6: what a notification says is compared and recorded, never dialled ([`notification`]).
-//! - I7: bodies in memory are bounded by [`Config::max_connections`] times [`Config::max_body`], also
-//!   when HTTP/2 brings many requests over one connection; every wait ends with
+//! - I7: bodies in memory are bounded by [`Config::max_connections`] times [`Config::max_body`],
+//!   also when HTTP/2 brings many requests over one connection; every wait ends with
 //!   [`Config::request_timeout`].
 //! - I9: neither headers nor bodies reach a log, a metric or an answer.
 //! - I10: an entry that is refused is counted with its reason.
 //!
-//! A client that goes away, or is told that the ledger takes too long, does not undo an announcement:
-//! recording is a task of its own, and dropping the request only drops the wait for the answer.
-//! Microsoft then repeats the notification and recording it again is a no-op (I2). The same holds when
-//! the process dies here.
+//! A client that goes away, or is told that the ledger takes too long, does not undo an
+//! announcement: recording is a task of its own, and dropping the request only drops the wait for
+//! the answer. Microsoft then repeats the notification and recording it again is a no-op (I2). The
+//! same holds when the process dies here.
 //!
 //! A validation needs no ledger, so the port can be served before the first subscription is
 //! started, which is when Microsoft asks.
 //!
-//! Not done here: connections, their limits and TLS ([`http`](crate::http)), retries, and anything with the content itself.
+//! Not done here: connections, their limits and TLS ([`http`](crate::http)), retries, and anything
+//! with the content itself.
 
 use std::{error::Error as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -80,8 +81,9 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Binds the port and reads the files the configuration names. Connections wait from here on, and are served by [`Self::run`]. The
-    /// management roots are what content uris may begin with; they are compared, never asked.
+    /// Binds the port and reads the files the configuration names. Connections wait from here on,
+    /// and are served by [`Self::run`]. The management roots are what content uris may begin with;
+    /// they are compared, never asked.
     ///
     /// # Errors
     ///

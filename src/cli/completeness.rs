@@ -135,8 +135,8 @@ impl Row {
     }
 }
 
-/// A table for each tenant, a line for each day, and one line that says it all; then what to do about
-/// days that are not known.
+/// A table for each tenant, a line for each day, and one line that says it all; then what to do
+/// about days that are not known.
 fn show(
     output: &mut impl Write,
     report: &Report,

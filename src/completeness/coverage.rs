@@ -1,7 +1,7 @@
 //! Which time completed sweeps of a feed cover. Pure.
 //!
-//! The ledger keeps the last complete sweep of each depth, so what lies before the last whole week's
-//! is not known to be covered, although earlier sweeps may have been there.
+//! The ledger keeps the last complete sweep of each depth, so what lies before the last whole
+//! week's is not known to be covered, although earlier sweeps may have been there.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! From what is written to what the modules take: required keys, bounds, and what must fit together.
+//! From what is written to what the modules take: required keys, bounds, and what must fit
+//! together.
 
 use std::{ops::RangeInclusive, time::Duration};
 

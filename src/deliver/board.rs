@@ -81,8 +81,9 @@ impl Board {
             .expect("the sender is borrowed for as long as this waits");
     }
 
-    /// A receiver that does not confirm, or breaks what it accepts, outweighs open connections: contents that pass through
-    /// that slot do not get delivered. A slot that cannot connect does not outweigh one that can.
+    /// A receiver that does not confirm, or breaks what it accepts, outweighs open connections:
+    /// contents that pass through that slot do not get delivered. A slot that cannot connect does
+    /// not outweigh one that can.
     pub(super) fn state(&self) -> State {
         let slots = self.slots.borrow();
         let unconfirmed = slots.iter().filter_map(|slot| match slot.trouble {

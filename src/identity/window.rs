@@ -1,11 +1,11 @@
 //! The keys of the last confirmed records, bounded in time and number.
 //!
-//! Keys lie in open tables ([`Shard`]), each beside two bytes, one of which names the *slice* of the
-//! window it was inserted in. A slice ends after a hundredth of the time or with a hundredth of the number.
-//! Forgetting is by whole slices, which changes no table: the keys of a slice that is over count as
-//! absent, and go when their shard is next rebuilt, at the latest before the name of their slice is
-//! given again. Shards are rebuilt one at a time, between insertions, so that no call takes noticeably
-//! longer than another.
+//! Keys lie in open tables ([`Shard`]), each beside two bytes, one of which names the *slice* of
+//! the window it was inserted in. A slice ends after a hundredth of the time or with a hundredth of
+//! the number. Forgetting is by whole slices, which changes no table: the keys of a slice that is
+//! over count as absent, and go when their shard is next rebuilt, at the latest before the name of
+//! their slice is given again. Shards are rebuilt one at a time, between insertions, so that no
+//! call takes noticeably longer than another.
 //!
 //! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 18 bytes it
 //! needs, and once more while it moves; many small tables that grow by a quarter stay near 27.
@@ -166,8 +166,8 @@ impl Window {
         }
     }
 
-    /// Rebuilds one shard if any is owed. Each has its turn within [`TURNS`] slices, which is sooner
-    /// than the name of a forgotten slice comes round again.
+    /// Rebuilds one shard if any is owed. Each has its turn within [`TURNS`] slices, which is
+    /// sooner than the name of a forgotten slice comes round again.
     fn rebuild_one(&mut self) {
         if self.owed == 0 {
             return;
@@ -215,11 +215,12 @@ const NUMBER_SLICES: usize = 100;
 /// fifty slices to go from the tables.
 const FIRST_NAME: u8 = 1;
 
-/// A sixteenth of the shards in each slice: what is forgotten and still takes room stays under a sixth.
+/// A sixteenth of the shards in each slice: what is forgotten and still takes room stays under a
+/// sixth.
 const TURNS: usize = 16;
 
-/// Keys in a shard when the window is full: rebuilding one takes well under a millisecond, and that is
-/// the longest that an insertion may take.
+/// Keys in a shard when the window is full: rebuilding one takes well under a millisecond, and that
+/// is the longest that an insertion may take.
 const SHARD_KEYS: usize = 8192;
 const MIN_SHARDS: usize = 64;
 const MAX_SHARDS: usize = 64 * 1024;

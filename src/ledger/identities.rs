@@ -156,7 +156,7 @@ pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(numbe
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
      WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
 
-/// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and again
-/// what shares a moment.
+/// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and
+/// again what shares a moment.
 pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
      UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3";

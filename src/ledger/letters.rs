@@ -1,9 +1,9 @@
 //! Dead letters, for an operator: what was given up on, and another chance for it.
 //!
-//! Works on the file of a running service, or on the one it left behind. A replay makes dead content
-//! claimable again and takes its letters away; a service claims it at its next look. A letter of a
-//! single record names its content, which is fetched again as a whole: records that the service
-//! remembers are not sent again. What Microsoft has deleted cannot be replayed.
+//! Works on the file of a running service, or on the one it left behind. A replay makes dead
+//! content claimable again and takes its letters away; a service claims it at its next look. A
+//! letter of a single record names its content, which is fetched again as a whole: records that the
+//! service remembers are not sent again. What Microsoft has deleted cannot be replayed.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,7 +1,7 @@
 //! What Microsoft's listing told: which content it holds, and how far a sweep of it has come.
 //!
-//! Content is remembered as listed in the same transaction that records it, so a sweep that is noted
-//! as complete has nothing in its window that is not here.
+//! Content is remembered as listed in the same transaction that records it, so a sweep that is
+//! noted as complete has nothing in its window that is not here.
 //!
 //! A sweep reads the same content dozens of times in its life at Microsoft. Only the first listing,
 //! or one that says something else, is written; reading the rest again costs no write.

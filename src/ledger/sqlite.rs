@@ -279,8 +279,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
-/// Commands beside the service write for milliseconds, so only an operator's own tool or a backup can
-/// be in the way for longer; a caller should not wait for those longer than for a request.
+/// Commands beside the service write for milliseconds, so only an operator's own tool or a backup
+/// can be in the way for longer; a caller should not wait for those longer than for a request.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Gauges and due checks take microseconds; the second connection is for a slow status query.

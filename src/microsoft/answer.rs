@@ -1,9 +1,9 @@
 //! What an answer of the Management Activity API that is not a success means.
 //!
 //! Pure: one function from status, `Retry-After`, body and time to an [`Action`]. The reference's
-//! `{"error":{"code","message"}}` is one spelling among several: bodies come single-quoted, as HTML,
-//! empty, or with a whole sentence as the code. So the status is read first, and then the text is
-//! searched for a code, wherever it stands. No text leaves this module (I9).
+//! `{"error":{"code","message"}}` is one spelling among several: bodies come single-quoted, as
+//! HTML, empty, or with a whole sentence as the code. So the status is read first, and then the
+//! text is searched for a code, wherever it stands. No text leaves this module (I9).
 
 use std::time::Duration;
 

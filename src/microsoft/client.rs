@@ -181,8 +181,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ApiError`], as for every call; [`Action::WindowRefused`] when Microsoft does not accept the
-    /// window.
+    /// [`ApiError`], as for every call; [`Action::WindowRefused`] when Microsoft does not accept
+    /// the window.
     pub async fn list_content(
         &self,
         tenant: TenantId,

@@ -1,9 +1,9 @@
 //! How fast each tenant may be asked.
 //!
-//! Microsoft counts requests per tenant in a sliding minute, so the budget is an exact [`Window`] and
-//! not a token bucket, which would let nearly twice the budget through in one minute. A request keeps
-//! its place from its start until a minute after its answer began: Microsoft saw it somewhere in
-//! between, so whatever the network does, no minute of Microsoft's holds more than the budget.
+//! Microsoft counts requests per tenant in a sliding minute, so the budget is an exact [`Window`]
+//! and not a token bucket, which would let nearly twice the budget through in one minute. A request
+//! keeps its place from its start until a minute after its answer began: Microsoft saw it somewhere
+//! in between, so whatever the network does, no minute of Microsoft's holds more than the budget.
 //!
 //! Callers of one tenant are admitted in the order they came. A tenant that was throttled admits
 //! nobody until its pause is over; callers are told at once until when, so that no work waits
@@ -134,8 +134,8 @@ impl Pacing {
 
     /// Pauses the tenant after a throttling answer, and says until when.
     ///
-    /// Without a told `wait` the pause grows with each throttling in a row. Answers to requests that
-    /// were already under way when the pause began belong to the same throttling.
+    /// Without a told `wait` the pause grows with each throttling in a row. Answers to requests
+    /// that were already under way when the pause began belong to the same throttling.
     pub(super) fn pause(&self, tenant: TenantId, wait: Option<Duration>) -> Instant {
         let lane = self.lane(tenant);
         let now = Instant::now();

@@ -1,11 +1,11 @@
 //! One access token per tenant, shared by every caller.
 //!
-//! - Concurrent callers without a token share one request to Entra. If the caller that makes it goes
-//!   away, the next one takes over.
+//! - Concurrent callers without a token share one request to Entra. If the caller that makes it
+//!   goes away, the next one takes over.
 //! - At 70 % of its life a token is refreshed by one caller while the others keep using it.
 //! - A token that Microsoft refused is replaced once, however many callers were refused with it.
-//! - A failure is remembered for a short, growing time, so that a broken Entra, or a wrong secret, is
-//!   not asked by every blob.
+//! - A failure is remembered for a short, growing time, so that a broken Entra, or a wrong secret,
+//!   is not asked by every blob.
 //! - Neither token nor secret is printed (I9).
 //!
 //! Nothing is stored: a restart asks again.
@@ -91,8 +91,8 @@ impl Tokens {
             return true;
         }
         let now = Instant::now();
-        // A missing role is answered like an expired token. A new token does not help then, and must
-        // not be asked for by every request.
+        // A missing role is answered like an expired token. A new token does not help then, and
+        // must not be asked for by every request.
         let lately = state
             .replaced
             .is_some_and(|replaced| now.duration_since(replaced) < REPLACE_AT_MOST_EVERY);

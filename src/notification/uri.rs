@@ -1,8 +1,8 @@
 //! Whether the content uri of an entry fits the rest of the entry.
 //!
-//! It is never dialled: a request is built from the configured root, the tenant and the id. So the check is
-//! not what keeps tokens safe; it keeps forged and misdirected entries out of the ledger. The two
-//! harmless deviations seen in live captures pass: `http`, and no `/api/v1.0`.
+//! It is never dialled: a request is built from the configured root, the tenant and the id. So the
+//! check is not what keeps tokens safe; it keeps forged and misdirected entries out of the ledger.
+//! The two harmless deviations seen in live captures pass: `http`, and no `/api/v1.0`.
 
 use std::borrow::Cow;
 

@@ -2,9 +2,10 @@
 //!
 //! A key enters the window as soon as the session that carried its record is confirmed and not
 //! before (I5), for a record suppressed because of a copy that never arrived would be lost. Until
-//! then it is *in flight*, owned by the [`Flight`] that sent the record first: one attempt at one content. Another
-//! flight that meets the key does not send the record but needs the owner, and is good only if what
-//! it needs landed. A flight lands by its own sessions alone, so nobody waits in a circle.
+//! then it is *in flight*, owned by the [`Flight`] that sent the record first: one attempt at one
+//! content. Another flight that meets the key does not send the record but needs the owner, and is
+//! good only if what it needs landed. A flight lands by its own sessions alone, so nobody waits in
+//! a circle.
 //!
 //! The keys in flight are bounded in number whatever a blob holds (I7): what exceeds the bound is
 //! sent and not remembered, which can only repeat a record, never lose one. Nobody is held up by

@@ -1,8 +1,8 @@
 //! One lease, from Microsoft to a session with Devo, streaming.
 //!
 //! Chunks come in, records are cut, routed and framed into a batch, and what of a full batch is not
-//! known is handed to the session. Nothing here holds a blob (I7): the splitter carries at most one record,
-//! the batch is bounded, and a session that is slow to take the batch slows the download.
+//! known is handed to the session. Nothing here holds a blob (I7): the splitter carries at most one
+//! record, the batch is bounded, and a session that is slow to take the batch slows the download.
 
 use std::{sync::Arc, time::Duration};
 

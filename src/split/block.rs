@@ -52,8 +52,8 @@ impl Block {
     }
 }
 
-/// Where in the front of `bytes`, which is not empty, a string can end or an escape begin: quotes and
-/// backslashes only, at half the price.
+/// Where in the front of `bytes`, which is not empty, a string can end or an escape begin: quotes
+/// and backslashes only, at half the price.
 #[inline]
 pub(crate) fn marks_at_front(bytes: &[u8]) -> u64 {
     whole(bytes, marks)

@@ -1,9 +1,10 @@
 //! One record on its way through chunks: finding its end, making it one line, capping it.
 //!
-//! Objects and arrays, which nearly all records are, are scanned a block at a time ([`blocks`]). The
-//! scan here leaps from one byte that matters to the next with a table: it is for strings, numbers
-//! and words that are records by themselves, and says what the other one must find. Both copy in
-//! runs. A record that is complete in the chunk it began in, and needed no change, is never copied.
+//! Objects and arrays, which nearly all records are, are scanned a block at a time ([`blocks`]).
+//! The scan here leaps from one byte that matters to the next with a table: it is for strings,
+//! numbers and words that are records by themselves, and says what the other one must find. Both
+//! copy in runs. A record that is complete in the chunk it began in, and needed no change, is never
+//! copied.
 
 use crate::reason::Reason;
 

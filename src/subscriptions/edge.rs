@@ -1,9 +1,9 @@
 //! What reached our webhook while a start was pending, for people who ask why the start failed.
 //!
-//! AF20021 says only that Microsoft did not get the answer it wants. Whether a request of its came as
-//! far as here tells a closed door (a name, a firewall, a certificate in front of us) from a wrong
-//! answer of ours. With several replicas the validation may have reached another one, so this speaks
-//! of one process only.
+//! AF20021 says only that Microsoft did not get the answer it wants. Whether a request of its came
+//! as far as here tells a closed door (a name, a firewall, a certificate in front of us) from a
+//! wrong answer of ours. With several replicas the validation may have reached another one, so this
+//! speaks of one process only.
 //!
 //! A request does not tell which start it is for. What came is therefore said of all subscriptions
 //! together, and how a validation ended only where no other start was pending meanwhile.

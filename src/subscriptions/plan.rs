@@ -1,7 +1,7 @@
 //! What to do about a tenant's subscriptions. Pure.
 //!
-//! A subscription is never stopped in order to change it: after a stop and a start the listing may say
-//! "disabled" for hours while content stays away. A start changes address and auth id as well.
+//! A subscription is never stopped in order to change it: after a stop and a start the listing may
+//! say "disabled" for hours while content stays away. A start changes address and auth id as well.
 
 use std::{collections::HashMap, fmt, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Our clock beside Microsoft's. Pure.
 //!
-//! Every answer tells the distance anew. What was computed with one distance is only worth something
-//! while the answers to it do not show another.
+//! Every answer tells the distance anew. What was computed with one distance is only worth
+//! something while the answers to it do not show another.
 
 use jiff::SignedDuration;
 

@@ -1,8 +1,8 @@
 //! Address ranges from Microsoft's file of service tags, read again when it changes.
 //!
 //! The file has some megabytes and some thousand tags, of which one matters: the others are skipped
-//! while reading. While a changed file cannot be used, the last ranges serve, and that is said once:
-//! opening the door because of a half-written file would be worse than an old list.
+//! while reading. While a changed file cannot be used, the last ranges serve, and that is said
+//! once: opening the door because of a half-written file would be worse than an old list.
 
 use std::{
     fs::{self, File},

@@ -1,10 +1,10 @@
 //! `ledger`: what a content costs the ledger while few or very many others wait.
 //!
-//! Ledgers in files on disk with different numbers of waiting contents, of which one third is due and
-//! two thirds wait for another try. In turns, the same number of contents is announced, claimed and
-//! settled in each, so that what waits stays as much as it was. Contents are announced ten at a time
-//! by eight callers, claimed as many as a pipeline has places, and settled all at once, as they are
-//! when a session is confirmed.
+//! Ledgers in files on disk with different numbers of waiting contents, of which one third is due
+//! and two thirds wait for another try. In turns, the same number of contents is announced, claimed
+//! and settled in each, so that what waits stays as much as it was. Contents are announced ten at a
+//! time by eight callers, claimed as many as a pipeline has places, and settled all at once, as
+//! they are when a session is confirmed.
 //!
 //! No identities are settled with them: their cost depends on the records, not on what waits, and
 //! would only hide a difference.

@@ -1,9 +1,10 @@
 //! `path`: what a blob costs between the network and the session, in one thread and without either.
 //!
 //! Blobs of about 1 MB of simulated records come in chunks, as a connection delivers them, and are
-//! split, read, routed and framed into batches, which are judged, by the parts of the pipeline in its order. In the
-//! same run, in turns, over the same bytes: `serde_json` finding the ends of the records and reading
-//! nothing of them, what peers do (every record into a map and back to text), and copying.
+//! split, read, routed and framed into batches, which are judged, by the parts of the pipeline in
+//! its order. In the same run, in turns, over the same bytes: `serde_json` finding the ends of the
+//! records and reading nothing of them, what peers do (every record into a map and back to text),
+//! and copying.
 //!
 //! Judging is the key of a record, a look into a window that remembers a million, and remembering.
 //! The books of the attempts in flight belong to the pipeline and are not in here.

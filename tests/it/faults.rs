@@ -21,7 +21,8 @@ mod crawl;
 mod notifications;
 mod poison;
 
-/// A service that sweeps all the time, retries and confirms soon, and leaves nothing to the webhook.
+/// A service that sweeps all the time, retries and confirms soon, and leaves nothing to the
+/// webhook.
 fn restless() -> Builder {
     Service::builder()
         .with("sweep.interval", "1s")

@@ -1,5 +1,6 @@
 //! A record that comes again: in several contents at once, announced again, after restarts, around
-//! sessions and downloads that break. It arrives once, and nothing that never arrived suppresses it.
+//! sessions and downloads that break. It arrives once, and nothing that never arrived suppresses
+//! it.
 
 use std::time::Duration;
 

@@ -15,9 +15,9 @@ const TYPE: ContentType = ContentType::SharePoint;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The peak in KiB after one small blob and then these, one fetched after the other, with this bound
-/// of remembered records. While the first of them is fetched, the receiver reads nothing for a
-/// moment, so that whatever can pile up does.
+/// The peak in KiB after one small blob and then these, one fetched after the other, with this
+/// bound of remembered records. While the first of them is fetched, the receiver reads nothing for
+/// a moment, so that whatever can pile up does.
 async fn peak_after(blobs: usize, total_bytes: u64, remember_max: Option<u64>) -> u64 {
     let mut site = Site::start(1, None, |_| {}).await;
     site.set("fetch.concurrency", &1);

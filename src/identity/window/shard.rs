@@ -1,8 +1,8 @@
 //! One open table of keys: linear probing, as full as that allows, growing by a quarter.
 //!
-//! A key is never taken out. Its place is used again when its slice is over and another key comes by,
-//! or vanishes when the table is rebuilt, so that the chain of places from a key's first choice to
-//! where it lies never has a gap.
+//! A key is never taken out. Its place is used again when its slice is over and another key comes
+//! by, or vanishes when the table is rebuilt, so that the chain of places from a key's first choice
+//! to where it lies never has a gap.
 //!
 //! Beside the name of its slice each place has a byte of its key. Looking for a key that is absent,
 //! which most are, so seldom touches the keys, and costs one visit to memory instead of several.

@@ -75,8 +75,8 @@ pub(super) fn grant(body: &[u8]) -> Option<Grant> {
     Some(Grant { token: token.into(), life: life.map_or(UNTOLD_LIFE, Duration::from_secs) })
 }
 
-/// Reads any other answer. A server's failure says nothing about us, whatever its text mentions; and
-/// Entra tells some of its own failures under the status of a refusal.
+/// Reads any other answer. A server's failure says nothing about us, whatever its text mentions;
+/// and Entra tells some of its own failures under the status of a refusal.
 pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
     let code = code(&String::from_utf8_lossy(body));
     match (status, code) {
@@ -115,8 +115,8 @@ enum Seconds {
     Text(String),
 }
 
-/// AADSTS90006 and 90090: a service behind Entra is unavailable for a moment; 90024: the request took
-/// too much of Entra's budget; 90033: the directory is unavailable.
+/// AADSTS90006 and 90090: a service behind Entra is unavailable for a moment; 90024: the request
+/// took too much of Entra's budget; 90033: the directory is unavailable.
 const TRANSIENT: [u32; 4] = [90006, 90024, 90033, 90090];
 
 const UNTOLD_LIFE: Duration = Duration::from_secs(300);

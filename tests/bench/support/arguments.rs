@@ -1,7 +1,7 @@
 //! The command line of a benchmark.
 //!
-//! A benchmark that needs several processes starts itself again with `--role NAME ARGUMENT…`; a role
-//! is no part of what a person would ask for, so the help does not name it.
+//! A benchmark that needs several processes starts itself again with `--role NAME ARGUMENT…`; a
+//! role is no part of what a person would ask for, so the help does not name it.
 
 use std::{env, process};
 

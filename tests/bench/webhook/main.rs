@@ -1,11 +1,12 @@
 //! `webhook`: how many notifications are acknowledged, how fast, and what strangers do to that.
 //!
-//! The release binary as its own process, with its ledger on disk: each 200 is a commit. In turns, a
-//! bare hyper server as its own process that reads the body and answers 200 from memory. Both are
+//! The release binary as its own process, with its ledger on disk: each 200 is a commit. In turns,
+//! a bare hyper server as its own process that reads the body and answers 200 from memory. Both are
 //! asked over kept connections of HTTP/1.1, one notification of one new content after another.
 //!
-//! Neither Microsoft nor Devo is there for the binary: contents are announced and stored, and nobody
-//! fetches them, so that nothing but the webhook is measured. What is announced is judged as ever.
+//! Neither Microsoft nor Devo is there for the binary: contents are announced and stored, and
+//! nobody fetches them, so that nothing but the webhook is measured. What is announced is judged as
+//! ever.
 //!
 //! Beside honest callers that keep a rate (what is late counts from when it should have been sent),
 //! strangers ask with a wrong auth id, each on a new connection, because a rejection closes it.

@@ -170,8 +170,8 @@ impl Books {
         Self(SqliteConnection::connect_with(&options.read_only(true)).await.unwrap())
     }
 
-    /// The bytes of everything stored, wherever it lies just now: the log may hold the newest pages,
-    /// and is used again when they have gone to the file.
+    /// The bytes of everything stored, wherever it lies just now: the log may hold the newest
+    /// pages, and is used again when they have gone to the file.
     async fn size(&mut self) -> u64 {
         self.number("PRAGMA page_count").await * self.number("PRAGMA page_size").await
     }
@@ -203,6 +203,6 @@ const MANY: u64 = 2000;
 /// 180 in the three indexes of what waits, on pages that are filled in order but for the last.
 const ROW: u64 = 1024;
 
-/// Bytes of log: `SQLite` empties it into the file after a thousand pages, and a commit that is under
-/// way, or a reader, may hold that up for as much again.
+/// Bytes of log: `SQLite` empties it into the file after a thousand pages, and a commit that is
+/// under way, or a reader, may hold that up for as much again.
 const LOG: u64 = 2 * 1000 * 4120;

@@ -156,8 +156,8 @@ impl Service {
         }
     }
 
-    /// Waits until the sweep of the start has read the whole week of every feed, so that for as long
-    /// as `sweep.interval` nothing is asked that a test does not cause.
+    /// Waits until the sweep of the start has read the whole week of every feed, so that for as
+    /// long as `sweep.interval` nothing is asked that a test does not cause.
     pub async fn swept(&self) {
         eventually("everything is swept", async || {
             for tenant in 0..self.tenants.len() {
