@@ -20,6 +20,7 @@ use crate::{
     reason::Reason,
 };
 
+mod asking;
 mod backfill;
 mod completeness;
 mod error;

@@ -18,11 +18,11 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, after, before},
     content::{ContentType, TenantId},
     ledger::{LedgerError, Reader, Tally},
     microsoft::{answer::Action, client::Window},
-    sweep::{self, Believed, ListError, Lister},
+    sweep::{self, Believed, ListError, Lister, window},
 };
 
 mod coverage;
@@ -85,10 +85,10 @@ impl Completeness {
         to: Option<Timestamp>,
         believed: Believed,
     ) -> Result<Option<Report>, LedgerError> {
-        let now = later(self.clock.now(), believed.skew);
+        let now = after(self.clock.now(), believed.skew);
         // What was created in this very moment is part of it.
-        let to = to.unwrap_or_else(|| later(now, SECOND));
-        let from = from.unwrap_or_else(|| later(to, -LISTED));
+        let to = to.unwrap_or_else(|| after(now, SECOND));
+        let from = from.unwrap_or_else(|| window::earliest(to));
         let windows = days(from, to);
         let mut report = Report { asked: self.lister.is_some(), ..Report::default() };
         let mut silent = HashSet::new();
@@ -98,7 +98,7 @@ impl Completeness {
             let coverage = Coverage::new(swept, &self.rhythm, now);
             for &(day, window) in &windows {
                 let mut found = None;
-                if !silent.contains(&tenant) && window.end > later(now, -LISTED) {
+                if !silent.contains(&tenant) && window.end > window::earliest(now) {
                     found = match self.ask(tenant, content_type, window).await {
                         Ok(found) => found,
                         Err(ListError::Ledger(error)) => return Err(error),
@@ -165,7 +165,7 @@ impl Completeness {
     ) -> Result<Listed, ListError> {
         let now = lister.now(lister.skew());
         let from = listed_from(window.start, now).min(window.end);
-        let window = Window { start: from, end: window.end.min(later(now, ahead)) };
+        let window = Window { start: from, end: window.end.min(after(now, ahead)) };
         let mut tally = Tally::default();
         if window.start >= window.end {
             return Ok(Listed { tally, from });
@@ -284,19 +284,12 @@ fn days(from: Timestamp, to: Timestamp) -> Vec<(Date, Window)> {
 /// From when on Microsoft is asked. What was listed when the report began is not cut for the time
 /// it takes; what is cut, is so in a whole second, as Microsoft is asked.
 fn listed_from(start: Timestamp, now: Timestamp) -> Timestamp {
-    if start >= later(now, -EDGE) {
+    if start >= before(now, EDGE) {
         return start;
     }
-    let from = later(now, -LISTED);
+    let from = window::earliest(now);
     Timestamp::from_second(from.as_second()).unwrap_or(from)
 }
-
-fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
-    moment.saturating_add(by).unwrap_or(moment)
-}
-
-/// Microsoft lists seven days; five minutes less keeps clear of the edge.
-const LISTED: SignedDuration = SignedDuration::from_mins(167 * 60 + 55);
 
 /// Still before the edge, but not for long.
 const EDGE: SignedDuration = SignedDuration::from_mins(167 * 60 + 59);

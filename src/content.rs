@@ -3,7 +3,7 @@
 //! Nothing here does I/O or knows the time. Facts about the wire forms come from the Office 365
 //! Management Activity API reference.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -26,6 +26,10 @@ pub struct Announcement {
     /// When Microsoft deletes it.
     pub expires: Timestamp,
 }
+
+/// How long Microsoft lists content, and the shortest time it has been seen to keep it (reference:
+/// "Available content").
+pub const LISTED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How an announcement reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -59,6 +59,7 @@ pub use state::{DeadRecord, Settlement};
 pub use writer::Writer;
 
 use crate::{
+    clock,
     content::{Announcement, TenantId, Via},
     identity::{Key, Secret},
     reason::Reason,
@@ -186,7 +187,7 @@ impl Ledger {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let until = state::lease_end(now, self.shared.lease);
+        let until = clock::after(now, self.shared.lease);
         self.ask(Claim { tenant, limit, now, until }).await
     }
 
@@ -203,7 +204,7 @@ impl Ledger {
         if leases.is_empty() {
             return Ok(leases);
         }
-        let until = state::lease_end(now, self.shared.lease);
+        let until = clock::after(now, self.shared.lease);
         self.ask(Renew { leases, now, until }).await
     }
 

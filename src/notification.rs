@@ -33,7 +33,8 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::{
-    content::{Announcement, ClientId, ContentId, ContentType, Tenant, TenantId, Tenants},
+    clock::after,
+    content::{Announcement, ClientId, ContentId, ContentType, LISTED, Tenant, TenantId, Tenants},
     reason::Reason,
 };
 
@@ -244,13 +245,13 @@ fn text(field: Option<&RawValue>) -> Option<Cow<'_, str>> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn created(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
-    time(field).filter(|created| later(now, CREATED_AHEAD) >= *created).unwrap_or(now)
+    time(field).filter(|created| after(now, CREATED_AHEAD) >= *created).unwrap_or(now)
 }
 
 fn expires(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
     time(field)
-        .filter(|expires| later(now, LONGEST_LIFE) >= *expires)
-        .unwrap_or_else(|| later(now, SHORTEST_LIFE))
+        .filter(|expires| after(now, LONGEST_LIFE) >= *expires)
+        .unwrap_or_else(|| after(now, LISTED))
 }
 
 /// A time that can be meant; without a zone it is UTC.
@@ -261,10 +262,6 @@ fn time(field: Option<&RawValue>) -> Option<Timestamp> {
         TimeZone::UTC.to_timestamp(time).ok()
     })?;
     (time >= FIRST_SENSIBLE).then_some(time)
-}
-
-fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
-    now.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// An entry is an object in an array; this leaves room for fields that do not exist yet.
@@ -280,9 +277,6 @@ const FIRST_SENSIBLE: Timestamp = Timestamp::constant(1_262_304_000, 0);
 
 /// Clocks differ by less; a creation later than that would spoil every age computed from it.
 const CREATED_AHEAD: SignedDuration = SignedDuration::from_hours(24);
-
-/// What the reference promises, so a content without an expiration is not given up on too late.
-const SHORTEST_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Three times the longest seen; anything later would keep a row that nobody settles.
 const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(60 * 24);

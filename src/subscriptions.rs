@@ -24,7 +24,7 @@ use tokio::{
 use url::Url;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, after},
     content::{ContentType, Tenant, TenantId, Tenants},
     microsoft::{
         ApiError, Client,
@@ -280,8 +280,7 @@ impl Subscriptions {
             }
         };
         if let Some(wait) = not_before {
-            let until = inner.clock.now().saturating_add(wait);
-            self.remember(tenant, content_type, until.unwrap_or(Timestamp::MAX));
+            self.remember(tenant, content_type, after(inner.clock.now(), wait));
         }
     }
 

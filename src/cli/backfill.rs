@@ -7,14 +7,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use prometheus::Registry;
 
-use super::{Backfill, CommandError, Exit, Outside};
+use super::{Backfill, CommandError, Exit, Outside, asking};
 use crate::{
     clock::Clock,
     config::Config,
     ledger,
-    microsoft::{self, Client},
     sweep::{self, Progress, Range, Summary},
 };
 
@@ -38,18 +36,14 @@ pub(super) async fn announce(
         to: command.to,
         again: command.again,
     };
-    // Counted for nobody, but the client always counts.
-    let registry = Registry::new();
     let clock = Clock::system();
-    let client = Client::new(
-        config.microsoft,
-        config.tenants.clone(),
-        clock.clone(),
-        microsoft::Metrics::register(&registry, &config.tenants)?,
-    )?;
+    let client = asking::client(&config, &clock)?;
     let ledger = ledger::Backfill::open(&config.ledger).await?;
     let mut screen = Screen::new(outside.terminal);
-    let backfill = sweep::Backfill::new(client, ledger, clock);
+    let throttled = screen.teller();
+    let tenants = config.tenants;
+    let backfill = sweep::Backfill::new(client, ledger, clock)
+        .telling(move |id, wait| throttled(&asking::throttled(id, wait, &tenants)));
     let outcome = backfill.run(&range, |progress| screen.show(&progress)).await;
     screen.clear();
     let Summary { windows, skipped, listed, new, malformed } = outcome?;
@@ -124,6 +118,19 @@ impl Screen {
                     .ok();
             }
             Self::Plain(_) => {}
+        }
+    }
+
+    /// Says a line above what is redrawn.
+    fn teller(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = match self {
+            Self::Live(bar) => Some(bar.clone()),
+            Self::Plain(_) => None,
+        };
+        move |line| match &bar {
+            Some(bar) => bar.println(line),
+            // Whoever closed standard error does not want to know.
+            None => writeln!(io::stderr(), "{line}").unwrap_or_default(),
         }
     }
 

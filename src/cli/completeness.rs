@@ -3,15 +3,13 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    time::Duration,
 };
 
 use jiff::{Timestamp, civil::Date};
-use prometheus::Registry;
 use serde::Serialize;
 
 use super::{
-    CommandError, Exit, Outside, Select,
+    CommandError, Exit, Outside, Select, asking,
     ledger::{json, name, tenant},
     table,
 };
@@ -21,7 +19,6 @@ use crate::{
     config::Config,
     content::{ContentType, TenantId, Tenants},
     ledger::{Reader, Tally},
-    microsoft::{self, Client},
     sweep::Lister,
 };
 
@@ -80,25 +77,13 @@ fn feeds(select: &Select, tenants: &Tenants) -> Result<Vec<(TenantId, ContentTyp
 }
 
 fn lister(config: &Config, clock: &Clock) -> Result<Lister, CommandError> {
-    // Counted for nobody, but the client always counts.
-    let registry = Registry::new();
-    let client = Client::new(
-        config.microsoft.clone(),
-        config.tenants.clone(),
-        clock.clone(),
-        microsoft::Metrics::register(&registry, &config.tenants)?,
-    )?;
     let tenants = config.tenants.clone();
-    let lister = Lister::new(client, clock.clone(), std::num::NonZeroUsize::MIN);
+    let lister =
+        Lister::new(asking::client(config, clock)?, clock.clone(), std::num::NonZeroUsize::MIN);
     Ok(lister.telling(move |id, wait| {
         // Whoever closed standard error does not want to know.
-        writeln!(io::stderr(), "{}", throttled(&name(id, &tenants), wait)).unwrap_or_default();
+        writeln!(io::stderr(), "{}", asking::throttled(id, wait, &tenants)).unwrap_or_default();
     }))
-}
-
-fn throttled(tenant: &str, wait: Duration) -> String {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    format!("{tenant}: Microsoft throttles this tenant; asking again in {seconds} s")
 }
 
 #[derive(Debug, Serialize)]
@@ -334,11 +319,5 @@ mod tests {
             ? 2 days (of one tenant and type each) not known: no sweep has covered them and Microsoft was not asked; ask it, without --offline
         "]]
         .assert_eq(&said(days, false));
-    }
-
-    #[test]
-    fn waiting_for_microsoft_is_told_in_whole_seconds() {
-        expect!["contoso: Microsoft throttles this tenant; asking again in 30 s"]
-            .assert_eq(&throttled("contoso", Duration::from_millis(29_001)));
     }
 }

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
+    clock::{after, before},
     ledger::Swept,
     microsoft::client::Window,
     sweep::{self, window},
@@ -29,13 +30,13 @@ impl Coverage {
         now: Timestamp,
     ) -> Self {
         let settle = rhythm.settle.unwrap_or_default();
-        let apart = signed(rhythm.interval.saturating_add(settle).saturating_add(TAKES));
+        let apart = rhythm.interval.saturating_add(settle).saturating_add(TAKES);
         let mut covered: Vec<_> = swept
             .map(|swept| {
                 // By the clock that is behind: `at` is when the sweep ended, and by our clock.
-                let began = later(swept.until, signed(settle)).min(swept.at);
-                let start = later(began, -signed(window::lookback(swept.depth)));
-                let is_present = later(swept.until, apart) >= now;
+                let began = after(swept.until, settle).min(swept.at);
+                let start = before(began, window::lookback(swept.depth));
+                let is_present = after(swept.until, apart) >= now;
                 Window { start, end: if is_present { Timestamp::MAX } else { swept.until } }
             })
             .filter(|covered| covered.start < covered.end)
@@ -44,7 +45,7 @@ impl Coverage {
         let mut joined: Vec<Window> = Vec::new();
         for next in covered {
             match joined.last_mut() {
-                Some(last) if next.start <= later(last.end, apart) => {
+                Some(last) if next.start <= after(last.end, apart) => {
                     last.end = last.end.max(next.end);
                 }
                 _ => joined.push(next),
@@ -57,15 +58,6 @@ impl Coverage {
     pub(super) fn holds(&self, window: Window) -> bool {
         self.0.iter().any(|covered| covered.start <= window.start && window.end <= covered.end)
     }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
-}
-
-fn later(moment: Timestamp, by: SignedDuration) -> Timestamp {
-    let end = if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
-    moment.checked_add(by).unwrap_or(end)
 }
 
 /// What a sweep of the last hours takes, over all types of a tenant that is not throttled.
@@ -86,7 +78,7 @@ mod tests {
         };
         let swept = swept.iter().map(|(depth, until)| {
             let until = until.parse().unwrap();
-            let at = later(until, SignedDuration::from_secs(302));
+            let at = after(until, Duration::from_secs(302));
             Swept { content_type: ContentType::General, depth: *depth, until, at }
         });
         let window = Window { start: from.parse().unwrap(), end: to.parse().unwrap() };

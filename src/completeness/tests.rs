@@ -11,6 +11,7 @@ use crate::{
     ledger::{self, Ledger, SweepDepth, Swept},
     microsoft::world::{A, Reply, World, tenant},
     shutdown::Shutdown,
+    sweep::window::MAX_LOOKBACK,
 };
 
 const FEED: ContentType = ContentType::General;
@@ -39,9 +40,9 @@ impl Books {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { writer.run(Shutdown::new()).await.unwrap() });
         let clock = Clock::system();
-        let tomorrow = days(clock.now(), later(clock.now(), DAY))[0].1.end;
-        let noon = later(tomorrow, SignedDuration::from_hours(12));
-        let ahead = later(noon, SignedDuration::from_mins(15)).duration_since(clock.now());
+        let tomorrow = days(clock.now(), after(clock.now(), DAY))[0].1.end;
+        let noon = after(tomorrow, SignedDuration::from_hours(12));
+        let ahead = after(noon, SignedDuration::from_mins(15)).duration_since(clock.now());
         clock.advance(ahead.try_into().unwrap());
         let reader = Reader::open(&config).await.unwrap();
         Self { ledger, reader, clock, noon, _writer: tasks, _directory: directory }
@@ -49,8 +50,8 @@ impl Books {
 
     /// A sweep that was complete so long ago.
     async fn sweep(&self, depth: SweepDepth, ago: SignedDuration) {
-        let at = later(self.clock.now(), -ago);
-        let until = later(at, -SignedDuration::from_mins(5));
+        let at = before(self.clock.now(), ago);
+        let until = before(at, SignedDuration::from_mins(5));
         let swept = Swept { content_type: FEED, depth, until, at };
         self.ledger.swept(tenant(A), vec![swept]).await.unwrap();
     }
@@ -62,7 +63,7 @@ impl Books {
             content_type: FEED,
             id: ContentId::parse(id).unwrap(),
             created,
-            expires: later(created, LISTED),
+            expires: after(created, MAX_LOOKBACK),
         };
         self.ledger.announce(Via::Sweep, vec![found], self.clock.now()).await.unwrap();
     }
@@ -119,10 +120,10 @@ async fn a_day_is_the_sweeps_when_one_was_complete_over_all_of_it() {
 #[tokio::test]
 async fn of_the_day_at_the_edge_the_earlier_part_is_the_sweeps() {
     let books = Books::new().await;
-    let midnight = later(books.noon, -(DAY * 7 + DAY / 2));
-    books.listed("early", later(midnight, SignedDuration::from_hours(6))).await;
+    let midnight = before(books.noon, DAY * 7 + DAY / 2);
+    books.listed("early", after(midnight, SignedDuration::from_hours(6))).await;
     // Microsoft was asked for this time, and does not list it: what it says counts.
-    books.listed("late", later(midnight, SignedDuration::from_hours(18))).await;
+    books.listed("late", after(midnight, SignedDuration::from_hours(18))).await;
     let world = World::api(|_| Reply::new(200, "[]")).await;
     let edge = async || {
         let report = books.report(Some(&world), Some(midnight)).await;

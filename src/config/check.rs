@@ -11,7 +11,10 @@ use super::{
     read::Elements,
     settings::log,
 };
-use crate::{admin, identity, sweep};
+use crate::{
+    admin, identity,
+    sweep::{self, window},
+};
 
 mod delivery;
 mod inbound;
@@ -67,7 +70,8 @@ fn sweep(raw: &Sweep, webhook: bool, findings: &mut Findings<'_>) -> sweep::Conf
     let interval = findings.duration(&Key::from("sweep.interval"), raw.interval, MOMENT..=DAY);
     let settle = findings.duration(&Key::from("sweep.settle"), raw.settle, Duration::ZERO..=DAY);
     let key = Key::from("sweep.startup_lookback");
-    let startup_lookback = findings.duration(&key, raw.startup_lookback, MOMENT..=MAX_LOOKBACK);
+    let startup_lookback =
+        findings.duration(&key, raw.startup_lookback, MOMENT..=window::MAX_LOOKBACK);
     sweep::Config { interval, settle: webhook.then_some(settle), startup_lookback }
 }
 
@@ -103,9 +107,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A row kept for longer is an archive, which the ledger is not.
 const MAX_KEPT: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-
-/// Microsoft lists seven days; five minutes less keeps clear of the edge.
-const MAX_LOOKBACK: Duration = Duration::from_secs((167 * 60 + 55) * 60);
 
 /// Beyond this the window outgrows the memory of common machines.
 const REMEMBERED: RangeInclusive<u64> = 1..=1_000_000_000;

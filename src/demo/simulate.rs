@@ -141,17 +141,15 @@ pub fn place_certificates(path: &Path) -> io::Result<()> {
         return Ok(());
     };
     let folder = path.parent().unwrap_or(Path::new(""));
-    let named = |section: &str, key: &str| {
-        let value = file.get(section)?.get(key)?.as_str()?;
-        Some(folder.join(value)).filter(|path| !path.exists())
-    };
-    let missing = [
+    let named =
+        |section: &str, key: &str| Some(folder.join(file.get(section)?.get(key)?.as_str()?));
+    let wanted = [
         named("microsoft", "ca"),
         named("devo", "ca"),
         named("devo", "cert"),
         named("devo", "key"),
     ];
-    if missing.iter().all(Option::is_none) {
+    if wanted.iter().flatten().all(|path| path.exists()) {
         return Ok(());
     }
     let material = Material::open(Some(&material_of(path)))?;
@@ -161,10 +159,10 @@ pub fn place_certificates(path: &Path) -> io::Result<()> {
         material.domain_cert(),
         material.domain_key(),
     ];
-    for (missing, made) in missing.iter().zip(made) {
+    for (wanted, made) in wanted.iter().zip(made) {
         // One that is named where it is made is there now, and copied onto itself it were empty.
-        if let Some(missing) = missing.as_ref().filter(|path| !path.exists()) {
-            fs::copy(made, missing)?;
+        if let Some(wanted) = wanted.as_ref().filter(|path| !path.exists()) {
+            fs::copy(made, wanted)?;
         }
     }
     Ok(())

@@ -6,25 +6,18 @@
 //! runs claims the content within moments, because it looks for due content all the time; without
 //! one the content waits.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use sqlx::{Connection, Row, SqliteConnection};
-use tokio::time::{Instant, sleep};
+use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Config, Ledger, LedgerError, Location, OpenError, Recorded, listed, rows,
-    sqlite::{self, Database},
+    Config, Ledger, LedgerError, Location, OpenError, Recorded, guest::Guest, listed,
+    operation::Operation, rows, sqlite::Database,
 };
 use crate::content::{Announcement, ContentType, TenantId, Via};
 
 /// A ledger to announce old content to, whether or not the service runs.
 #[derive(Debug)]
-pub struct Backfill {
-    database: Database,
-    /// None after a failure that leaves its state in doubt.
-    connection: Option<SqliteConnection>,
-}
+pub struct Backfill(Guest);
 
 impl Backfill {
     /// Opens the ledger; creates it, or brings it up to date, if no service has done so yet.
@@ -48,7 +41,7 @@ impl Backfill {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { database, connection: None })
+        Ok(Self(Guest::new(database)))
     }
 
     /// Records content, a few rows at a time, and says for each in the same order whether it was
@@ -64,7 +57,7 @@ impl Backfill {
     ) -> Result<Vec<Recorded>, LedgerError> {
         let mut recorded = Vec::with_capacity(announcements.len());
         for some in announcements.chunks(ROWS) {
-            recorded.extend(self.commit(Change::Announce { some, now }).await?);
+            recorded.extend(self.0.commit(&Announce { some: some.to_vec(), now }).await?);
         }
         Ok(recorded)
     }
@@ -75,7 +68,7 @@ impl Backfill {
     ///
     /// [`LedgerError`]; the window is then read again next time.
     pub async fn complete(&mut self, window: Completed, now: Timestamp) -> Result<(), LedgerError> {
-        self.commit(Change::Complete { window, now }).await.map(drop)
+        self.0.commit(&Complete { window, now }).await
     }
 
     /// Whether a window was completed before, by itself or within a larger one.
@@ -84,7 +77,7 @@ impl Backfill {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn is_complete(&mut self, window: Completed) -> Result<bool, LedgerError> {
-        let connection = self.connection().await?;
+        let connection = self.0.connection().await?;
         let found = sqlx::query(
             "SELECT 1 FROM backfill WHERE tenant = $1 AND content_type = $2 \
              AND window_start <= $3 AND window_end >= $4 LIMIT 1",
@@ -96,34 +89,6 @@ impl Backfill {
         .fetch_optional(connection)
         .await?;
         Ok(found.is_some())
-    }
-
-    async fn commit(&mut self, change: Change<'_>) -> Result<Vec<Recorded>, LedgerError> {
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            let outcome = match self.connection().await {
-                Ok(connection) => change.commit(connection).await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(recorded) => return Ok(recorded),
-                Err(error) => {
-                    // Nothing was committed, and applying it again is harmless if it was (I2).
-                    self.connection = None;
-                    if Instant::now() >= patience {
-                        return Err(error.into());
-                    }
-                    sleep(AGAIN).await;
-                }
-            }
-        }
-    }
-
-    async fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
-        if self.connection.is_none() {
-            self.connection = Some(self.database.connect().await?);
-        }
-        Ok(self.connection.as_mut().expect("it was made above"))
     }
 }
 
@@ -193,58 +158,68 @@ impl Ledger {
     }
 }
 
-enum Change<'a> {
-    Announce { some: &'a [Announcement], now: Timestamp },
-    Complete { window: Completed, now: Timestamp },
+struct Announce {
+    some: Vec<Announcement>,
+    now: Timestamp,
 }
 
-impl Change<'_> {
-    async fn commit(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Recorded>> {
-        let mut transaction = connection.begin_with(sqlite::BEGIN).await?;
-        let mut recorded = Vec::new();
-        match self {
-            Self::Announce { some, now } => {
-                recorded = listed::record(&mut transaction, Via::Backfill, some, *now).await?;
-            }
-            Self::Complete { window, now } => complete(&mut transaction, window, *now).await?,
-        }
-        transaction.commit().await?;
-        Ok(recorded)
+// Recording content twice is recording it once (I2).
+impl Operation for Announce {
+    type Output = Vec<Recorded>;
+
+    fn rows(&self) -> usize {
+        self.some.len()
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
+    }
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Self::Output> {
+        listed::record(connection, Via::Backfill, &self.some, self.now).await
     }
 }
 
-async fn complete(
-    connection: &mut SqliteConnection,
-    window: &Completed,
+struct Complete {
+    window: Completed,
     now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO backfill (tenant, content_type, window_start, window_end, at) \
-         VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (tenant, content_type, window_start, window_end) \
-         DO UPDATE SET at = excluded.at",
-    )
-    .bind(window.tenant.to_string())
-    .bind(window.content_type.as_str())
-    .bind(window.start.as_millisecond())
-    .bind(window.end.as_millisecond())
-    .bind(now.as_millisecond())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("DELETE FROM backfill WHERE window_end < $1")
-        .bind(now.as_millisecond().saturating_sub(FORGOTTEN_MS))
-        .execute(connection)
+}
+
+impl Operation for Complete {
+    type Output = ();
+
+    fn rows(&self) -> usize {
+        1
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
+    }
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO backfill (tenant, content_type, window_start, window_end, at) \
+             VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (tenant, content_type, window_start, window_end) \
+             DO UPDATE SET at = excluded.at",
+        )
+        .bind(self.window.tenant.to_string())
+        .bind(self.window.content_type.as_str())
+        .bind(self.window.start.as_millisecond())
+        .bind(self.window.end.as_millisecond())
+        .bind(self.now.as_millisecond())
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+        sqlx::query("DELETE FROM backfill WHERE window_end < $1")
+            .bind(self.now.as_millisecond().saturating_sub(FORGOTTEN_MS))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
 }
 
 /// Rows in one transaction: a few milliseconds, for which the service's own commit may wait.
 const ROWS: usize = 100;
-
-/// How long a file that is busy, or full, is tried; each try waits for its turn already.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// Windows of content that Microsoft has long deleted.
 const FORGOTTEN_MS: i64 = 30 * 24 * 3600 * 1000;

@@ -49,14 +49,18 @@ impl Guest {
     }
 
     async fn attempt<O: Operation>(&mut self, operation: &O) -> sqlx::Result<O::Output> {
-        if self.connection.is_none() {
-            self.connection = Some(self.database.connect().await?);
-        }
-        let connection = self.connection.as_mut().expect("it was made above");
-        let mut transaction = connection.begin_with(sqlite::BEGIN).await?;
+        let mut transaction = self.connection().await?.begin_with(sqlite::BEGIN).await?;
         let output = operation.apply(&mut transaction).await?;
         transaction.commit().await?;
         Ok(output)
+    }
+
+    /// The connection, made if there is none.
+    pub(super) async fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
+        if self.connection.is_none() {
+            self.connection = Some(self.database.connect().await?);
+        }
+        Ok(self.connection.as_mut().expect("it was made above"))
     }
 }
 

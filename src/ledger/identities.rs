@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
@@ -54,11 +55,20 @@ impl Identities {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn next(&mut self) -> Result<Option<Vec<Remembered>>, LedgerError> {
-        let (at, id) = self.after;
-        let rows = sqlx::query(NEXT).bind(at).bind(id).bind(PAGE).fetch_all(&self.reads).await?;
-        let Some(last) = rows.last() else { return Ok(None) };
-        self.after = (last.try_get("at")?, last.try_get("id")?);
-        Ok(Some(rows.iter().map(remembered_from).collect::<sqlx::Result<_>>()?))
+        let mut after = self.after;
+        let (mut page, mut keys) = (Vec::new(), 0);
+        let mut rows = sqlx::query(NEXT).bind(after.0).bind(after.1).bind(PAGE).fetch(&self.reads);
+        while keys < PAGE_KEYS
+            && let Some(row) = rows.try_next().await?
+        {
+            after = (row.try_get("at")?, row.try_get("id")?);
+            let remembered = remembered_from(&row)?;
+            keys += remembered.keys.len();
+            page.push(remembered);
+        }
+        drop(rows);
+        self.after = after;
+        Ok((!page.is_empty()).then_some(page))
     }
 }
 
@@ -146,8 +156,11 @@ fn remembered_from(row: &SqliteRow) -> sqlx::Result<Remembered> {
 /// Keys in a row: 64 KiB, so that neither a row nor a page of rows is large.
 const KEYS: usize = 4096;
 
-/// Rows read at once: at most 4 MiB, commonly a hundredth of that.
-const PAGE: i64 = 64;
+/// Rows found by one query. Beginning a query costs as much as reading some hundred rows.
+const PAGE: i64 = 8192;
+
+/// Keys after which a page ends: about 1 MiB, and one row more.
+const PAGE_KEYS: usize = 64 * 1024;
 
 // Named, so that a test can ask for their plans.
 

@@ -8,9 +8,9 @@
 //! The same moment serves as due date and as deadline of a lease, so that nobody has to notice a
 //! lost lease: the content simply becomes due.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{content::Unknown, identity::Key, reason::Reason};
 
@@ -234,12 +234,4 @@ pub(super) struct Claimed {
     pub(super) token: i64,
     /// Whether the lease before ran out without a word.
     pub(super) lost: bool,
-}
-
-/// The end of a lease taken now.
-pub(super) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
-    SignedDuration::try_from(lease)
-        .ok()
-        .and_then(|lease| now.checked_add(lease).ok())
-        .unwrap_or(Timestamp::MAX)
 }

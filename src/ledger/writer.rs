@@ -31,7 +31,7 @@ use super::{
     rows::{self, Cutoffs},
     sqlite::{self, Database},
 };
-use crate::shutdown::Shutdown;
+use crate::{clock::before, content::LISTED, shutdown::Shutdown};
 
 /// The loop that owns the write connection.
 #[derive(Debug)]
@@ -282,13 +282,6 @@ async fn prune(connection: &mut SqliteConnection, cutoffs: Cutoffs) -> sqlx::Res
     Ok(rows)
 }
 
-fn before(now: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by)
-        .ok()
-        .and_then(|by| now.checked_sub(by).ok())
-        .unwrap_or(Timestamp::MIN)
-}
-
 /// Operations that may wait for the writer: as many as requests the public port serves at once by
 /// default, so that a burst is one or two commits. Beyond it callers wait in their own tasks.
 pub(super) const QUEUE: usize = 1024;
@@ -299,9 +292,6 @@ const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
 /// About how many rows one transaction changes: some tens of milliseconds of work, so that the
 /// last of a group does not wait noticeably longer than the first.
 const GROUP_ROWS: usize = 1000;
-
-/// Microsoft lists content for this long, and we settle it after that has begun.
-const LISTED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Rows removed in one step: short enough not to be felt by those who wait for a commit.
 const PRUNE_ROWS: u32 = 500;

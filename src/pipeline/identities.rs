@@ -22,10 +22,11 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    clock,
     identity::{Config, Key, Secret, Window},
     ledger::{Ledger, LedgerError, Remembered},
     reason::Reason,
@@ -67,17 +68,12 @@ impl Identities {
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let Config { remember, remember_max } = &self.0.config;
-        let since = SignedDuration::try_from(*remember)
-            .ok()
-            .and_then(|remember| now.checked_sub(remember).ok())
-            .unwrap_or(Timestamp::MIN);
+        let since = clock::before(now, *remember);
         self.state().window = Window::new(&self.0.config, Timestamp::MIN);
         let mut remembered = ledger.identities(since, remember_max.get()).await?;
         while let Some(page) = remembered.next().await? {
-            for row in page {
-                self.state().restore(&row, now);
-                tokio::task::yield_now().await;
-            }
+            let mut state = self.state();
+            page.iter().for_each(|row| state.restore(row, now));
         }
         let mut state = self.state();
         state.window.advance(now);

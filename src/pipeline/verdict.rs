@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::{backoff::Backoff, ledger::Settlement, reason::Reason};
+use crate::{backoff::Backoff, clock::after, ledger::Settlement, reason::Reason};
 
 /// How a step ended without everything being sent and confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn settlement(
             return Settlement::Expired(Reason::ContentExpired);
         }
         Failure::Final(reason) => return Settlement::Dead(reason),
-        Failure::Throttled(wait) => return Settlement::Postpone { until: later(now, wait) },
+        Failure::Throttled(wait) => return Settlement::Postpone { until: after(now, wait) },
         Failure::Retry(reason) => reason,
     };
     let failures = attempts.saturating_add(1);
@@ -76,7 +76,7 @@ pub(super) fn settlement(
     // Once may be chance: a token revoked twice, a subscription just being started.
     let again = last_reason == Some(reason);
     let step = if again && needs_a_person(reason) { u32::MAX } else { failures };
-    let at = later(now, backoff.delay(step, random)).min(expires);
+    let at = after(now, backoff.delay(step, random)).min(expires);
     Settlement::Retry { at, reason }
 }
 
@@ -92,13 +92,6 @@ const fn needs_a_person(reason: Reason) -> bool {
     )
 }
 
-fn later(now: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by)
-        .ok()
-        .and_then(|by| now.checked_add(by).ok())
-        .unwrap_or(Timestamp::MAX)
-}
-
 /// A passing fault may answer 200 with anything; a blob that is no JSON three times stays none.
 const UNDECODABLE_ATTEMPTS: u32 = 3;
 
@@ -110,7 +103,7 @@ mod tests {
 
     fn check(failure: Failure, attempts: u32, expires_in: i64) -> Settlement {
         let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
-        let expires = NOW.checked_add(SignedDuration::from_secs(expires_in)).unwrap();
+        let expires = NOW + jiff::SignedDuration::from_secs(expires_in);
         let last_reason = match failure {
             Failure::Final(reason) | Failure::Retry(reason) => Some(reason),
             Failure::Cut | Failure::Throttled(_) => None,

@@ -5,7 +5,10 @@
 //! claimed after that of webhook and sweep; the listing itself takes at most half of the tenant's
 //! budget, one request at a time.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -45,6 +48,16 @@ impl Backfill {
     pub fn new(client: Client, ledger: ledger::Backfill, clock: Clock) -> Self {
         client.pacing().share(HALF);
         Self { lister: Lister::new(client, clock.clone(), NonZeroUsize::MIN), ledger, clock }
+    }
+
+    /// Tells of each time that it waits because Microsoft throttles the tenant, and for how long.
+    #[must_use]
+    pub fn telling(
+        mut self,
+        throttled: impl Fn(TenantId, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        self.lister = self.lister.telling(throttled);
+        self
     }
 
     /// Announces the range, and says how far it is.

@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
+    clock::before,
+    content::LISTED,
     ledger::{SweepDepth, Swept},
     microsoft::client::Window,
 };
@@ -157,13 +159,6 @@ fn whole_second(at: Timestamp) -> Timestamp {
         .unwrap_or(at)
 }
 
-fn before(now: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by)
-        .ok()
-        .and_then(|by| now.checked_sub(by).ok())
-        .unwrap_or(Timestamp::MIN)
-}
-
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Also the longest window: beyond it Microsoft may leave content out without a word.
@@ -172,8 +167,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Four of five late contents appear within an hour; the listing itself may be minutes behind.
 const RECENT: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Microsoft lists seven days; five minutes less keeps clear of the edge.
-const MAX_LOOKBACK: Duration = Duration::from_secs((167 * 60 + 55) * 60);
+/// How far back anything is listed: five minutes less than Microsoft does, to keep clear of the edge.
+pub const MAX_LOOKBACK: Duration = LISTED.saturating_sub(Duration::from_secs(5 * 60));
 
 /// How long before now the listing may still change.
 const UNSTABLE: Duration = Duration::from_secs(5);

@@ -7,16 +7,10 @@
 mod support;
 mod world;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use m365_collector::{
-    content::{Announcement, ContentId, Via},
-    ledger::{self, Ledger, Location},
-    shutdown::Shutdown,
-    simulator::{Blob, Feed},
-};
+use m365_collector::simulator::{Blob, Feed};
 use support::{Arguments, Column, Limit, Report, Spread, Table, number, text};
-use tokio::task::JoinSet;
 use world::{Load, TYPE, World};
 
 const ABOUT: &str = "CPU time per gigabyte with 1 to 100 tenants, and 1 to 100 thousand waiting.";
@@ -99,7 +93,7 @@ async fn with_waiting(waiting: usize) -> f64 {
             world.put(feed, blob, false)
         })
         .collect();
-    seed(&world, feed, &contents).await;
+    world.store(async |ledger| world.announce_to(ledger, feed, &contents).await).await;
     world.subscribe();
     let collector = world.spawn();
     world.receiver.has(|arrived| arrived.bytes > 100 * CONTENT).await;
@@ -107,36 +101,6 @@ async fn with_waiting(waiting: usize) -> f64 {
     world.receiver.has(|arrived| arrived.bytes > 900 * CONTENT).await;
     let (cost, after) = (meter.cost(), world.receiver.arrived());
     cost.cpu.as_secs_f64() / ((after.bytes - before.bytes) as f64 / 1e9)
-}
-
-/// Lets contents wait in the ledger of a collector that is yet to start.
-async fn seed(world: &World, feed: Feed, contents: &[ContentId]) {
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-    let config = ledger::Config {
-        location: Location::Sqlite(world.ledger()),
-        lease: Duration::from_secs(300),
-        keep_delivered: 14 * DAY,
-        keep_dead: 30 * DAY,
-    };
-    let (ledger, writer) = Ledger::open(&config).await.expect("there is no ledger yet");
-    let stop = Shutdown::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(writer.run(stop.clone()));
-    let now = world.simulator.clock().now();
-    for contents in contents.chunks(1000) {
-        let announcements = contents.iter().map(|id| Announcement {
-            tenant: feed.tenant,
-            content_type: feed.content_type,
-            id: id.clone(),
-            created: now,
-            expires: now + 7 * DAY,
-        });
-        let announced = ledger.announce(Via::Webhook, announcements.collect(), now).await;
-        assert_eq!(announced.expect("the ledger commits").len(), contents.len());
-    }
-    stop.request();
-    let written = tasks.join_next().await.expect("the writer runs");
-    written.expect("the writer does not panic").expect("the ledger closes");
 }
 
 /// Bytes of a content that waits.

@@ -12,18 +12,14 @@ mod world;
 use std::{process::ExitCode, time::Duration};
 
 use m365_collector::{
-    content::{Announcement, ContentId, Via},
+    content::ContentId,
     identity::Key,
-    ledger::{self, Ledger, Location, Settlement},
-    shutdown::Shutdown,
+    ledger::{Ledger, Settlement},
     simulator::Blob,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-use support::{Arguments, Column, Limit, Report, Table, cost::resident_kib, number, text};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use support::{Arguments, Column, Limit, Report, Table, memory::resident_kib, number, text};
+use tokio::time::{Instant, sleep};
 use world::World;
 
 const ABOUT: &str =
@@ -164,29 +160,12 @@ async fn remembered(report: &mut Report) {
 /// Makes a ledger of delivered contents, each with so many records that are remembered. The first
 /// is made by the service's own code, and the others are copies of its rows.
 async fn seed(world: &World, contents: usize, keys: usize) {
-    const DAY: Duration = Duration::from_secs(24 * 3600);
-    let config = ledger::Config {
-        location: Location::Sqlite(world.ledger()),
-        lease: Duration::from_secs(300),
-        keep_delivered: 14 * DAY,
-        keep_dead: 30 * DAY,
-    };
-    let (ledger, writer) = Ledger::open(&config).await.expect("there is no ledger yet");
-    let stop = Shutdown::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(writer.run(stop.clone()));
-    let now = world.simulator.clock().now();
     let feed = world.feed(0);
-    if contents > 0 {
-        let announcement = Announcement {
-            tenant: feed.tenant,
-            content_type: feed.content_type,
-            id: ContentId::parse("20260105080000000$20260105080000000$audit$Audit$na0000")
-                .expect("it is an id"),
-            created: now,
-            expires: now + 7 * DAY,
-        };
-        ledger.announce(Via::Webhook, vec![announcement], now).await.expect("it commits");
+    let now = world.simulator.clock().now();
+    let first = async |ledger: &Ledger| {
+        let id = "20260105080000000$20260105080000000$audit$Audit$na0000";
+        let id = ContentId::parse(id).expect("it is an id");
+        world.announce_to(ledger, feed, &[id]).await;
         let leases = ledger.claim(feed.tenant, 1, now).await.expect("it commits");
         let settlement = Settlement::Delivered {
             records: keys as u64,
@@ -195,10 +174,10 @@ async fn seed(world: &World, contents: usize, keys: usize) {
             keys: (0..keys).map(|_| Key::from_bytes(rand::random())).collect(),
         };
         ledger.settle(leases[0].key, settlement, now).await.expect("it commits");
+    };
+    if contents > 0 {
+        world.store(first).await;
     }
-    stop.request();
-    let written = tasks.join_next().await.expect("the writer runs");
-    written.expect("the writer does not panic").expect("the ledger closes");
     if contents > 1 {
         copy(world, contents).await;
     }

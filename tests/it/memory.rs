@@ -1,7 +1,7 @@
 //! I7: memory does not depend on the size of a blob. Measured on the real binary, alone in its
 //! process.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use m365_collector::{
     content::ContentType,
@@ -9,7 +9,7 @@ use m365_collector::{
 };
 use tokio::{task, time::sleep};
 
-use crate::support::{collector::Site, eventually, get, metrics, patience};
+use crate::support::{collector::Site, eventually, get, memory::peak_kib, metrics, patience};
 
 const TYPE: ContentType = ContentType::SharePoint;
 
@@ -59,14 +59,6 @@ async fn peak_after(blobs: usize, total_bytes: u64, remember_max: Option<u64>) -
     assert_eq!((received.lines, received.distinct), (expected, expected));
     assert_eq!(received.malformed, 0);
     peak_kib(collector.process.id())
-}
-
-/// The most memory a process ever had resident.
-fn peak_kib(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let text = peak.expect("the kernel knows the peak").trim();
-    text.trim_end_matches(" kB").parse().expect("the peak is a number")
 }
 
 /// What is remembered costs memory by the number of records, whatever blobs they came in: so the

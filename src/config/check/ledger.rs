@@ -10,6 +10,7 @@ use crate::{
         raw::{Devo, Ledger},
         value::{HumanDuration, LedgerAddress},
     },
+    content::LISTED,
     ledger,
 };
 
@@ -33,12 +34,12 @@ pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger
     let lease = findings.duration(&key("lease"), raw.lease, LEASE);
     let keep_delivered =
         findings.duration(&key("keep_delivered"), raw.keep_delivered, MOMENT..=MAX_KEPT);
-    if keep_delivered < ANNOUNCED_AGAIN {
+    if keep_delivered < LISTED {
         findings.warning(
             &key("keep_delivered"),
             format!(
                 "shorter than the {} in which content may be announced again and would be delivered again",
-                HumanDuration(ANNOUNCED_AGAIN)
+                HumanDuration(LISTED)
             ),
         );
     }
@@ -74,6 +75,3 @@ pub(super) fn outlasts_confirmation(ledger: &Ledger, devo: &Devo, findings: &mut
 
 /// Shorter leases are lost by a slow blob alone; longer ones make a crash cost a day.
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(30)..=DAY;
-
-/// Microsoft keeps content listed for seven days.
-const ANNOUNCED_AGAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -1,14 +1,15 @@
 //! Pages of listed content. Pure.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{
     NextPage,
     fields::{Fields, entries},
 };
-use crate::content::{Announcement, ContentId, ContentType, TenantId};
+use crate::{
+    clock::after,
+    content::{Announcement, ContentId, ContentType, LISTED, TenantId},
+};
 
 /// A range of content creation times: start inclusive, end exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +52,12 @@ pub(super) fn read(
                 content_type,
                 id: ContentId::parse(&fields.text("contentid")?).ok()?,
                 created,
-                expires: fields.time("contentexpiration").unwrap_or_else(|| {
-                    created.saturating_add(LEAST_LIFE).unwrap_or(Timestamp::MAX)
-                }),
+                expires: fields.time("contentexpiration").unwrap_or_else(|| after(created, LISTED)),
             })
         })
         .collect();
     Some(Page { malformed: listed - items.len(), items, next })
 }
-
-/// The shortest time content has been seen to be kept.
-const LEAST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

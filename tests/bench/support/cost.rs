@@ -1,10 +1,10 @@
-//! What a process has cost: time on the cores and memory, as the kernel counts them.
+//! What a process has cost: time on the cores, as the kernel counts it.
 //!
 //! CPU time is user and system time of all threads, those that ended included, in nanoseconds:
 //! the clock of the process (`clock_getcpuclockid(3)`), because `/proc/PID/stat` counts in ticks of
 //! ten milliseconds and `/proc/PID/schedstat` knows one thread only.
 
-use std::{fs, io, mem::MaybeUninit, time::Duration};
+use std::{io, mem::MaybeUninit, time::Duration};
 
 use tokio::time::Instant;
 
@@ -79,20 +79,4 @@ fn cpu_of(process: libc::pid_t) -> Duration {
     let seconds = u64::try_from(time.tv_sec).expect("time on a core is not negative");
     let nanoseconds = u32::try_from(time.tv_nsec).expect("there are 10^9 of them");
     Duration::new(seconds, nanoseconds)
-}
-
-/// The most memory a process ever had resident, in KiB (`VmHWM`).
-pub fn peak_kib(process: u32) -> u64 {
-    status(process, "VmHWM:")
-}
-
-/// The memory a process has resident, in KiB (`VmRSS`).
-pub fn resident_kib(process: u32) -> u64 {
-    status(process, "VmRSS:")
-}
-
-fn status(process: u32, key: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("the process lives");
-    let line = text.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel knows it");
-    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }

@@ -8,6 +8,8 @@
 
 pub mod arguments;
 pub mod cost;
+#[path = "../../it/support/memory.rs"]
+pub mod memory;
 pub mod processes;
 pub mod report;
 pub mod spread;

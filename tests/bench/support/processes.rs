@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use super::cost::{Meter, peak_kib};
+use super::{cost::Meter, memory::peak_kib};
 
 /// A child that is killed when this is dropped.
 #[derive(Debug)]

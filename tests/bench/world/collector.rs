@@ -34,7 +34,9 @@ impl Collector {
         // A file, because a pipe nobody reads would stop it.
         let said = folder.join("collector.err");
         let file = File::create(&said).expect("the folder can be written to");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_m365-collector"));
+        // It ends with the benchmark, however that ends.
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_m365-collector")]);
         command.arg("run").arg("--config").arg(config);
         command.env_clear().envs(variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);

@@ -28,6 +28,7 @@ mod ports;
 pub mod receiver;
 #[path = "../../it/support/series.rs"]
 pub mod series;
+mod stored;
 
 use crate::support::Cost;
 

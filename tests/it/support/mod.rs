@@ -35,6 +35,7 @@ mod builder;
 pub mod collector;
 pub mod edge;
 pub mod ending;
+pub mod memory;
 pub mod metrics;
 pub mod ports;
 pub mod processes;

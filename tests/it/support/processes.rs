@@ -1,12 +1,11 @@
 //! Real programs started by a test, on ports of their own, ended and reaped with the test.
 
 use std::{
-    fs,
     process::{Child, Command, ExitStatus},
     time::Duration,
 };
 
-use super::within;
+use super::{memory::resident_kib, within};
 
 /// A child process that does not outlive its test.
 pub struct Process(Child);
@@ -49,11 +48,7 @@ impl Process {
 
     /// The memory it has resident, in KiB.
     pub fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
-        let status = status.expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let text = line.expect("the kernel knows it").trim();
-        text.trim_end_matches(" kB").parse().expect("it is a number")
+        resident_kib(self.id())
     }
 
     /// SIGKILL, and waits for its end.

@@ -27,12 +27,16 @@ async fn backfill(service: &Service, arguments: &str) -> Output {
     within(MINUTE, "the command", output).await.expect("the binary can be run")
 }
 
-/// What a backfill that ended well said.
-async fn said(service: &Service, arguments: &str) -> String {
+/// What a backfill that ended well said, to programs and to people.
+async fn ended_well(service: &Service, arguments: &str) -> (String, String) {
     let output = backfill(service, arguments).await;
     let human = text(output.stderr);
     assert!(output.status.success(), "{human}");
-    text(output.stdout)
+    (text(output.stdout), human)
+}
+
+async fn said(service: &Service, arguments: &str) -> String {
+    ended_well(service, arguments).await.0
 }
 
 fn text(bytes: Vec<u8>) -> String {
@@ -88,6 +92,22 @@ async fn without_a_service_the_content_waits_and_complete_days_are_not_read_agai
     service.run().await;
     service.delivered().await;
     service.agrees(&Doomed::default()).await;
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_microsoft_is_no_silence() {
+    let mut service = quiet().start().await;
+    first_sweep_over(&service).await;
+    unannounced(&mut service, 1, 2 * DAY);
+    let throttled = Fault::Throttled429 { retry_after: Some(Duration::from_secs(2)) };
+    service.simulator.microsoft().fail(Operation::Content, throttled, 1);
+    let from = ago(&service, 3 * DAY);
+    let (said, human) = ended_well(&service, &format!("--from {from} --type {KIND}")).await;
+    assert!(said.contains("1 contents listed, 1 of them new"), "{said}");
+    let told = "tenant-0: Microsoft throttles this tenant; asking again in ";
+    assert_eq!(human.matches(told).count(), 1, "{human}");
+    service.delivered().await;
     service.finish().await;
 }
 
