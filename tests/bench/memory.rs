@@ -93,7 +93,7 @@ async fn peak_kib(size: u64, volume: u64, places: u64, remember: &str) -> u64 {
     }
     // The generator counts records and not what stands between them.
     let whole = count * size <= volume;
-    let volume = volume * MIB / 10 * 9;
+    let volume = volume.min(count * size) * MIB / 10 * 9;
     world.receiver.has(|arrived| arrived.bytes > volume / 10).await;
     world.receiver.stall(true);
     sleep(Duration::from_secs(2)).await;

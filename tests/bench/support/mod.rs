@@ -7,6 +7,8 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each benchmark uses its own part")]
 
 pub mod arguments;
+#[path = "../../it/support/child.rs"]
+mod child;
 pub mod cost;
 #[path = "../../it/support/memory.rs"]
 pub mod memory;

@@ -7,27 +7,15 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, BufRead as _, BufReader, Write as _},
-    process::{self, Child, ChildStdout, Command, Stdio},
+    process::{self, ChildStdout, Command, Stdio},
     thread,
 };
 
 use super::{cost::Meter, memory::peak_kib};
 
-/// A child that is killed when this is dropped.
-#[derive(Debug)]
-pub struct Process(Child);
+pub use super::child::Process;
 
 impl Process {
-    /// Starts a command.
-    pub fn start(command: &mut Command) -> Self {
-        let name = format!("{command:?}");
-        Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}")))
-    }
-
-    pub fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// Measures it from now on.
     pub fn meter(&self) -> Meter {
         Meter::of(self.id())
@@ -36,18 +24,6 @@ impl Process {
     /// The most memory it ever had resident.
     pub fn peak_kib(&self) -> u64 {
         peak_kib(self.id())
-    }
-
-    /// Whether it is still there.
-    pub fn is_running(&mut self) -> bool {
-        self.0.try_wait().expect("a child can be waited for").is_none()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
     }
 }
 

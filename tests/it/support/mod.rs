@@ -32,6 +32,7 @@ use uuid::Uuid;
 pub mod bait;
 pub mod books;
 mod builder;
+mod child;
 pub mod collector;
 pub mod edge;
 pub mod ending;

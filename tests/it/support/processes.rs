@@ -1,25 +1,15 @@
 //! Real programs started by a test, on ports of their own, ended and reaped with the test.
 
 use std::{
-    process::{Child, Command, ExitStatus},
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
 use super::{memory::resident_kib, within};
 
-/// A child process that does not outlive its test.
-pub struct Process(Child);
+pub use super::child::Process;
 
 impl Process {
-    pub fn start(command: &mut Command) -> Self {
-        let name = format!("{command:?}");
-        Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}")))
-    }
-
-    pub fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// SIGTERM.
     pub fn terminate(&self) {
         // Built into every shell, unlike the program of that name.
@@ -41,25 +31,8 @@ impl Process {
         .await
     }
 
-    /// Whether it is still there.
-    pub fn is_running(&mut self) -> bool {
-        self.0.try_wait().expect("a child can be waited for").is_none()
-    }
-
     /// The memory it has resident, in KiB.
     pub fn resident_kib(&self) -> u64 {
         resident_kib(self.id())
-    }
-
-    /// SIGKILL, and waits for its end.
-    pub fn kill(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
