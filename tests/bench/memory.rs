@@ -161,11 +161,14 @@ async fn remembered(report: &mut Report) {
 /// is made by the service's own code, and the others are copies of its rows.
 async fn seed(world: &World, contents: usize, keys: usize) {
     let feed = world.feed(0);
-    let now = world.simulator.clock().now();
     let first = async |ledger: &Ledger| {
+        if contents == 0 {
+            return;
+        }
         let id = "20260105080000000$20260105080000000$audit$Audit$na0000";
         let id = ContentId::parse(id).expect("it is an id");
         world.announce_to(ledger, feed, &[id]).await;
+        let now = world.simulator.clock().now();
         let leases = ledger.claim(feed.tenant, 1, now).await.expect("it commits");
         let settlement = Settlement::Delivered {
             records: keys as u64,
@@ -175,9 +178,7 @@ async fn seed(world: &World, contents: usize, keys: usize) {
         };
         ledger.settle(leases[0].key, settlement, now).await.expect("it commits");
     };
-    if contents > 0 {
-        world.store(first).await;
-    }
+    world.store(first).await;
     if contents > 1 {
         copy(world, contents).await;
     }
