@@ -1,10 +1,11 @@
 //! Whether everything Microsoft lists has arrived, feed by feed and day by day.
 //!
 //! Microsoft is asked now, and each content it lists is looked up in the ledger by its canonical
-//! id, so content that nobody ever told the ledger of shows as missing. Where Microsoft cannot be
-//! asked, or no longer lists it, the last sweep's word stands if a completed sweep covers the time
-//! (`coverage`), and otherwise nobody knows; the report says which of the three it is. What is not
-//! known is never whole.
+//! id, so content that nobody ever told the ledger of shows as missing. What a sweep found listed
+//! before counts as listed, and what was announced, never listed, and is dead, counts as dead.
+//! Where Microsoft cannot be asked, or no longer lists that far back, the last sweep's word stands
+//! if a completed sweep covers the time (`coverage`), and otherwise nobody knows; the report says
+//! which of the three it is. What is not known is never whole.
 //!
 //! A day of which Microsoft lists only the later part is asked for from there on; the earlier part
 //! is the sweeps'.
@@ -13,7 +14,7 @@
 //! an end ends at Microsoft's present: an answer that shows our clock to be wrong begins the report
 //! anew. One day of one feed is in memory at a time. Nothing is written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
@@ -91,21 +92,22 @@ impl Completeness {
         let from = from.unwrap_or_else(|| window::earliest(to));
         let windows = days(from, to);
         let mut report = Report { asked: self.lister.is_some(), ..Report::default() };
-        let mut silent = HashSet::new();
+        let mut silence = Silence::default();
         for &(tenant, content_type) in feeds {
+            let mut troubled = HashSet::new();
+            let first = report.days.len();
             let swept = self.reader.sweeps(tenant).await?.into_iter();
             let swept = swept.filter(|swept| swept.content_type == content_type);
             let coverage = Coverage::new(swept, &self.rhythm, now);
             for &(day, window) in &windows {
                 let mut found = None;
-                if !silent.contains(&tenant) && window.end > window::earliest(now) {
-                    found = match self.ask(tenant, content_type, window).await {
+                if !silence.holds(tenant, content_type) && window.end > window::earliest(now) {
+                    found = match self.ask(tenant, content_type, window, &mut troubled).await {
                         Ok(found) => found,
                         Err(ListError::Ledger(error)) => return Err(error),
                         Err(error) => {
-                            // Whatever it is, it takes its time, and is the same for other days.
-                            silent.insert(tenant);
-                            report.silent.push((tenant, error));
+                            silence.note(tenant, content_type, &error);
+                            report.silent.push(Silent { tenant, content_type, day, error });
                             None
                         }
                     };
@@ -119,11 +121,22 @@ impl Completeness {
                     Source::Microsoft
                 } else {
                     let unasked = Window { start: window.start, end: from };
-                    let swept = self.reader.swept(tenant, content_type, window.start, from).await?;
-                    swept.into_iter().for_each(|(_, swept)| tally += swept);
+                    let range = window.start..from;
+                    let reader = &self.reader;
+                    tally += reader.listed_before(tenant, content_type, range, |_| false).await?;
                     if coverage.holds(unasked) { Source::Sweep } else { Source::Unknown }
                 };
                 report.days.push(Day { tenant, content_type, day, tally, source });
+            }
+            let never = self.reader.never_listed(tenant, content_type, from..to).await?;
+            for (id, created, tally) in never {
+                let day = created.to_zoned(TimeZone::UTC).date();
+                let days = &mut report.days[first..];
+                if !troubled.contains(&id)
+                    && let Some(row) = days.iter_mut().find(|row| row.day == day)
+                {
+                    row.tally += tally;
+                }
             }
         }
         Ok(Some(report))
@@ -140,16 +153,17 @@ impl Completeness {
         tenant: TenantId,
         content_type: ContentType,
         window: Window,
+        troubled: &mut HashSet<String>,
     ) -> Result<Option<Listed>, ListError> {
         let Some(lister) = &self.lister else {
             return Ok(None);
         };
         // Windows are asked for in whole seconds, and end before theirs.
-        match self.list(lister, tenant, content_type, window, SECOND).await {
+        match self.list(lister, tenant, content_type, window, SECOND, troubled).await {
             // The answer has told how far apart the clocks are.
             Err(ListError::Api(error)) if error.action() == Some(Action::WindowRefused) => {
                 let end = SignedDuration::ZERO;
-                self.list(lister, tenant, content_type, window, end).await.map(Some)
+                self.list(lister, tenant, content_type, window, end, troubled).await.map(Some)
             }
             outcome => outcome.map(Some),
         }
@@ -162,6 +176,7 @@ impl Completeness {
         content_type: ContentType,
         window: Window,
         ahead: SignedDuration,
+        troubled: &mut HashSet<String>,
     ) -> Result<Listed, ListError> {
         let now = lister.now(lister.skew());
         let from = listed_from(window.start, now).min(window.end);
@@ -175,8 +190,11 @@ impl Completeness {
         while let Some(mut page) = pages.next().await? {
             // Pages may overlap, and begin anew when they went stale.
             page.retain(|content| seen.insert(content.id.canonical()));
-            tally += self.reader.tally(&page).await?;
+            tally += self.reader.tally(&page, troubled).await?;
         }
+        let range = window.start..window.end;
+        let is_listed_now = |id: &str| seen.contains(id);
+        tally += self.reader.listed_before(tenant, content_type, range, is_listed_now).await?;
         // Entries that cannot be named cannot be fetched either.
         let malformed = u64::try_from(pages.malformed()).unwrap_or(u64::MAX);
         tally += Tally { listed: malformed, missing: malformed, ..Tally::default() };
@@ -197,8 +215,8 @@ struct Listed {
 pub struct Report {
     /// In the order of the feeds, then of the days. A day without content is among them.
     pub days: Vec<Day>,
-    /// Tenants whose listing could not be read, and why.
-    pub silent: Vec<(TenantId, ListError)>,
+    /// What of the listing could not be read.
+    pub silent: Vec<Silent>,
     /// Whether Microsoft was to be asked.
     pub asked: bool,
 }
@@ -224,6 +242,51 @@ impl Report {
     /// Whether all is known, and everything arrived.
     pub fn is_whole(&self) -> bool {
         self.unknown().next().is_none() && self.total().is_whole()
+    }
+}
+
+/// What of the listing could not be read, and why. What comes after it may not have been asked for.
+#[derive(Debug)]
+pub struct Silent {
+    /// Whose feed.
+    pub tenant: TenantId,
+    /// Which.
+    pub content_type: ContentType,
+    /// The day (UTC).
+    pub day: Date,
+    /// Why.
+    pub error: ListError,
+}
+
+impl Silent {
+    /// Whether this is why Microsoft did not say anything of a day.
+    pub fn holds(&self, day: &Day) -> bool {
+        self.tenant == day.tenant
+            && (self.content_type == day.content_type || !self.error.is_refusal())
+    }
+}
+
+/// What is not asked for any more within a report.
+#[derive(Debug, Default)]
+struct Silence {
+    tenants: HashMap<TenantId, u32>,
+    feeds: HashSet<(TenantId, ContentType)>,
+}
+
+impl Silence {
+    fn holds(&self, tenant: TenantId, content_type: ContentType) -> bool {
+        self.feeds.contains(&(tenant, content_type))
+            || self.tenants.get(&tenant).is_some_and(|failures| *failures >= MOST_FAILURES)
+    }
+
+    fn note(&mut self, tenant: TenantId, content_type: ContentType, error: &ListError) {
+        if error.is_refusal() {
+            // A role or a subscription that is missing; other types have theirs.
+            self.feeds.insert((tenant, content_type));
+        } else {
+            // One day may be spoilt by itself. If it is not that, each attempt takes its time.
+            *self.tenants.entry(tenant).or_default() += 1;
+        }
     }
 }
 
@@ -293,6 +356,9 @@ fn listed_from(start: Timestamp, now: Timestamp) -> Timestamp {
 
 /// Still before the edge, but not for long.
 const EDGE: SignedDuration = SignedDuration::from_mins(167 * 60 + 59);
+
+/// Days that could not be read after which a tenant is not asked any more.
+const MOST_FAILURES: u32 = 3;
 
 /// Times a report is begun before clocks that do not agree are left as they are.
 const TRIES: u32 = 3;

@@ -248,9 +248,11 @@ fn created(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
     time(field).filter(|created| after(now, CREATED_AHEAD) >= *created).unwrap_or(now)
 }
 
+/// A date that has passed is not believed either: whether content is gone, Microsoft says when it is
+/// asked for.
 fn expires(field: Option<&RawValue>, now: Timestamp) -> Timestamp {
     time(field)
-        .filter(|expires| after(now, LONGEST_LIFE) >= *expires)
+        .filter(|expires| now < *expires && *expires <= after(now, LONGEST_LIFE))
         .unwrap_or_else(|| after(now, LISTED))
 }
 

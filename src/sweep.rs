@@ -24,9 +24,9 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     backoff::Backoff,
     clock::Clock,
-    content::{Announcement, ContentType, Tenant, Tenants, Via},
-    ledger::{Ledger, LedgerError, Mark, Recorded, SweepDepth, Swept},
-    microsoft::{Client, answer::Action, client::Window},
+    content::{Tenant, Tenants, Via},
+    ledger::{Ledger, Mark, SweepDepth},
+    microsoft::Client,
     outcomes::Announced,
     shutdown::Shutdown,
 };
@@ -35,10 +35,11 @@ mod backfill;
 mod feed;
 mod listing;
 mod metrics;
+mod reading;
 mod skew;
 pub mod window;
 
-pub use backfill::{Backfill, BackfillError, Progress, Range, Summary};
+pub use backfill::{Backfill, BackfillError, Done, Progress, Range, Summary};
 pub use listing::{ListError, Lister, Pages};
 pub use metrics::Metrics;
 pub use skew::Believed;
@@ -195,96 +196,6 @@ impl Sweep {
         }
     }
 
-    async fn windows(
-        &self,
-        tenant: &Tenant,
-        feed: &mut Feed,
-        back: Duration,
-        believed: Believed,
-    ) -> Result<(), ListError> {
-        let inner = &*self.0;
-        let now = inner.lister.now(believed.skew);
-        let mut covered = 0;
-        let mut until = None;
-        for window in window::windows(now, back, inner.settle) {
-            let outcome = self.window(tenant, feed.content_type, window, believed).await;
-            let counted = match &outcome {
-                Ok(()) => Some(Outcome::Complete),
-                // Listed again at once with the right time.
-                Err(ListError::Clock) if believed.strict => None,
-                Err(error) if error.is_refusal() => Some(Outcome::Refused),
-                Err(_) => Some(Outcome::Failed),
-            };
-            if let Some(counted) = counted {
-                inner.metrics.window(&tenant.name, counted);
-            }
-            outcome?;
-            let until = *until.get_or_insert(window.end);
-            let at = inner.clock.now();
-            let depths: Vec<_> = window::covered(now, window.start).collect();
-            if depths.len() > covered {
-                covered = depths.len();
-                let swept = |depth| Swept { content_type: feed.content_type, depth, until, at };
-                let swept: Vec<_> = depths.into_iter().map(swept).collect();
-                inner.ledger.swept(tenant.id, swept.clone()).await?;
-                swept.iter().for_each(|swept| feed.completed.note(swept));
-                inner.metrics.complete(&tenant.name, feed.content_type, at);
-            }
-        }
-        Ok(())
-    }
-
-    /// Announces everything in one window.
-    async fn window(
-        &self,
-        tenant: &Tenant,
-        content_type: ContentType,
-        window: Window,
-        believed: Believed,
-    ) -> Result<(), ListError> {
-        let lister = &self.0.lister;
-        let mut pages = lister.pages(tenant.id, content_type, window);
-        loop {
-            match pages.next().await {
-                Ok(Some(listed)) => self.announce(tenant, content_type, listed).await?,
-                Ok(None) => break,
-                Err(ListError::Api(error))
-                    if error.action() == Some(Action::WindowRefused)
-                        && believed.differs(lister.skew()) =>
-                {
-                    return Err(ListError::Clock);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if pages.malformed() > 0 {
-            tracing::warn!(
-                tenant = &*tenant.name,
-                content.r#type = content_type.as_str(),
-                entries = pages.malformed(),
-                "Microsoft lists entries without a usable id, which cannot be fetched"
-            );
-        }
-        if believed.is_wrong(lister.skew()) {
-            return Err(ListError::Clock);
-        }
-        Ok(())
-    }
-
-    async fn announce(
-        &self,
-        tenant: &Tenant,
-        content_type: ContentType,
-        listed: Vec<Announcement>,
-    ) -> Result<(), LedgerError> {
-        let inner = &*self.0;
-        let recorded = inner.ledger.announce(Via::Sweep, listed, inner.clock.now()).await?;
-        let new = recorded.iter().filter(|recorded| **recorded == Recorded::New).count();
-        let new = u64::try_from(new).unwrap_or(u64::MAX);
-        inner.announced.count(&tenant.name, content_type, Via::Sweep, new);
-        Ok(())
-    }
-
     /// Counts what commands announce beside this process, which cannot count here themselves.
     async fn count_backfilled(self) {
         let inner = &*self.0;
@@ -339,3 +250,6 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Soon enough for a dashboard.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,18 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+    tz::TimeZone,
+};
 
-use super::{Backfill, CommandError, Exit, Outside, asking};
+use super::{Backfill, CommandError, Exit, Outside, asking, complain};
 use crate::{
     clock::Clock,
     config::Config,
     ledger,
-    sweep::{self, Progress, Range, Summary},
+    sweep::{self, Done, Progress, Range, Summary},
 };
 
 /// Announces the range and writes what was found to standard output.
@@ -46,7 +50,8 @@ pub(super) async fn announce(
         .telling(move |id, wait| throttled(&asking::throttled(id, wait, &tenants)));
     let outcome = backfill.run(&range, |progress| screen.show(&progress)).await;
     screen.clear();
-    let Summary { windows, skipped, listed, new, malformed } = outcome?;
+    let Done { summary, cut_to, refused } = outcome?;
+    let Summary { windows, skipped, listed, new, malformed } = summary;
     writeln!(
         io::stdout(),
         "{}: {listed} contents listed, {new} of them new; {windows} windows read, {skipped} were complete before",
@@ -64,13 +69,29 @@ pub(super) async fn announce(
             "warning: {malformed} entries have no usable id and cannot be fetched"
         )?;
     }
-    Ok(Exit::Success)
+    if let Some(earliest) = cut_to {
+        writeln!(
+            io::stderr(),
+            "Microsoft lists content of the last 7 days only: begun at {earliest:.0}"
+        )?;
+    }
+    for (content_type, error) in &refused {
+        writeln!(io::stderr(), "{content_type} is left out:")?;
+        complain(&mut io::stderr(), error);
+    }
+    Ok(if refused.is_empty() { Exit::Success } else { Exit::Failed })
 }
 
-/// Reads a moment, or a date for the beginning of that day in UTC.
+/// Reads a moment, of UTC where it has no zone, or a date for the beginning of that day.
 pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
+    }
+    // The feed itself writes times of UTC without a zone.
+    if let Ok(time) = text.parse::<DateTime>()
+        && text.contains('T')
+    {
+        return TimeZone::UTC.to_timestamp(time).map_err(|_| EXPECTED);
     }
     let date: Date = text.parse().map_err(|_| EXPECTED)?;
     // A civil date is also read from a longer text, whose time would be dropped.
@@ -141,8 +162,7 @@ impl Screen {
     }
 }
 
-const EXPECTED: &str =
-    "expected a date such as 2026-01-31, or a time with its zone such as 2026-01-31T13:00:00Z";
+const EXPECTED: &str = "expected a date such as 2026-01-31, or a time such as 2026-01-31T13:00:00Z";
 
 const TICK: Duration = Duration::from_millis(120);
 
@@ -151,11 +171,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_dates_of_utc_or_have_a_zone() {
+    fn moments_are_dates_or_times_of_utc_or_have_a_zone() {
         let read = |text| moment(text).map(|at| at.to_string());
         assert_eq!(read("2026-01-31"), Ok("2026-01-31T00:00:00Z".to_owned()));
         assert_eq!(read("2026-01-31T13:00:00+02:00"), Ok("2026-01-31T11:00:00Z".to_owned()));
-        for text in ["2026-01-31T13:00:00", "yesterday", "2026-02-30", "13:00", ""] {
+        assert_eq!(read("2026-01-31T13:00:00"), Ok("2026-01-31T13:00:00Z".to_owned()));
+        for text in ["2026-01-31T25:00:00", "yesterday", "2026-02-30", "13:00", ""] {
             assert_eq!(read(text), Err(EXPECTED), "{text}");
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    completeness::{Completeness, Day, Report, Source},
+    completeness::{Completeness, Day, Report, Silent, Source},
     config::Config,
     content::{ContentType, TenantId, Tenants},
     ledger::{Reader, Tally},
@@ -41,14 +41,18 @@ pub(super) async fn answer(
     let feeds = feeds(&select, &config.tenants)?;
     let reader = Reader::open(&config.ledger).await?;
     let clock = Clock::system();
+    if from.is_some_and(|from| from >= to.unwrap_or_else(|| clock.now())) {
+        return Err(CommandError::EmptyRange);
+    }
     let lister = if offline { None } else { Some(lister(&config, &clock)?) };
     let completeness = Completeness::new(reader, lister, config.sweep, clock);
     let report = completeness.report(&feeds, from, to).await?;
-    for (id, error) in &report.silent {
+    for Silent { tenant, content_type, day, error } in &report.silent {
         writeln!(
             io::stderr(),
-            "{}: Microsoft cannot be asked ({error}); what is shown of it was listed at the last sweeps",
-            name(*id, &config.tenants)
+            "{} {content_type} {day}: Microsoft does not list it ({error}); what is shown was \
+             listed at the last sweeps",
+            name(*tenant, &config.tenants)
         )?;
     }
     let mut output = io::stdout().lock();
@@ -73,7 +77,11 @@ fn feeds(select: &Select, tenants: &Tenants) -> Result<Vec<(TenantId, ContentTyp
         types.sort_unstable();
         types.into_iter().map(|kind| (tenant.id, kind))
     });
-    Ok(feeds.filter(|(_, kind)| select.content_type.is_none_or(|wanted| wanted == *kind)).collect())
+    let feeds: Vec<_> = feeds
+        .filter(|(_, kind)| select.content_type.is_none_or(|wanted| wanted == *kind))
+        .collect();
+    // Of nothing everything arrived; nobody means to ask that.
+    if feeds.is_empty() { Err(CommandError::NoFeed) } else { Ok(feeds) }
 }
 
 fn lister(config: &Config, clock: &Clock) -> Result<Lister, CommandError> {
@@ -192,8 +200,8 @@ fn summary(report: &Report) -> String {
 fn unknown(report: &Report) -> Vec<String> {
     let (mut silent, mut past) = (0, 0);
     for day in report.unknown() {
-        let of_tenant = report.silent.iter().any(|(tenant, _)| *tenant == day.tenant);
-        *(if of_tenant || !report.asked { &mut silent } else { &mut past }) += 1;
+        let is_silent = report.silent.iter().any(|silent| silent.holds(day));
+        *(if is_silent || !report.asked { &mut silent } else { &mut past }) += 1;
     }
     let answer = if report.asked {
         "did not answer; ask again when it does"

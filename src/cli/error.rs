@@ -26,6 +26,9 @@ pub enum CommandError {
     #[cfg(feature = "demo")]
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// There is no time between the two.
+    #[error("nothing lies between --from and --to")]
+    EmptyRange,
     /// A standard stream or a file.
     #[error("cannot read or write")]
     Io(#[from] io::Error),
@@ -41,6 +44,9 @@ pub enum CommandError {
     /// The API client cannot be built.
     #[error(transparent)]
     Microsoft(#[from] ClientError),
+    /// Nothing that is collected is selected.
+    #[error("no configured tenant collects what --tenant and --type select")]
+    NoFeed,
     /// A metric name is taken.
     #[error("metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::{
     content::{Announcement, ContentId, Via},
-    ledger::{self, Ledger, SweepDepth, Swept},
+    ledger::{self, Ledger, Settlement, SweepDepth, Swept},
     microsoft::world::{A, Reply, World, tenant},
+    reason::Reason,
     shutdown::Shutdown,
     sweep::window::MAX_LOOKBACK,
 };
@@ -56,15 +57,19 @@ impl Books {
         self.ledger.swept(tenant(A), vec![swept]).await.unwrap();
     }
 
-    /// Content that a sweep found.
-    async fn listed(&self, id: &str, created: Timestamp) {
-        let found = Announcement {
+    fn content(&self, id: &str, created: Timestamp) -> Announcement {
+        Announcement {
             tenant: tenant(A),
             content_type: FEED,
             id: ContentId::parse(id).unwrap(),
             created,
             expires: after(created, MAX_LOOKBACK),
-        };
+        }
+    }
+
+    /// Content that a sweep found.
+    async fn listed(&self, id: &str, created: Timestamp) {
+        let found = self.content(id, created);
         self.ledger.announce(Via::Sweep, vec![found], self.clock.now()).await.unwrap();
     }
 
@@ -122,7 +127,7 @@ async fn of_the_day_at_the_edge_the_earlier_part_is_the_sweeps() {
     let books = Books::new().await;
     let midnight = before(books.noon, DAY * 7 + DAY / 2);
     books.listed("early", after(midnight, SignedDuration::from_hours(6))).await;
-    // Microsoft was asked for this time, and does not list it: what it says counts.
+    // Microsoft was asked for this time and lists it no longer; that it did, stands.
     books.listed("late", after(midnight, SignedDuration::from_hours(18))).await;
     let world = World::api(|_| Reply::new(200, "[]")).await;
     let edge = async || {
@@ -130,11 +135,73 @@ async fn of_the_day_at_the_edge_the_earlier_part_is_the_sweeps() {
         assert!(report.days[1..].iter().all(|day| day.source == Source::Microsoft), "{report:?}");
         (report.days[0].tally.listed, report.days[0].source)
     };
-    assert_eq!(edge().await, (1, Source::Unknown), "no sweep is known to have covered it");
+    assert_eq!(edge().await, (2, Source::Unknown), "no sweep is known to have covered it");
     books.sweep(SweepDepth::Week, SignedDuration::ZERO).await;
-    assert_eq!(edge().await, (1, Source::Unknown), "it began later");
+    assert_eq!(edge().await, (2, Source::Unknown), "it began later");
     books.sweep(SweepDepth::Week, SignedDuration::from_hours(13)).await;
-    assert_eq!(edge().await, (1, Source::Sweep));
+    assert_eq!(edge().await, (2, Source::Sweep));
+}
+
+#[tokio::test]
+async fn what_is_listed_twice_is_one_and_what_is_dead_counts_listed_or_not() {
+    let books = Books::new().await;
+    let yesterday = before(books.noon, DAY);
+    for id in ["listed-dead", "told-dead", "told-alive"] {
+        let told = books.content(id, yesterday);
+        books.ledger.announce(Via::Webhook, vec![told], books.clock.now()).await.unwrap();
+    }
+    books.listed("swept", yesterday).await;
+    let now = after(books.clock.now(), SignedDuration::from_secs(1));
+    for lease in books.ledger.claim(tenant(A), 10, now).await.unwrap() {
+        if lease.announcement.id.as_str().ends_with("dead") {
+            let dead = Settlement::Dead(Reason::ContentGone);
+            books.ledger.settle(lease.key, dead, now).await.unwrap();
+        }
+    }
+    // Two pages that overlap, and another id of the same content.
+    let page = move |ids: &[&str]| {
+        let entry = |id: &&str| format!(r#"{{"contentId":"{id}","contentCreated":"{yesterday}"}}"#);
+        format!("[{}]", ids.iter().map(entry).collect::<Vec<_>>().join(","))
+    };
+    let day = yesterday.strftime("%Y-%m-%d").to_string();
+    let world = World::api(move |asked| {
+        if !asked.query.contains(&format!("startTime={day}")) {
+            return Reply::new(200, "[]");
+        }
+        if asked.query.contains("nextPage") {
+            return Reply::new(200, page(&["listed-dead$IsFromNotification", "unknown"]));
+        }
+        let next = format!("{}?{}&nextPage=2", asked.path, asked.query);
+        Reply::new(200, page(&["listed-dead"])).header("NextPageUri", next)
+    })
+    .await;
+    let report = books.report(Some(&world), None).await;
+    let expected = Tally { listed: 3, waiting: 1, dead: 2, missing: 1, ..Tally::default() };
+    assert_eq!(report.total(), expected);
+    // Without Microsoft only what was announced and is dead is known, and what was swept.
+    let report = books.report(None, None).await;
+    assert_eq!(report.total(), Tally { listed: 1, waiting: 1, dead: 2, ..Tally::default() });
+    assert!(!report.is_sound());
+}
+
+#[tokio::test]
+async fn one_type_that_is_refused_and_one_bad_day_leave_the_others() {
+    let books = Books::new().await;
+    let bad_day = before(books.noon, DAY * 3).strftime("startTime=%Y-%m-%d").to_string();
+    let world = World::api(move |asked| match &asked.query {
+        query if query.contains("DLP.All") => Reply::new(403, r#"{"error":{"code":"AF10001"}}"#),
+        query if query.contains(&bad_day) => Reply::new(400, r#"{"error":{"code":"AF20055"}}"#),
+        _ => Reply::new(200, "[]"),
+    })
+    .await;
+    let lister = Lister::new(world.client(), books.clock.clone(), NonZeroUsize::MIN);
+    let completeness =
+        Completeness::new(books.reader.clone(), Some(lister), RHYTHM, books.clock.clone());
+    let feeds = [(tenant(A), ContentType::Dlp), (tenant(A), FEED)];
+    let report = completeness.report(&feeds, None, None).await.unwrap();
+    let unknown: Vec<_> = report.unknown().map(|day| day.content_type).collect();
+    assert_eq!(unknown, [[ContentType::Dlp; 8].as_slice(), &[FEED]].concat());
+    assert_eq!(report.silent.len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! blob and a missed merge costs one fetch, so only the two differences seen in live captures are
 //! removed: a trailing `$IsFromNotification[$n]`, and an exactly repeated last segment.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 /// A content id exactly as Microsoft spelled it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -63,6 +63,12 @@ pub struct CanonicalId(Box<str>);
 impl CanonicalId {
     /// The canonical text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for CanonicalId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -1,7 +1,10 @@
 //! What became of listed content, counted for people. Nothing here writes.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use sqlx::Row;
+use std::{collections::HashSet, ops::Range};
+
+use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{LedgerError, Reader, rows, state::State};
 use crate::content::{Announcement, ContentType, TenantId};
@@ -15,11 +18,11 @@ pub struct Tally {
     pub delivered: u64,
     /// Undelivered, worked on or not.
     pub waiting: u64,
-    /// Given up on, or expired.
+    /// Given up on, or expired; also what was announced and never listed.
     pub dead: u64,
     /// Not in the ledger.
     pub missing: u64,
-    /// Single records given up on, in delivered contents.
+    /// Single records given up on, in delivered contents; also of those never listed.
     pub dead_records: u64,
 }
 
@@ -47,83 +50,122 @@ impl std::ops::AddAssign for Tally {
 }
 
 impl Reader {
-    /// What became of this content, by its canonical id.
+    /// What became of this content, by its canonical id. Notes in `troubled` what of it no sweep
+    /// ever found listed and is among [`Self::never_listed`].
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn tally(&self, listed: &[Announcement]) -> Result<Tally, LedgerError> {
+    pub async fn tally(
+        &self,
+        listed: &[Announcement],
+        troubled: &mut HashSet<String>,
+    ) -> Result<Tally, LedgerError> {
         let mut connection = self.0.acquire().await?;
         let mut tally = Tally::default();
         for announcement in listed {
-            let row = sqlx::query(
-                "SELECT state, (SELECT COUNT(*) FROM dead_letter \
-                 WHERE dead_letter.content = content.id AND record_index IS NOT NULL) AS dead \
-                 FROM content WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
-            )
-            .bind(announcement.tenant.to_string())
-            .bind(announcement.content_type.as_str())
-            .bind(announcement.id.canonical().as_str().to_owned())
-            .fetch_optional(&mut *connection)
-            .await?;
-            tally.listed += 1;
+            let id = announcement.id.canonical().as_str().to_owned();
+            let row = sqlx::query(OF_ONE)
+                .bind(announcement.tenant.to_string())
+                .bind(announcement.content_type.as_str())
+                .bind(id.clone())
+                .fetch_optional(&mut *connection)
+                .await?;
             let Some(row) = row else {
-                tally.missing += 1;
+                tally += Tally { listed: 1, missing: 1, ..Tally::default() };
                 continue;
             };
-            tally.dead_records += rows::number::<u64>(&row, "dead")?;
-            match rows::parsed(&row, "state")? {
-                State::Delivered => tally.delivered += 1,
-                State::Waiting => tally.waiting += 1,
-                State::Dead | State::Expired => tally.dead += 1,
+            let one = tally_of(&row)?;
+            if !one.is_sound() && !row.try_get::<bool, _>("was_listed")? {
+                troubled.insert(id);
+            }
+            tally += one;
+        }
+        Ok(tally)
+    }
+
+    /// What became of the content of a window that sweeps found listed, leaving out what is listed
+    /// now. What a sweep finds is recorded at once, so nothing of it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn listed_before(
+        &self,
+        tenant: TenantId,
+        content_type: ContentType,
+        window: Range<Timestamp>,
+        is_listed_now: impl Fn(&str) -> bool,
+    ) -> Result<Tally, LedgerError> {
+        let mut found = sqlx::query(LISTED_BEFORE)
+            .bind(tenant.to_string())
+            .bind(content_type.as_str())
+            .bind(window.start.as_millisecond())
+            .bind(window.end.as_millisecond())
+            .fetch(&self.0);
+        let mut tally = Tally::default();
+        while let Some(row) = found.try_next().await? {
+            if !is_listed_now(row.try_get("id")?) {
+                tally += tally_of(&row)?;
             }
         }
         Ok(tally)
     }
 
-    /// What became of the content that sweeps found listed, by the day (UTC) it was created. What a
-    /// sweep finds is recorded at once, so nothing of it is missing.
+    /// Content that was announced, never listed by anything that is noted, and is dead or has dead
+    /// records: its canonical id, and when it was created.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when the ledger cannot be read.
-    pub async fn swept(
+    pub async fn never_listed(
         &self,
         tenant: TenantId,
         content_type: ContentType,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<Vec<(Date, Tally)>, LedgerError> {
-        let found = sqlx::query(
-            "SELECT listed_created / 86400000 AS day, COUNT(*) AS listed, \
-             COUNT(CASE WHEN state = 'delivered' THEN 1 END) AS delivered, \
-             COUNT(CASE WHEN state = 'waiting' THEN 1 END) AS waiting, \
-             COUNT(CASE WHEN state IN ('dead', 'expired') THEN 1 END) AS dead, \
-             CAST(SUM((SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
-             AND record_index IS NOT NULL)) AS BIGINT) AS dead_records \
-             FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NOT NULL \
-             AND listed_created >= $3 AND listed_created < $4 GROUP BY day ORDER BY day",
-        )
-        .bind(tenant.to_string())
-        .bind(content_type.as_str())
-        .bind(from.as_millisecond())
-        .bind(to.as_millisecond())
-        .fetch_all(&self.0)
-        .await?;
-        let days = found.iter().map(|row| {
-            let day: i64 = row.try_get("day")?;
-            let midnight = Timestamp::from_second(day.saturating_mul(86_400))
-                .map_err(|error| rows::unreadable("listed_created", error))?;
-            let tally = Tally {
-                listed: rows::number(row, "listed")?,
-                delivered: rows::number(row, "delivered")?,
-                waiting: rows::number(row, "waiting")?,
-                dead: rows::number(row, "dead")?,
-                missing: 0,
-                dead_records: rows::number(row, "dead_records")?,
-            };
-            Ok((midnight.to_zoned(TimeZone::UTC).date(), tally))
+        window: Range<Timestamp>,
+    ) -> Result<Vec<(String, Timestamp, Tally)>, LedgerError> {
+        let found = sqlx::query(NEVER_LISTED)
+            .bind(tenant.to_string())
+            .bind(content_type.as_str())
+            .bind(window.start.as_millisecond())
+            .bind(window.end.as_millisecond())
+            .fetch_all(&self.0)
+            .await?;
+        let found = found.iter().map(|row| {
+            let tally = Tally { listed: 0, delivered: 0, ..tally_of(row)? };
+            Ok((row.try_get("id")?, rows::moment(row, "created")?, tally))
         });
-        Ok(days.collect::<sqlx::Result<_>>()?)
+        Ok(found.collect::<sqlx::Result<_>>()?)
     }
 }
+
+/// What became of one content.
+fn tally_of(row: &SqliteRow) -> sqlx::Result<Tally> {
+    let mut tally =
+        Tally { listed: 1, dead_records: rows::number(row, "dead_records")?, ..Tally::default() };
+    match rows::parsed(row, "state")? {
+        State::Delivered => tally.delivered = 1,
+        State::Waiting => tally.waiting = 1,
+        State::Dead | State::Expired => tally.dead = 1,
+    }
+    Ok(tally)
+}
+
+const OF_ONE: &str = "SELECT state, listed IS NOT NULL AS was_listed, \
+     (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
+     AND record_index IS NOT NULL) AS dead_records \
+     FROM content WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3";
+
+const LISTED_BEFORE: &str = "SELECT canonical_id AS id, state, \
+     (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
+     AND record_index IS NOT NULL) AS dead_records \
+     FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NOT NULL \
+     AND listed_created >= $3 AND listed_created < $4";
+
+/// Only what is dead has letters.
+const NEVER_LISTED: &str = "SELECT canonical_id AS id, state, created, \
+     (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
+     AND record_index IS NOT NULL) AS dead_records \
+     FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NULL \
+     AND created >= $3 AND created < $4 \
+     AND (state IN ('dead', 'expired') OR id IN (SELECT content FROM dead_letter))";

@@ -39,7 +39,9 @@ impl Guest {
         loop {
             match self.attempt(operation).await {
                 Ok(output) => return Ok(output),
-                Err(error) if Instant::now() >= patience => return Err(error.into()),
+                Err(error) if Instant::now() >= patience || !is_passing(&error) => {
+                    return Err(error.into());
+                }
                 Err(_) => {
                     self.connection = None;
                     sleep(AGAIN).await;
@@ -63,6 +65,19 @@ impl Guest {
         Ok(self.connection.as_mut().expect("it was made above"))
     }
 }
+
+/// Whether it may work in a moment: the file is busy, or its disk is full or in trouble. Failures
+/// that are not the database's own are of the connection, which is made anew.
+fn is_passing(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+        return true;
+    };
+    // The low byte is the primary code (https://www.sqlite.org/rescode.html).
+    code.parse::<i32>().map_or(true, |code| PASSING.contains(&(code & 0xff)))
+}
+
+/// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_IOERR`, `SQLITE_FULL` and `SQLITE_CANTOPEN`.
+const PASSING: [i32; 5] = [5, 6, 10, 13, 14];
 
 /// How long a file that is busy, or full, is tried; each try waits for its turn already.
 const PATIENCE: Duration = Duration::from_secs(60);

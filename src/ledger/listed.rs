@@ -163,7 +163,7 @@ pub(super) async fn record(
             let outcome = match known.get(announcement.id.canonical().as_str()) {
                 None => rows::insert(connection, via, announcement, now).await?,
                 Some(noted) => {
-                    if *noted != Some(announcement.created.as_millisecond()) {
+                    if noted.differs(announcement) {
                         note_listed(connection, announcement, now).await?;
                     }
                     Recorded::Known
@@ -182,11 +182,26 @@ pub(super) const fn is_listing(via: Via) -> bool {
     matches!(via, Via::Backfill | Via::Sweep)
 }
 
-/// Which content of one feed is known, by its canonical id, and as created when it was listed.
+/// What is known of content.
+struct Noted {
+    /// As created when it was listed, if it was.
+    created: Option<i64>,
+    expires: i64,
+}
+
+impl Noted {
+    /// Whether the listing says something new.
+    fn differs(&self, listed: &Announcement) -> bool {
+        self.created != Some(listed.created.as_millisecond())
+            || self.expires < listed.expires.as_millisecond()
+    }
+}
+
+/// Which content of one feed is known, by its canonical id.
 async fn known(
     connection: &mut SqliteConnection,
     feed: &[Announcement],
-) -> sqlx::Result<HashMap<String, Option<i64>>> {
+) -> sqlx::Result<HashMap<String, Noted>> {
     let Some(Announcement { tenant, content_type, .. }) = feed.first() else {
         return Ok(HashMap::new());
     };
@@ -199,18 +214,22 @@ async fn known(
         .bind(ids)
         .fetch_all(connection)
         .await?;
-    let known = rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("noted")?)));
+    let known = rows.iter().map(|row| {
+        let noted = Noted { created: row.try_get("noted")?, expires: row.try_get("expires")? };
+        Ok((row.try_get("id")?, noted))
+    });
     known.collect()
 }
 
-/// Remembers that Microsoft listed known content.
+/// Remembers that Microsoft listed known content. Of two expirations the later one counts: given
+/// up on too soon it would be lost, and asked for too late Microsoft says that it is gone.
 async fn note_listed(
     connection: &mut SqliteConnection,
     announcement: &Announcement,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE content SET listed = $4, listed_created = $5 \
+        "UPDATE content SET listed = $4, listed_created = $5, expires = MAX(expires, $6) \
          WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
     )
     .bind(announcement.tenant.to_string())
@@ -218,6 +237,7 @@ async fn note_listed(
     .bind(announcement.id.canonical().as_str().to_owned())
     .bind(now.as_millisecond())
     .bind(announcement.created.as_millisecond())
+    .bind(announcement.expires.as_millisecond())
     .execute(connection)
     .await?;
     Ok(())
@@ -225,5 +245,5 @@ async fn note_listed(
 
 /// Named, so that a test can ask for its plan.
 pub(super) const KNOWN: &str = "SELECT canonical_id AS id, \
-     CASE WHEN listed IS NOT NULL THEN listed_created END AS noted FROM json_each($3) AS wanted \
+     CASE WHEN listed IS NOT NULL THEN listed_created END AS noted, expires FROM json_each($3) AS wanted \
      CROSS JOIN content ON tenant = $1 AND content_type = $2 AND canonical_id = wanted.value";

@@ -180,6 +180,8 @@ impl Progress {
             },
             Settlement::Expired(reason) => Self {
                 state: State::Expired,
+                // Past its expiration it may end without having been tried.
+                attempts: if reason == Reason::PastExpiration { free.attempts } else { attempts },
                 last_reason: Some(reason),
                 settled: Some(now),
                 ..free

@@ -40,8 +40,8 @@ mod http;
 mod listing;
 mod subscription;
 
-pub use address::NextPage;
 use address::{Addresses, Paged};
+pub use address::{ForeignPage, NextPage};
 pub use blob::Blob;
 use body::Answer;
 use call::Call;
@@ -243,7 +243,7 @@ impl Client {
         url: Url,
     ) -> Result<Page, ApiError> {
         let mut answer = self.call(tenant, Call::get(url)).await?;
-        let next = self.0.addresses.next_page(tenant, Paged::Listing, answer.headers())?;
+        let next = self.0.addresses.next_page(tenant, Paged::Listing, answer.headers());
         let body = self.read_all(&mut answer).await?;
         listing::read(&body, tenant, content_type, self.0.clock.now(), next)
             .ok_or(ApiError::Unreadable)

@@ -92,8 +92,9 @@ const fn needs_a_person(reason: Reason) -> bool {
     )
 }
 
-/// A passing fault may answer 200 with anything; a blob that is no JSON three times stays none.
-const UNDECODABLE_ATTEMPTS: u32 = 3;
+/// A front door in trouble may answer 200 with a page of its own for half a minute, which is how long
+/// this many attempts take at least; a blob that is no JSON for longer stays none.
+const UNDECODABLE_ATTEMPTS: u32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -187,27 +188,26 @@ mod tests {
     }
 
     #[test]
-    fn an_undecodable_body_gets_three_chances() {
+    fn an_undecodable_body_gets_five_chances() {
         let (failed, lost) = (Reason::ServerError, Reason::LeaseLost);
         let reason = Reason::Undecodable;
         for before in [
             &[][..],
-            &[reason],
-            &[failed, reason],
-            &[failed, failed, reason],
+            &[reason; 3],
+            &[failed, reason, reason, reason],
             &[failed; 7],
-            &[reason, reason, failed],
-            &[reason, failed, reason],
-            &[reason, lost, lost],
+            &[reason, reason, reason, reason, failed],
+            &[reason, failed, reason, reason, reason],
+            &[reason, reason, reason, lost, lost],
         ] {
             let settled = undecodable_after(before);
             assert!(matches!(settled, Settlement::Retry { .. }), "{before:?}: {settled:?}");
         }
         for before in [
-            &[reason, reason][..],
-            &[failed, reason, reason],
-            &[reason, lost, reason],
-            &[reason, reason, lost],
+            &[reason; 4][..],
+            &[failed, reason, reason, reason, reason],
+            &[reason, reason, lost, reason, reason],
+            &[reason, reason, reason, reason, lost],
         ] {
             assert_eq!(undecodable_after(before), Settlement::Dead(reason), "{before:?}");
         }

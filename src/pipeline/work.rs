@@ -11,13 +11,14 @@ use tracing::{debug, info, warn};
 
 use super::{
     Metrics,
+    identities::Flight,
     renewal::{Held, Hold},
     step::{Sent, Step},
     verdict::{self, Failure, History},
 };
 use crate::{
     backoff::{Backoff, jitter},
-    ledger::{Lease, LedgerError, Settled, Settlement},
+    ledger::{Lease, LeaseKey, LedgerError, Settled, Settlement},
 };
 
 /// A content whose step is over.
@@ -76,11 +77,7 @@ impl Work {
             failed => failed,
         };
         if let Some(failure) = failed {
-            let now = self.step.clock.now();
-            if let Err(error) = flight.store(&self.step.ledger, hold.key(), now).await {
-                // It is remembered until the end of the process all the same.
-                debug!(error = %error, "cannot keep the identities of a content that failed");
-            }
+            self.store(&mut flight, hold.key()).await;
             drop(flight);
             return self.fail(&lease, hold, failure).await;
         }
@@ -90,9 +87,22 @@ impl Work {
             dead: tally.dead.clone(),
             keys: flight.unstored().into(),
         };
+        let key = hold.key();
         if self.settle(hold, settlement).await {
             let records = flight.arrived().total();
             self.metrics.delivered(&lease, records, &tally, self.step.clock.now());
+        } else {
+            // Whoever settles it now finds these records known, and has no keys to store.
+            self.store(&mut flight, key).await;
+        }
+    }
+
+    /// Keeps the identities of what arrived of a content that is not settled by this attempt.
+    async fn store(&self, flight: &mut Flight, key: LeaseKey) {
+        let now = self.step.clock.now();
+        if let Err(error) = flight.store(&self.step.ledger, key, now).await {
+            // They are remembered until the end of the process all the same.
+            debug!(error = %error, "cannot keep the identities of a content that is not settled");
         }
     }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::{ListError, Lister, window};
 use crate::{
-    clock::Clock,
+    clock::{Clock, before},
     content::{ContentType, TenantId},
     ledger::{self, Completed, LedgerError, Recorded},
     microsoft::{Client, client::Window},
@@ -69,12 +69,17 @@ impl Backfill {
         mut self,
         range: &Range,
         mut progress: impl FnMut(Progress),
-    ) -> Result<Summary, BackfillError> {
-        let days = self.days(range)?;
+    ) -> Result<Done, BackfillError> {
+        let (days, cut_to) = self.days(range)?;
         let mut summary = Summary::default();
+        let mut refused: Vec<(ContentType, BackfillError)> = Vec::new();
         let total = days.len() * range.content_types.len();
         for day in days {
             for &content_type in &range.content_types {
+                // It is the same for other days, and other types have roles of their own.
+                if refused.iter().any(|(refused, _)| *refused == content_type) {
+                    continue;
+                }
                 let window = Completed {
                     tenant: range.tenant,
                     content_type,
@@ -87,24 +92,36 @@ impl Backfill {
                     let mut show = |summary: &Summary| {
                         progress(Progress { content_type, day, total, summary: *summary });
                     };
-                    self.announce(window, &mut summary, &mut show).await?;
+                    match self.announce(window, &mut summary, &mut show).await {
+                        Err(error) if error.is_refusal() => {
+                            refused.push((content_type, error));
+                            continue;
+                        }
+                        outcome => outcome?,
+                    }
                     summary.windows += 1;
                 }
                 progress(Progress { content_type, day, total, summary });
             }
         }
-        Ok(summary)
+        Ok(Done { summary, cut_to, refused })
     }
 
-    fn days(&self, range: &Range) -> Result<Vec<Window>, BackfillError> {
+    /// The windows, and where they begin if Microsoft does not list all of the first day.
+    fn days(&self, range: &Range) -> Result<(Vec<Window>, Option<Timestamp>), BackfillError> {
         let now = self.lister.now(self.lister.skew());
         let earliest = window::earliest(now);
-        if range.from < earliest {
+        // "Seven days ago" is meant as far back as there is.
+        if range.from < before(earliest, DAY) {
             return Err(BackfillError::TooOld { earliest });
         }
         let latest = window::latest(now);
-        let days = window::days(range.from, range.to.map_or(latest, |to| to.min(latest)));
-        if days.is_empty() { Err(BackfillError::Empty) } else { Ok(days) }
+        let from = range.from.max(earliest);
+        let days = window::days(from, range.to.map_or(latest, |to| to.min(latest)));
+        if days.is_empty() {
+            return Err(BackfillError::Empty);
+        }
+        Ok((days, (range.from < earliest).then_some(from)))
     }
 
     async fn announce(
@@ -129,6 +146,17 @@ impl Backfill {
         }
         Ok(())
     }
+}
+
+/// A backfill that came to its end.
+#[derive(Debug)]
+pub struct Done {
+    /// What it did.
+    pub summary: Summary,
+    /// Where it began instead, because Microsoft does not list what is older.
+    pub cut_to: Option<Timestamp>,
+    /// Types that Microsoft refuses to list, and why.
+    pub refused: Vec<(ContentType, BackfillError)>,
 }
 
 /// How far a backfill is.
@@ -189,10 +217,17 @@ pub enum BackfillError {
 }
 
 impl BackfillError {
+    /// Whether somebody has to allow the listing first.
+    const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Listing(error) | Self::NotSubscribed(error) if error.is_refusal())
+    }
+
     fn reading(error: ListError) -> Self {
         if error.is_not_subscribed() { Self::NotSubscribed(error) } else { Self::Listing(error) }
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The service beside needs the other half.
 const HALF: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");

@@ -24,7 +24,7 @@ use crate::{
     microsoft::{
         ApiError, Client,
         answer::Action,
-        client::{NextPage, Page, Window},
+        client::{ForeignPage, NextPage, Page, Window},
     },
     reason::Reason,
 };
@@ -124,6 +124,9 @@ impl Pages<'_> {
         let Some(step) = self.step.take() else {
             return Ok(None);
         };
+        if let Step::Foreign(foreign) = step {
+            return Err(ApiError::from(foreign).into());
+        }
         if let Step::Further(page) = &step {
             if self.seen.len() >= self.lister.max_pages {
                 return Err(ListError::TooManyPages);
@@ -134,7 +137,11 @@ impl Pages<'_> {
         }
         let page = self.ask(step).await?;
         self.malformed += page.malformed;
-        self.step = page.next.map(Step::Further);
+        // What the page lists counts, wherever it wants to be followed to.
+        self.step = match page.next {
+            Ok(next) => next.map(Step::Further),
+            Err(foreign) => Some(Step::Foreign(foreign)),
+        };
         Ok(Some(page.items))
     }
 
@@ -184,6 +191,7 @@ impl Pages<'_> {
             Step::Further(page) => {
                 client.next_page(self.tenant, self.content_type, page.clone()).await
             }
+            Step::Foreign(foreign) => Err((*foreign).into()),
         }?;
         self.place = Some(place);
         Ok(page)
@@ -226,6 +234,23 @@ impl ListError {
         }
     }
 
+    /// Whether it may be the trouble of one window, and others can be listed.
+    pub const fn is_of_one_window(&self) -> bool {
+        match self {
+            Self::PageCycle | Self::StalePages | Self::TooManyPages => true,
+            Self::Api(error) => matches!(
+                error.reason(),
+                Reason::BadAnswer | Reason::CutBody | Reason::ServerError | Reason::Timeout
+            ),
+            Self::Clock | Self::Ledger(_) => false,
+        }
+    }
+
+    /// Whether asking again in a moment may help.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Api(error) if is_passing(error))
+    }
+
     /// Whether there is no enabled subscription to what should be listed.
     pub const fn is_not_subscribed(&self) -> bool {
         matches!(self, Self::Api(error) if matches!(error.reason(), Reason::NotSubscribed))
@@ -261,6 +286,8 @@ impl fmt::Debug for Throttled {
 enum Step {
     First,
     Further(NextPage),
+    /// One that is not asked.
+    Foreign(ForeignPage),
 }
 
 /// Whether asking again in a moment may help.

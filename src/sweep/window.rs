@@ -132,6 +132,11 @@ pub fn latest(now: Timestamp) -> Timestamp {
     whole_second(before(now, UNSTABLE))
 }
 
+/// Whether a window holds more than the last hours.
+pub fn is_wide(window: Window) -> bool {
+    window.end.duration_since(window.start).unsigned_abs() > RECENT
+}
+
 /// How far a sweep of this depth looks back.
 pub const fn lookback(depth: SweepDepth) -> Duration {
     match depth {

@@ -144,16 +144,16 @@ async fn every_shape_of_every_type_arrives_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_no_json_is_tried_three_times_and_then_dead() {
-    let mut service = Service::builder().start().await;
+async fn a_page_that_is_no_json_is_tried_five_times_and_then_dead() {
+    let mut service = Service::builder().with("fetch.retry_max", "1s").start().await;
     let beside = records(1, service.tenant(0), TYPE, 20);
     let fault = Some((Fault::Html(200), u32::MAX));
     let publication = Publication { fault, ..Publication::of(Blob::array(&beside)) };
     let page = service.simulator.microsoft().publish_as(service.tenant(0), TYPE, publication);
     service.publish(0, TYPE, &records(2, service.tenant(0), TYPE, 20));
     service.ended(Ends { delivered: 1, dead: 1, expired: 0 }).await;
-    assert_eq!(requests(&service, &page), 3);
-    assert_eq!(service.failed_attempts(0, "split", "undecodable").await, 2);
+    assert_eq!(requests(&service, &page), 5);
+    assert_eq!(service.failed_attempts(0, "split", "undecodable").await, 4);
     assert_eq!(service.given_up(0, "split", "undecodable").await, 1);
     assert_eq!(service.dead_letters().await, [(None, "undecodable".to_owned())]);
     service.finish().await;

@@ -116,14 +116,18 @@ async fn a_failed_fetch_counts_as_tried_again_dead_expired_or_throttled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_cannot_be_split_counts_three_times_and_a_record_once() {
-    let service = Service::builder().with("fetch.max_record", "30 KiB").start().await;
+async fn a_body_that_cannot_be_split_counts_at_each_attempt_and_a_record_once() {
+    let service = Service::builder()
+        .with("fetch.max_record", "30 KiB")
+        .with("fetch.retry_max", "1s")
+        .start()
+        .await;
     let watch = Watch::start(&service).await;
     let microsoft = service.simulator.microsoft();
     let tenant = service.tenant(0);
     microsoft.publish_raw(tenant, ContentType::General, Blob::Bytes("<html>".into()));
     watch.fails(GIVEN_UP, "split", "undecodable", 1.0).await;
-    watch.fails(FAILED, "split", "undecodable", 2.0).await;
+    watch.fails(FAILED, "split", "undecodable", 4.0).await;
     watch.settles("dead", 1.0).await;
 
     let large = format!(r#"{{"Id":"1","Text":"{}"}}"#, "x".repeat(31 * 1024));

@@ -78,6 +78,11 @@ async fn a_large_content_takes_several_rows_and_many_rows_several_pages() {
         running.deliver(&format!("c{number}"), number.into()..(number + 1).into(), 2).await;
     }
     assert_eq!(running.remembered(2, 100_000).await.len(), 150);
+    // More than a page, all of one moment.
+    running.deliver("larger", 20_000..90_000, 3).await;
+    let found = running.remembered(3, 100_000).await;
+    let found: Vec<_> = found.into_iter().flat_map(|(_, keys)| keys).collect();
+    assert!(found == keys(20_000..90_000).to_vec(), "{} keys", found.len());
 }
 
 #[tokio::test]

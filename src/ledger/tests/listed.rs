@@ -70,6 +70,19 @@ async fn a_listing_that_says_nothing_new_is_not_written() {
 }
 
 #[tokio::test]
+async fn of_two_expirations_the_later_one_counts() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    for (listed, expected) in [(5, 7), (9, 9), (8, 9)] {
+        let listed = Announcement { expires: at(listed * DAY), ..content(TENANT, "a") };
+        running.ledger.announce(Via::Sweep, vec![listed], at(1)).await.unwrap();
+        let lease = running.claim(1, 2).await.remove(0);
+        assert_eq!(lease.announcement.expires, at(expected * DAY));
+        running.settle(&lease, Settlement::Release, 2).await;
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_lists_content_twice_records_it_once() {
     let running = Running::start().await;
     let page = vec![content(TENANT, "a"), content(TENANT, "a"), content(2, "a")];

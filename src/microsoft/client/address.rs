@@ -5,7 +5,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 use uuid::Uuid;
 
-use super::{ApiError, ClientError, Window};
+use super::{ClientError, Window};
 use crate::content::{ContentId, ContentType, TenantId};
 
 /// Builds addresses under the configured root.
@@ -65,17 +65,17 @@ impl Addresses {
         tenant: TenantId,
         of: Paged,
         headers: &HeaderMap,
-    ) -> Result<Option<NextPage>, ApiError> {
+    ) -> Result<Option<NextPage>, ForeignPage> {
         let Some(named) = NEXT_PAGE.into_iter().find_map(|name| headers.get(name)) else {
             return Ok(None);
         };
-        let named = named.to_str().map_err(|_| ApiError::ForeignPage)?.trim();
+        let named = named.to_str().map_err(|_| ForeignPage)?.trim();
         if named.is_empty() {
             return Ok(None);
         }
-        let named = self.root.join(named).map_err(|_| ApiError::ForeignPage)?;
+        let named = self.root.join(named).map_err(|_| ForeignPage)?;
         if named.origin() != self.root.origin() || !self.is_page(tenant, of, named.path()) {
-            return Err(ApiError::ForeignPage);
+            return Err(ForeignPage);
         }
         let mut url = self.root.clone();
         url.set_path(named.path());
@@ -135,6 +135,11 @@ impl Paged {
         }
     }
 }
+
+/// The address of a further page is not one that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer names a next page outside the configured root")]
+pub struct ForeignPage;
 
 /// The address of a further page, known to be ours. Equal addresses are the same page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

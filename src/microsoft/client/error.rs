@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::time::Instant;
 
-use super::body::BodyError;
+use super::{ForeignPage, body::BodyError};
 use crate::{
     microsoft::{answer::Action, pacing::Paused, tokens::TokenError},
     reason::Reason,
@@ -31,8 +31,8 @@ pub enum ApiError {
     #[error("the body was cut short")]
     CutBody(#[source] reqwest::Error),
     /// The answer names a next page that is not under our root.
-    #[error("the answer names a next page outside the configured root")]
-    ForeignPage,
+    #[error(transparent)]
+    ForeignPage(#[from] ForeignPage),
     /// Too many requests, now or a moment ago.
     #[error("too many requests")]
     Throttled {
@@ -83,7 +83,7 @@ impl ApiError {
             },
             Self::Connection(_) => Reason::Connection,
             Self::CutBody(_) | Self::Unpack(_) => Reason::CutBody,
-            Self::ForeignPage | Self::TooLarge | Self::Unreadable => Reason::BadAnswer,
+            Self::ForeignPage(_) | Self::TooLarge | Self::Unreadable => Reason::BadAnswer,
             Self::Throttled { .. } => Reason::Throttled,
             Self::Timeout => Reason::Timeout,
             Self::Token(TokenError::Refused(_)) => Reason::CredentialsRefused,

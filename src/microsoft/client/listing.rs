@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    NextPage,
+    ForeignPage, NextPage,
     fields::{Fields, entries},
 };
 use crate::{
@@ -27,8 +27,8 @@ pub struct Page {
     pub items: Vec<Announcement>,
     /// Entries without a usable content id; they can be neither fetched nor named.
     pub malformed: usize,
-    /// More of the same window.
-    pub next: Option<NextPage>,
+    /// More of the same window, or that it is named where it is not asked for.
+    pub next: Result<Option<NextPage>, ForeignPage>,
 }
 
 /// Reads a page. An entry without times is still content: it is taken to be new and to live as long
@@ -38,7 +38,7 @@ pub(super) fn read(
     tenant: TenantId,
     content_type: ContentType,
     now: Timestamp,
-    next: Option<NextPage>,
+    next: Result<Option<NextPage>, ForeignPage>,
 ) -> Option<Page> {
     let entries = entries(body)?;
     let listed = entries.len();
@@ -52,7 +52,11 @@ pub(super) fn read(
                 content_type,
                 id: ContentId::parse(&fields.text("contentid")?).ok()?,
                 created,
-                expires: fields.time("contentexpiration").unwrap_or_else(|| after(created, LISTED)),
+                // What is listed is there, whatever its date says.
+                expires: fields
+                    .time("contentexpiration")
+                    .filter(|expires| now < *expires)
+                    .unwrap_or_else(|| after(created, LISTED)),
             })
         })
         .collect();
@@ -66,7 +70,7 @@ mod tests {
     fn page(body: &str) -> Option<Page> {
         let tenant = "11111111-2222-3333-4444-555555555555".parse().unwrap();
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
-        read(body.as_bytes(), tenant, ContentType::General, now, None)
+        read(body.as_bytes(), tenant, ContentType::General, now, Ok(None))
     }
 
     fn times(item: &Announcement) -> (String, String) {

@@ -151,7 +151,7 @@ async fn what_keeps_failing_ends_at_its_own_expiration_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_never_json_becomes_a_dead_letter_after_three_attempts() {
+async fn what_is_never_json_becomes_a_dead_letter_after_five_attempts() {
     let service = Service::builder()
         .with("fetch.retry_min", "50ms")
         .with("fetch.retry_max", "200ms")
@@ -160,8 +160,8 @@ async fn what_is_never_json_becomes_a_dead_letter_after_three_attempts() {
     let id = service.publish_lost(0, 1, Fault::Html(200));
     eventually("it is given up", async || service.given_up(0, "split", "undecodable").await == 1)
         .await;
-    assert_eq!(service.fetches(&id), 3);
-    assert_eq!(service.failed_attempts(0, "split", "undecodable").await, 2);
+    assert_eq!(service.fetches(&id), 5);
+    assert_eq!(service.failed_attempts(0, "split", "undecodable").await, 4);
     assert_eq!(service.settled_as(0, "dead").await, 1.0);
     service.finish_published().await;
 }

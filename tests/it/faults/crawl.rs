@@ -13,40 +13,48 @@ async fn a_throttled_tenant_leaves_the_other_its_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_whose_answers_are_slow_leaves_the_other_its_time() {
     let drip = Fault::Drip { bytes: usize::MAX, every: Duration::from_secs(2) };
-    beside(&[drip.clone(), drip.clone(), drip]).await;
+    beside(&[drip]).await;
 }
 
-/// Measures one tenant alone and beside one with each of these troubles; the best pair counts.
+/// Measures one tenant alone and beside one with each of these troubles; of each, one pair of a few
+/// has to hold, for others use the machine as well.
 async fn beside(troubles: &[Fault]) {
     // Listing gives way to blobs when half of this is spent, and its end is waited for below.
     let mut service = restless().with("fetch.requests_per_minute", 20_000).tenants(2).start().await;
     let mut books = Books::default();
-    let mut pairs = Vec::new();
     for trouble in troubles {
-        let alone = finish(&mut service, &mut books).await;
-        let crawling = service.tenant(1);
-        let microsoft = service.simulator.microsoft().clone();
-        for operation in &OPERATIONS {
-            microsoft.fail_tenant(crawling, operation.clone(), trouble.clone(), u32::MAX);
+        let mut pairs = Vec::new();
+        while pairs.len() < TRIES && !pairs.last().is_some_and(holds) {
+            pairs.push(pair(&mut service, &mut books, trouble).await);
         }
-        let count = |operation| microsoft.count(Some(crawling), operation);
-        let asked: u64 = OPERATIONS.iter().map(count).sum();
-        for _ in 0..CRAWLING {
-            books.publish(&mut service, (1, FEED), 2, |_| {});
-        }
-        eventually("the other one crawls", async || {
-            OPERATIONS.iter().map(count).sum::<u64>() > asked
-        })
-        .await;
-        let beside = finish(&mut service, &mut books).await;
-        pairs.push((alone, beside));
-        microsoft.heal();
-        service.delivered().await;
+        assert!(pairs.last().is_some_and(holds), "{trouble:?}: alone and beside: {pairs:?}");
     }
-    let holds = pairs.iter().any(|(alone, beside)| *beside <= alone.mul_f64(1.2) + NOISE);
-    assert!(holds, "alone and beside, in pairs: {pairs:?}");
     service.delivered().await;
     books.agree(service, 0).await;
+}
+
+fn holds((alone, beside): &(Duration, Duration)) -> bool {
+    *beside <= alone.mul_f64(1.2) + NOISE
+}
+
+async fn pair(service: &mut Service, books: &mut Books, trouble: &Fault) -> (Duration, Duration) {
+    let alone = finish(service, books).await;
+    let crawling = service.tenant(1);
+    let microsoft = service.simulator.microsoft().clone();
+    for operation in &OPERATIONS {
+        microsoft.fail_tenant(crawling, operation.clone(), trouble.clone(), u32::MAX);
+    }
+    let count = |operation| microsoft.count(Some(crawling), operation);
+    let asked: u64 = OPERATIONS.iter().map(count).sum();
+    for _ in 0..CRAWLING {
+        books.publish(service, (1, FEED), 2, |_| {});
+    }
+    eventually("the other one crawls", async || OPERATIONS.iter().map(count).sum::<u64>() > asked)
+        .await;
+    let beside = finish(service, books).await;
+    microsoft.heal();
+    service.delivered().await;
+    (alone, beside)
 }
 
 /// The time a healthy tenant needs, with blobs that take theirs so that the machine matters little.
@@ -73,6 +81,9 @@ const HEALTHY: usize = 160;
 
 /// Contents of the one that crawls: more than it has places.
 const CRAWLING: usize = 40;
+
+/// Pairs measured of one trouble at most.
+const TRIES: usize = 3;
 
 /// What two runs of the same differ by on a busy machine.
 const NOISE: Duration = Duration::from_millis(200);

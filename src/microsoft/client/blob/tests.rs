@@ -53,7 +53,7 @@ async fn what_another_operation_answers_is_no_page_of_a_blob() {
     })
     .await;
     let mut blob = world.client().blob(tenant(A), &id("x")).await.unwrap();
-    assert!(matches!(read(&mut blob).await, Err(ApiError::ForeignPage)));
+    assert!(matches!(read(&mut blob).await, Err(ApiError::ForeignPage(_))));
 }
 
 #[tokio::test]

@@ -51,9 +51,16 @@ pub fn page(
     let contents = microsoft.contents();
     let identities = Identities::of(&contents, arrived);
     let mut page = Page::new();
-    for content in contents.iter().filter(|it| it.listed && it.created >= now - LISTED) {
+    for content in contents.iter().filter(|it| it.created >= now - LISTED) {
         let Feed { tenant, content_type } = content.feed;
         let day = content.created.to_zoned(TimeZone::UTC).date();
+        if !content.listed {
+            // Nobody finds it listed; that it is dead is known all the same.
+            if doomed.contents.contains(&content.id) {
+                page.entry((tenant, content_type, day)).or_default().dead += 1;
+            }
+            continue;
+        }
         let tally = page.entry((tenant, content_type, day)).or_default();
         tally.listed += 1;
         if doomed.untold.contains(&content.id) {
