@@ -77,6 +77,40 @@ async fn connection_flood_from_one_source() {
     target.finish().await;
 }
 
+/// A flood from the address of an honest caller, as behind a shared gateway, takes every place it
+/// finds, but not his: he was let in, and has not said yet who he is.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_flood_from_the_address_of_an_honest_caller() {
+    let target = Target::start(&[
+        ("webhook.max_connections", "40"),
+        ("webhook.max_connections_per_source", "100"),
+        ("webhook.header_timeout", "60s"),
+    ])
+    .await;
+    let port = target.site.webhook;
+    // Since then, the address is known.
+    assert_eq!(target.honest().await, 200);
+    let whole = String::from_utf8(target.post("[]").bytes()).unwrap();
+    let (begin, rest) = whole.split_once("webhook-authid").expect("it has an auth id");
+    let rest = format!("webhook-authid{rest}");
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut honest = Rude::connect(port).await;
+        honest.send(begin).await;
+        for _ in 0..30 {
+            let mut rude = Rude::connect(port).await;
+            rude.send(begin).await;
+            slow.push(rude);
+        }
+        honest.send(&rest).await;
+        assert_eq!(honest.status().await, Some(200), "after {} of the flood", slow.len());
+    }
+    assert_eq!(target.connections("full").await, 0.0);
+    assert!(target.connections("displaced").await >= 500.0);
+    drop(slow);
+    target.finish().await;
+}
+
 /// A peer that says nothing keeps nobody from being accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_peers_do_not_hold_up_the_others() {
