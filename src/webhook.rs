@@ -40,7 +40,7 @@ use url::Url;
 use crate::{
     clock::Clock,
     content::{Announcement, Tenants, Via},
-    http::{Front, Limits, Listener, Peer},
+    http::{self, Front, Limits, Listener, Peer},
     ledger::{Ledger, Recorded},
     notification::{self, Body, Entry, NotANotification, Refused},
     outcomes::Outcomes,
@@ -99,7 +99,7 @@ impl Webhook {
     ) -> Result<Self, BindError> {
         let listener = Listener::bind(config.listen).await?;
         let limits = Limits {
-            max_connections: config.max_connections,
+            max_connections: http::affordable(config.max_connections),
             max_per_source: config.max_connections_per_source,
             header_timeout: config.header_timeout,
             idle_timeout: config.idle_timeout,

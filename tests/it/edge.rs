@@ -17,7 +17,7 @@
 //! | slow header, slow body, idling | `requests::slow_header`, `requests::slow_body`, `requests::idle_connections_do_not_stay_for_ever` |
 //! | slow TLS handshake | `certificates::a_handshake_takes_only_so_long` |
 //! | rapid reset | `requests::rapid_reset` |
-//! | connection flood | `crowd::connection_flood`, `crowd::connection_flood_from_one_source`, `crowd::connection_flood_from_the_address_of_an_honest_caller`, `crowd::slow_peers_do_not_hold_up_the_others` |
+//! | connection flood | `crowd::connection_flood`, `crowd::connection_flood_from_one_source`, `crowd::connection_flood_from_the_address_of_an_honest_caller`, `crowd::connection_flood_beyond_the_limit_of_open_files`, `crowd::slow_peers_do_not_hold_up_the_others` |
 //! | junk and slow connections at once | `flood::honest_notifications_are_answered_among_junk_and_slow_connections` |
 //! | bomb | `bombs::gzip_bombs_in_answers` |
 //! | deep JSON | `bombs::deep_json_and_countless_entries` |
