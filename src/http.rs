@@ -42,6 +42,7 @@ use crate::{
 mod activity;
 mod connection;
 mod door;
+mod files;
 mod metrics;
 mod peer;
 mod proxy;
@@ -49,6 +50,7 @@ mod stream;
 
 use connection::Accepted;
 use door::{Caller, Door};
+pub use files::affordable;
 use metrics::Ending;
 pub use metrics::Metrics;
 pub use peer::Peer;

@@ -19,11 +19,12 @@
 //!
 //! | entry | attack | what stops it | where |
 //! | --- | --- | --- | --- |
-//! | public port, connection | floods, slow senders | limits by source and in all, deadlines for everything, places for who was authentic | [`http`](crate::http) |
+//! | public port, connection | floods, slow senders | limits by source and in all, never more than the limit of open files has room for, deadlines for everything, places for who was authentic | [`http`](crate::http) |
 //! | | rapid reset, large heads, endless streams | limits of HTTP/2 streams, of requests taken back, of heads | [`http`](crate::http) |
 //! | | no or another TLS client | client certificates by authority and name, where configured | [`tls`](crate::tls) |
 //! | public port, request | no auth id, guessing it | compared in constant time before any byte of the body is read; at least 64 bits | [`webhook`](crate::webhook) |
 //! | | other source | `allowed_sources`, where configured; only trusted proxies speak for others | [`webhook`](crate::webhook) |
+//! | | headers that only a proxy may write | believed from trusted proxies only, by exact name, the last hop, one certificate; the proxy takes away what callers wrote | [`webhook`](crate::webhook) |
 //! | | smuggling through a proxy | hyper refuses what is ambiguous; a refused request ends its connection | [`http`](crate::http) |
 //! | public port, body | size, depth, number | caps before and while reading; nothing is built of what is not asked for | [`notification`](crate::notification) |
 //! | | forged addresses | none is dialled: a request is made of our root, the tenant and the id alone (I6) | [`microsoft`](crate::microsoft) |
@@ -33,7 +34,7 @@
 //! | | bombs, bodies without end | unpacked piece by piece with a measure; every text has a cap (I7) | [`microsoft`](crate::microsoft) |
 //! | | records that would be two lines | control characters are escaped, one record is one line (I8) | [`split`](crate::split), [`frame`](crate::frame) |
 //! | Devo's side | another receiver | its certificate is verified, ours is shown | [`deliver`](crate::deliver) |
-//! | log, metrics, status | what was said by strangers, or secrets | neither is logged (I9); control characters are escaped, labels are closed sets | [`cli`](crate::cli), [`admin`](crate::admin) |
+//! | log, metrics, status | what was said by strangers, or secrets | neither is logged (I9); control characters and marks of direction are escaped, texts cut, labels are closed sets | [`cli`](crate::cli), [`admin`](crate::admin) |
 //! | admin port | whoever reaches it | reads only, on loopback unless configured otherwise | [`admin`](crate::admin) |
 //! | configuration, secret files | who can write them owns the process | the operator's file permissions; secrets are never shown | [`config`](crate::config) |
 //! | dependencies | a bad release | the lock file, cargo-deny in CI (bans with reasons, licences, sources, advisories), `unsafe` in one file only | `.deny.toml` |

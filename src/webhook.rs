@@ -98,17 +98,7 @@ impl Webhook {
         outcomes: Outcomes,
     ) -> Result<Self, BindError> {
         let listener = Listener::bind(config.listen).await?;
-        let limits = Limits {
-            max_connections: config.max_connections,
-            max_per_source: config.max_connections_per_source,
-            header_timeout: config.header_timeout,
-            idle_timeout: config.idle_timeout,
-            tls_timeout: config.handshake_timeout,
-            drain_timeout: DRAIN_TIMEOUT,
-            max_head: config.max_header,
-            max_streams: config.max_streams,
-            max_resets: config.max_resets,
-        };
+        let limits = config.limits();
         let tagged = config.allowed_tag.map(TaggedNetworks::open).transpose()?;
         let proxies = config.trusted_proxies.clone();
         let sources = Sources::new(config.allowed_sources, tagged, config.trusted_proxies);
@@ -393,10 +383,6 @@ fn ledger_too_slow() -> Reject {
 
 /// What Microsoft wants acknowledged; the same as in the body, and of no use to us.
 const VALIDATION_CODE: HeaderName = HeaderName::from_static("webhook-validationcode");
-
-/// A commit takes milliseconds; who needs longer to send is told again by Microsoft. With the drain
-/// delay it stays within the half minute that the whole process has.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Texts of strangers hardly reach the log, but libraries speak at `trace`, and an operator reads
 //! it in a terminal: control characters, and those that change the direction or the line, are
-//! written as escapes, and what is long is cut. JSON escapes control characters by itself.
+//! written as escapes, and what is long is cut. JSON escapes the lower control characters by
+//! itself; the others, and the cuts, are made in the finished line.
 
 use std::{
     fmt::{self, Debug, Write as _},
@@ -32,7 +33,9 @@ pub(super) fn start(config: &Config, colour: bool) -> Result<(), CommandError> {
         // Would be said on the same standard error, and panic because that is on a full disk.
         .log_internal_errors(false);
     match config.format {
-        Format::Json => lines.json().flatten_event(true).init(),
+        Format::Json => {
+            lines.json().flatten_event(true).with_writer(|| JsonLines(io::stderr())).init();
+        }
         Format::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).init(),
     }
     Ok(())
@@ -71,6 +74,56 @@ impl fmt::Write for Clean<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Passes on lines of JSON with their texts made harmless.
+struct JsonLines<W>(W);
+
+impl<W: io::Write> io::Write for JsonLines<W> {
+    /// The log writes a line at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(clean_json(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The same JSON, in whose texts nothing is harmful or long. Outside of texts all is ASCII.
+fn clean_json(line: &str) -> String {
+    let mut clean = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    // In a text: how many characters are left, the one that says that it was cut among them.
+    let mut left: Option<usize> = None;
+    while let Some(character) = characters.next() {
+        let Some(room) = left.as_mut().filter(|_| character != '"') else {
+            left = if character == '"' && left.is_none() { Some(LONGEST + 1) } else { None };
+            clean.push(character);
+            continue;
+        };
+        let mut escape = String::new();
+        match character {
+            // An escape stays whole, and counts as what it stands for.
+            '\\' => {
+                escape.push(character);
+                escape.extend(characters.next());
+                if escape.ends_with('u') {
+                    escape.extend(characters.by_ref().take(4));
+                }
+            }
+            _ if is_harmful(character) => escape = format!("\\u{:04x}", u32::from(character)),
+            _ => escape.push(character),
+        }
+        match *room {
+            0 => {}
+            1 => clean.push('…'),
+            _ => clean.push_str(&escape),
+        }
+        *room = room.saturating_sub(1);
+    }
+    clean
 }
 
 /// Control characters (those of terminals among them), other line ends, and marks of direction.
@@ -124,6 +177,29 @@ mod tests {
         assert!(!rest.chars().any(is_harmful), "{line}");
         assert!(rest.contains(r"a\nERROR forged\r\u{1b}[31m"), "{line}");
         assert!(rest.contains('ä'), "{line}");
+    }
+
+    #[test]
+    fn in_json_as_well() {
+        let evil = "a\nERROR \"forged\"\\\r\u{1b}[31m\u{7f}\u{85}\u{9b}\u{2028}\u{202e}\u{feff}\0ä";
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = fmt().json().flatten_event(true);
+        let log = lines.with_writer(move || JsonLines(writer.clone())).finish();
+        let long = "\u{1}".repeat(100_000);
+        tracing::subscriber::with_default(log, || {
+            let span = tracing::info_span!("span", evil);
+            span.in_scope(|| tracing::info!(evil, long, after = 1, "said {evil}"));
+        });
+        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(!line.trim_end_matches('\n').chars().any(is_harmful), "{line}");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["evil"], evil);
+        assert_eq!(event["span"]["evil"], evil);
+        assert_eq!(event["message"], format!("said {evil}"));
+        assert_eq!(event["after"], 1);
+        assert_eq!(event["long"].as_str().unwrap().chars().count(), LONGEST + 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use hyper::header::{HeaderMap, HeaderName};
 use secrecy::ExposeSecret as _;
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::{Choice, ConstantTimeEq};
 
 use super::outcome::Reject;
 use crate::secret::{Secret, SecretError};
@@ -83,15 +83,26 @@ enum Unusable {
 fn equal(sent: &[u8], secret: &[u8]) -> Choice {
     let lengths = sent.len().ct_eq(&secret.len());
     let fit = Choice::from(u8::from(sent.len() <= MAX_AUTH_ID && secret.len() <= MAX_AUTH_ID));
-    lengths & fit & padded(sent).ct_eq(&padded(secret))
+    lengths & fit & Padded::new(sent).ct_eq(&Padded::new(secret))
 }
 
-fn padded(text: &[u8]) -> [u8; MAX_AUTH_ID] {
-    let mut padded = [0; MAX_AUTH_ID];
-    for (to, from) in padded.iter_mut().zip(text) {
-        *to = *from;
+/// A text of the greatest length. It has no `==`, so that nobody compares it in any other time.
+struct Padded([u8; MAX_AUTH_ID]);
+
+impl Padded {
+    fn new(text: &[u8]) -> Self {
+        let mut padded = [0; MAX_AUTH_ID];
+        for (to, from) in padded.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Self(padded)
     }
-    padded
+}
+
+impl ConstantTimeEq for Padded {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
 }
 
 /// Sent back by Microsoft as registered with the subscription.
@@ -111,29 +122,68 @@ mod tests {
 
     use super::*;
 
-    /// The least time of several tries, because whatever disturbs one makes it longer.
     fn time_of(sent: &[u8], secret: &[u8]) -> Duration {
-        let tries = (0..50).map(|_| {
-            let start = Instant::now();
-            for _ in 0..20 {
-                black_box(equal(black_box(sent), black_box(secret)));
-            }
-            start.elapsed()
-        });
-        tries.min().unwrap()
+        let start = Instant::now();
+        for _ in 0..20 {
+            black_box(equal(black_box(sent), black_box(secret)));
+        }
+        start.elapsed()
     }
 
+    /// The time of a comparison cannot be measured finely enough to find every other way of
+    /// comparing; that there is no other way can be checked.
+    #[test]
+    fn what_is_compared_has_no_comparison_that_ends_early() {
+        struct Of<T>(std::marker::PhantomData<T>);
+        // Found only where the one below is not.
+        trait Otherwise {
+            const COMPARED_EARLY: bool = false;
+        }
+        impl<T> Otherwise for T {}
+        impl<T: PartialEq> Of<T> {
+            const COMPARED_EARLY: bool = true;
+        }
+        let (padded, bytes) = (Of::<Padded>::COMPARED_EARLY, Of::<[u8; 1]>::COMPARED_EARLY);
+        assert_eq!((padded, bytes), (false, true));
+    }
+
+    /// The least time of each, because whatever disturbs one makes it longer, and as many tries as
+    /// it takes: those that differ never come to the same.
     #[tokio::test]
-    async fn the_time_of_a_comparison_tells_nothing() {
+    async fn the_time_of_a_wrong_auth_id_does_not_tell_how_much_of_it_is_right() {
         let secret = [b'x'; MAX_AUTH_ID];
-        let mut late = secret;
-        late[MAX_AUTH_ID - 1] = b'y';
-        let early = [b'y'; MAX_AUTH_ID];
-        let right = time_of(&secret, &secret);
-        for (what, sent) in [("early", &early[..]), ("late", &late), ("short", b"x"), ("none", b"")]
-        {
-            let ratio = time_of(sent, &secret).as_secs_f64() / right.as_secs_f64();
-            assert!((0.5..2.0).contains(&ratio), "{what}: {ratio} of the time of the right one");
+        let wrong_at = |at: usize| {
+            let mut sent = secret;
+            sent[at] = b'y';
+            sent
+        };
+        let wrong = [0, 1, 15, MAX_AUTH_ID / 2, MAX_AUTH_ID - 1].map(wrong_at);
+        let sent: Vec<&[u8; MAX_AUTH_ID]> = wrong.iter().chain([&secret, &[b'y'; _]]).collect();
+        let mut least = vec![Duration::MAX; sent.len()];
+        let mut ratio = f64::MAX;
+        for _ in 0..5_000 {
+            for (least, sent) in least.iter_mut().zip(&sent) {
+                *least = time_of(*sent, &secret).min(*least);
+            }
+            let (longest, shortest) = (least.iter().max().unwrap(), least.iter().min().unwrap());
+            ratio = longest.as_secs_f64() / shortest.as_secs_f64();
+            if ratio < 1.05 {
+                return;
+            }
+        }
+        panic!("one takes {ratio} times as long as another: {least:?}");
+    }
+
+    /// Nor how long the right one is: whoever sends less is compared as long.
+    #[tokio::test]
+    async fn the_time_of_a_short_auth_id_is_that_of_a_long_one() {
+        let secret = [b'x'; MAX_AUTH_ID];
+        for sent in [&b""[..], b"x"] {
+            let tries = || (0..50).map(|_| (time_of(sent, &secret), time_of(&secret, &secret)));
+            let short = tries().map(|(short, _)| short).min().unwrap();
+            let long = tries().map(|(_, long)| long).min().unwrap();
+            let ratio = short.as_secs_f64() / long.as_secs_f64();
+            assert!((0.4..2.5).contains(&ratio), "{ratio} of the time of the right one");
         }
     }
 

@@ -5,7 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{http::ProxyHeader, secret::Secret, tls};
+use crate::{
+    http::{self, Limits, ProxyHeader},
+    secret::Secret,
+    tls,
+};
 
 /// How the public port is served.
 #[derive(Clone, Debug)]
@@ -59,6 +63,23 @@ pub struct Config {
     pub client_certificate: Option<PassedCertificate>,
 }
 
+impl Config {
+    /// What the listener is told of it.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            max_connections: http::affordable(self.max_connections),
+            max_per_source: self.max_connections_per_source,
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            tls_timeout: self.handshake_timeout,
+            drain_timeout: DRAIN_TIMEOUT,
+            max_head: self.max_header,
+            max_streams: self.max_streams,
+            max_resets: self.max_resets,
+        }
+    }
+}
+
 /// The ranges of one service in Microsoft's file of service tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceTag {
@@ -76,3 +97,7 @@ pub struct PassedCertificate {
     /// Whom it must be signed by and made out to.
     pub acceptable: tls::ClientCertificates,
 }
+
+/// A commit takes milliseconds; who needs longer to send is told again by Microsoft. With the drain
+/// delay it stays within the half minute that the whole process has.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);

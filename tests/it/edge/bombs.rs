@@ -22,7 +22,7 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 async fn limited() -> Target {
     let site = Site::start(1, None, |_| ()).await;
     let collector = site.run_after(&format!("ulimit -d {}", 2 * MEMORY_KIB)).await;
-    Target::at(site, collector).await
+    Target::at(site, collector)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,22 +85,32 @@ async fn deep_json_and_countless_entries() {
     target.finish().await;
 }
 
-/// Heads as large as they may be, on every connection there is, and never an end.
+/// Heads as large as they may be, on every connection there is, and never an end; then larger ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_and_large_heads() {
     let target = limited().await;
-    let head = format!("POST /webhook HTTP/1.1\r\nx: {}", "x".repeat(30_000));
+    let source = |n: u16| Ipv4Addr::new(127, 0, 4, u8::try_from(n % 100).unwrap() + 1);
+    let head = |size: usize| format!("POST /webhook HTTP/1.1\r\nx: {}", "x".repeat(size));
+    let (allowed, large) = (head(30_000), head(1 << 20));
     let mut slow = Vec::new();
     for n in 0..1_000_u16 {
-        let source = Ipv4Addr::new(127, 0, 4, u8::try_from(n % 100).unwrap() + 1);
-        if let Ok(mut rude) = Rude::from(target.site.webhook, source).await {
-            rude.send(&head).await;
+        if let Ok(mut rude) = Rude::from(target.site.webhook, source(n)).await {
+            rude.send(&allowed).await;
             slow.push(rude);
         }
     }
     assert_eq!(target.honest().await, 200);
     let resident = target.collector.process.resident_kib();
     assert!(resident < MEMORY_KIB, "{resident} KiB");
+    slow.clear();
+    for n in 0..200_u16 {
+        let mut rude = Rude::from(target.site.webhook, source(n)).await.unwrap();
+        rude.send(&large).await;
+        slow.push(rude);
+    }
+    for rude in &mut slow {
+        assert_eq!(rude.status().await, Some(431));
+    }
     drop(slow);
     target.finish().await;
 }

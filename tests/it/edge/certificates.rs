@@ -106,23 +106,43 @@ async fn microsoft_with_its_certificate_gets_in_and_nobody_else_does() {
     })
     .await;
     assert_eq!(ask(&mut honest, &target.post("[]")).await.unwrap(), 200);
-    let said = target.collector.stop().await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_made_out_to_somebody_else_is_refused() {
-    let site = site(r#"["other.example"]"#).await;
-    let collector = site.run().await;
-    let (cert, key) = notifier(&site);
-    let stream = connect(site.webhook, client(&site, Some((&cert, &key)), &[])).await;
-    let post = Post::new("0123456789abcdef", "[]");
+    let target = Target::of(site(r#"["other.example"]"#).await).await;
+    let (cert, key) = notifier(&target.site);
+    let stream = connect(target.site.webhook, client(&target.site, Some((&cert, &key)), &[])).await;
     let answered = match stream {
-        Ok(mut stream) => ask(&mut stream, &post).await,
+        Ok(mut stream) => ask(&mut stream, &target.post("[]")).await,
         Err(error) => Err(error),
     };
     assert!(answered.is_err(), "{answered:?}");
-    assert_eq!(collector.stop().await.code, Some(0));
+    target.gone().await;
+}
+
+/// Nothing else ends these in time: the time of heads is far longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_takes_only_so_long() {
+    let mut site = site(r#"["manage.office.com"]"#).await;
+    site.set("webhook.header_timeout", "5m");
+    let target = Target::of(site).await;
+    // A record of a client hello that announces 500 bytes of it.
+    let hello = [&[0x16, 3, 1, 1, 0xF8, 1, 0, 1, 0xF4, 3, 3][..], &[7; 32]].concat();
+    for begin in [&b""[..], &hello[..1], &hello] {
+        let mut slow = Rude::connect(target.site.webhook).await;
+        slow.send(begin).await;
+        // Progress of a kind is none.
+        let mut trickle = 0;
+        while begin.len() > 1 && trickle < 20 && slow.send([7]).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            trickle += 1;
+        }
+        slow.closed().await;
+    }
+    assert_eq!(target.connections("timed_out").await, 3.0);
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,8 +173,7 @@ async fn a_renewed_certificate_is_served_without_dropping_a_connection() {
     })
     .await;
     assert_eq!(ask(&mut old, &target.post("[]")).await.unwrap(), 200, "the old one goes on");
-    let said = target.collector.stop().await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,6 +206,5 @@ async fn a_certificate_that_a_proxy_passes_on_must_be_acceptable() {
     stranger.send(with(&good).bytes()).await;
     assert_eq!(stranger.status().await, Some(403));
     assert!(target.requests("certificate").await >= 9.0);
-    let said = target.collector.stop().await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    target.gone().await;
 }

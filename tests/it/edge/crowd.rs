@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::target::{Rude, Target};
-use crate::support::eventually;
+use crate::support::{collector::Site, eventually};
 
 /// Slow strangers from several addresses hold every place; who is known gets one all the same.
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +75,65 @@ async fn connection_flood_from_one_source() {
     assert_eq!(honest.status().await, Some(200));
     drop(slow);
     target.finish().await;
+}
+
+/// A flood from the address of an honest caller, as behind a shared gateway, takes every place it
+/// finds, but not his: he was let in, and has not said yet who he is.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_flood_from_the_address_of_an_honest_caller() {
+    let target = Target::start(&[
+        ("webhook.max_connections", "40"),
+        ("webhook.max_connections_per_source", "100"),
+        ("webhook.header_timeout", "60s"),
+    ])
+    .await;
+    let port = target.site.webhook;
+    // Since then, the address is known.
+    assert_eq!(target.honest().await, 200);
+    let whole = String::from_utf8(target.post("[]").bytes()).unwrap();
+    let (begin, rest) = whole.split_once("webhook-authid").expect("it has an auth id");
+    let rest = format!("webhook-authid{rest}");
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut honest = Rude::connect(port).await;
+        honest.send(begin).await;
+        for _ in 0..30 {
+            let mut rude = Rude::connect(port).await;
+            rude.send(begin).await;
+            slow.push(rude);
+        }
+        honest.send(&rest).await;
+        assert_eq!(honest.status().await, Some(200), "after {} of the flood", slow.len());
+    }
+    assert_eq!(target.connections("full").await, 0.0);
+    assert!(target.connections("displaced").await >= 500.0);
+    drop(slow);
+    target.finish().await;
+}
+
+/// A connection takes an open file, and where there are no more of those nobody can be accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_flood_beyond_the_limit_of_open_files() {
+    let mut site = Site::start(1, None, |_| ()).await;
+    site.set("webhook.header_timeout", "60s");
+    let collector = site.run_after("ulimit -n 240").await;
+    let target = Target::at(site, collector);
+    assert_eq!(target.honest().await, 200);
+    let mut slow = Vec::new();
+    for n in 0..400_u16 {
+        let source = Ipv4Addr::new(127, 0, 10, u8::try_from(n % 100).unwrap() + 1);
+        let mut rude = Rude::from(target.site.webhook, source).await.unwrap();
+        rude.send("POST /webhook HTTP/1.1\r\nhost:").await;
+        slow.push(rude);
+    }
+    for _ in 0..20 {
+        let answered = tokio::time::timeout(Duration::from_secs(5), target.honest()).await;
+        assert_eq!(answered.expect("he is accepted"), 200);
+    }
+    drop(slow);
+    let said = target.finish().await;
+    assert!(said.err.contains("raise the limit of open files"), "{}", said.err);
+    assert!(!said.err.contains("cannot accept a connection"), "{}", said.err);
 }
 
 /// A peer that says nothing keeps nobody from being accepted.

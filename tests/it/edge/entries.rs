@@ -9,7 +9,7 @@ use m365_collector::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::target::Target;
+use super::target::{ELSEWHERE, Target};
 use crate::support::eventually;
 
 fn uris(target: &Target, uris: impl IntoIterator<Item = String>) -> Vec<Value> {
@@ -43,7 +43,9 @@ async fn forged_host_and_http_downgrade() {
         at("https://169.254.169.254"),
         at("https://manage.office.com.evil.example"),
         at("https://evil.example"),
-        at(&format!("https://127.0.0.2:{port}")),
+        at(&format!("https://[::1]:{}", bait.port())),
+        at(&format!("https://{ELSEWHERE}:{port}")),
+        at(&format!("https://{ELSEWHERE}:{}", target.site.admin.port())),
     ];
     check(&target, &uris(&target, forged), "foreign_uri").await;
     target.finish().await;

@@ -52,7 +52,7 @@ async fn proxy_protocol_of_a_trusted_proxy_names_the_caller() {
     let request = target.post("[]").with("x-forwarded-for", allowed);
     proxy.send([text.as_bytes(), &request.bytes()].concat()).await;
     assert_eq!(proxy.status().await, Some(403));
-    stop(target).await;
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,18 +64,34 @@ async fn proxy_protocol_of_a_stranger_is_not_believed() {
         assert_ne!(through(&target, header).await, Some(200));
     }
     assert_eq!(target.requests("accepted").await, 0.0);
-    stop(target).await;
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_required_header_is_required() {
     let required = ("webhook.proxy_protocol", "required");
     let target = limited(&[TRUSTED, required]).await;
-    let mut rude = Rude::connect(target.site.webhook).await;
-    rude.send(target.post("[]").bytes()).await;
-    assert_eq!(rude.status().await, None);
-    assert_eq!(through(&target, b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n").await, Some(200));
-    stop(target).await;
+    // Neither as a request, nor over HTTP/2, nor as the beginning of TLS.
+    for begin in
+        [&target.post("[]").bytes()[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01"]
+    {
+        let mut rude = Rude::connect(target.site.webhook).await;
+        rude.send(begin).await;
+        assert_eq!(rude.status().await, None);
+    }
+    // The simulated Microsoft, who writes none either, is among them.
+    assert!(target.connections("proxy_header").await >= 3.0);
+    assert_eq!(target.requests("accepted").await, 0.0);
+    // Both versions do, and one that names nobody as well.
+    for header in [
+        &b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n"[..],
+        b"PROXY UNKNOWN\r\n",
+        &binary([192, 0, 2, 7]),
+    ] {
+        assert_eq!(through(&target, header).await, Some(200));
+    }
+    assert_eq!(target.requests("accepted").await, 3.0);
+    target.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +105,7 @@ async fn forged_x_forwarded_for() {
     assert_eq!(target.ask(&from("192.0.2.7%0d%0a")).await, 403);
     assert_eq!(target.ask(&from("localhost")).await, 403);
     assert!(target.requests("forbidden").await >= 8.0, "every refusal is counted");
-    stop(target).await;
+    target.gone().await;
 }
 
 /// Microsoft's file of service tags, replaced while the service runs.
@@ -109,19 +125,32 @@ async fn service_tags_are_read_again() {
     assert_eq!(target.honest().await, 403);
     fs::write(&file, tags("127.0.0.0/8")).unwrap();
     eventually("the new ranges count", async || target.honest().await == 200).await;
-    fs::write(&file, "{").unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    assert_eq!(target.honest().await, 200, "a broken file changes nothing");
-    target.finish().await;
+    // Half-written, of another form, without our tag, without a range of it, and gone: whatever is
+    // wrong with the file, the last ranges serve, and that is said once each.
+    let none = tags("").replace(r#""addressPrefixes":[""]"#, r#""addressPrefixes":[]"#);
+    let other = tags("0.0.0.0/0").replace("M365", "M366");
+    let broken = [Some("{"), Some("[]"), Some(&*other), Some(&*none), None];
+    for (said, text) in (1..).zip(broken) {
+        match text {
+            Some(text) => fs::write(&file, text).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        eventually("it is said that the last ranges serve", async || {
+            assert_eq!(target.honest().await, 200, "{text:?} changes nothing");
+            target.collector.stderr().matches("the last allowed sources serve").count() == said
+        })
+        .await;
+        for _ in 0..5 {
+            assert_eq!(target.honest().await, 200);
+        }
+    }
+    fs::write(&file, tags("192.0.2.0/24")).unwrap();
+    eventually("the mended file counts", async || target.honest().await == 403).await;
+    assert_eq!(target.collector.stderr().matches("the last allowed sources serve").count(), 5);
+    target.gone().await;
 }
 
 /// Where not even this machine may call, so that the simulated Microsoft cannot either.
 async fn limited(settings: &[(&str, &str)]) -> Target {
     Target::start(settings).await
-}
-
-async fn stop(target: Target) {
-    assert_eq!(target.bait.taken(), 0);
-    let said = target.collector.stop().await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
 }

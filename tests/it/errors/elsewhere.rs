@@ -11,7 +11,7 @@ fn pointing(status: u16, header: &str, to: &str, body: &str) -> Fault {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_redirects_nor_foreign_pages_are_followed() {
-    let bait = Bait::lay().await;
+    let bait = Bait::lay();
     let mut service = Service::builder()
         .with("fetch.retry_min", "50ms")
         .with("fetch.retry_max", "200ms")

@@ -1,41 +1,63 @@
-//! An address nobody should ever connect to.
+//! Addresses nobody should ever connect to.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    io,
+    net::{Ipv6Addr, SocketAddr, TcpListener},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
-
-use tokio::{net::TcpListener, task::JoinSet};
 
 use super::any_port;
 
-/// A listener that counts who takes the bait.
+/// Listeners that count who takes the bait. Nobody may: a test in which somebody did fails, whether
+/// or not it asks.
 pub struct Bait {
     pub address: SocketAddr,
-    taken: Arc<AtomicUsize>,
-    _accepting: JoinSet<()>,
+    listeners: Vec<TcpListener>,
+    taken: AtomicUsize,
 }
 
 impl Bait {
-    pub async fn lay() -> Self {
-        let listener = TcpListener::bind(any_port()).await.expect("loopback ports are free");
-        let address = listener.local_addr().expect("it is bound");
-        let taken = Arc::new(AtomicUsize::new(0));
-        let mut accepting = JoinSet::new();
-        let count = taken.clone();
-        accepting.spawn(async move {
-            while listener.accept().await.is_ok() {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self { address, taken, _accepting: accepting }
+    /// On one port of this machine, by whichever of its addresses `localhost` is taken for.
+    pub fn lay() -> Self {
+        Self::lay_at(&[])
     }
 
-    /// Connections so far.
+    /// Also at these addresses, as far as they are free.
+    pub fn lay_at(more: &[SocketAddr]) -> Self {
+        let first = listen(any_port()).expect("loopback ports are free");
+        let address = first.local_addr().expect("it is bound");
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+        let more = more.iter().chain([&six]).filter_map(|address| listen(*address).ok());
+        let listeners = [first].into_iter().chain(more).collect();
+        Self { address, listeners, taken: AtomicUsize::new(0) }
+    }
+
+    /// Connections so far. The kernel has accepted them for us, so none is still on its way.
     pub fn taken(&self) -> usize {
+        for listener in &self.listeners {
+            loop {
+                match listener.accept() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // One that is gone already was there as well.
+                    Ok(_) | Err(_) => drop(self.taken.fetch_add(1, Ordering::Relaxed)),
+                }
+            }
+        }
         self.taken.load(Ordering::Relaxed)
     }
+}
+
+impl Drop for Bait {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            assert_eq!(self.taken(), 0, "somebody took the bait");
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }

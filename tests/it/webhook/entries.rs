@@ -51,7 +51,7 @@ fn blobs(service: &Service, id: &ContentId) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_entries_are_counted_by_reason_and_the_good_one_beside_them_is_delivered() {
     let mut service = Service::builder().tenants(2).start().await;
-    let bait = Bait::lay().await;
+    let bait = Bait::lay();
     let good = secret(&mut service, 0, 1, true);
     let never = secret(&mut service, 0, 2, false);
     let tenant = service.tenant(0);
