@@ -62,7 +62,7 @@ impl Site {
 
     /// The ids of what is due.
     async fn known(&self) -> Vec<String> {
-        let leases = self.ledger.claim(tenant(A), 1000, Timestamp::now()).await.unwrap();
+        let leases = self.ledger.claim(tenant(A), 1000, now()).await.unwrap();
         let mut ids: Vec<_> = leases.iter().map(|it| it.announcement.id.to_string()).collect();
         ids.sort();
         ids
@@ -74,12 +74,16 @@ fn end(asked: &Asked) -> i64 {
     let (_, end) = asked.query.split_once("endTime=").unwrap();
     let end = end.split('&').next().unwrap().replace("%3A", ":");
     let end: Timestamp = format!("{end}Z").parse().unwrap();
-    Timestamp::now().duration_since(end).as_hours()
+    now().duration_since(end).as_hours()
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
 }
 
 fn entry(id: &str) -> String {
     let id = ContentId::parse(id).unwrap();
-    format!(r#"{{"contentId":"{id}","contentCreated":"{}"}}"#, Timestamp::now())
+    format!(r#"{{"contentId":"{id}","contentCreated":"{}"}}"#, now())
 }
 
 #[tokio::test]
@@ -113,7 +117,7 @@ async fn the_last_hours_are_swept_where_their_day_cannot_be() {
         let (_, start) = asked.query.split_once("startTime=").unwrap();
         let start = start.split('&').next().unwrap().replace("%3A", ":");
         let start: Timestamp = format!("{start}Z").parse().unwrap();
-        match Timestamp::now().duration_since(start).as_hours() {
+        match now().duration_since(start).as_hours() {
             0..3 => Reply::new(200, format!("[{}]", entry("young"))),
             _ => Reply::new(400, r#"{"error":{"code":"AF20055"}}"#),
         }
