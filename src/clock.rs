@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, TimestampArithmetic};
+use jiff::Timestamp;
 
 /// A source of wall time. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -43,14 +43,4 @@ impl Clock {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.ahead_ms.fetch_add(by, Ordering::Relaxed);
     }
-}
-
-/// So long after a moment, or the last one there is.
-pub fn after(moment: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
-    moment.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// So long before a moment, or the first one there is.
-pub fn before(moment: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
-    moment.saturating_sub(by).unwrap_or(Timestamp::MIN)
 }

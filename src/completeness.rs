@@ -19,10 +19,11 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
 use crate::{
-    clock::{Clock, after, before},
+    clock::Clock,
     content::{ContentType, TenantId},
     ledger::{LedgerError, Reader, Tally},
     microsoft::{answer::Action, client::Window},
+    moment::{after, before},
     sweep::{self, Believed, ListError, Lister, window},
 };
 

@@ -59,9 +59,9 @@ pub use state::{DeadRecord, Settlement};
 pub use writer::Writer;
 
 use crate::{
-    clock,
     content::{Announcement, TenantId, Via},
     identity::{Key, Secret},
+    moment,
     reason::Reason,
 };
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
@@ -187,7 +187,7 @@ impl Ledger {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let until = clock::after(now, self.shared.lease);
+        let until = moment::after(now, self.shared.lease);
         self.ask(Claim { tenant, limit, now, until }).await
     }
 
@@ -204,7 +204,7 @@ impl Ledger {
         if leases.is_empty() {
             return Ok(leases);
         }
-        let until = clock::after(now, self.shared.lease);
+        let until = moment::after(now, self.shared.lease);
         self.ask(Renew { leases, now, until }).await
     }
 

@@ -42,7 +42,7 @@
 //!
 //! | part | owns | may use |
 //! | --- | --- | --- |
-//! | [`content`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; the closed reasons of failure | nothing |
+//! | [`content`], [`moment`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; moments before and after others; the closed reasons of failure | nothing |
 //! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
 //! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
 //! | [`ledger`] | durable truth: announcements, leases, outcomes, identities of delivered records, dead letters. All SQL | the rows above |
@@ -99,6 +99,7 @@ pub mod http;
 pub mod identity;
 pub mod ledger;
 pub mod microsoft;
+pub mod moment;
 pub mod notification;
 pub mod outcomes;
 pub mod pipeline;

@@ -33,8 +33,8 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::{
-    clock::after,
     content::{Announcement, ClientId, ContentId, ContentType, LISTED, Tenant, TenantId, Tenants},
+    moment::after,
     reason::Reason,
 };
 

@@ -24,13 +24,14 @@ use tokio::{
 use url::Url;
 
 use crate::{
-    clock::{Clock, after},
+    clock::Clock,
     content::{ContentType, Tenant, TenantId, Tenants},
     microsoft::{
         ApiError, Client,
         answer::Action,
         client::{Subscription, WebhookSpec},
     },
+    moment::after,
     secret::{Secret, SecretError},
     shutdown::Shutdown,
 };

@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    clock::{after, before},
     ledger::Swept,
     microsoft::client::Window,
+    moment::{after, before},
     sweep::{self, window},
 };
 

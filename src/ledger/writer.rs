@@ -31,7 +31,7 @@ use super::{
     rows::{self, Cutoffs},
     sqlite::{self, Database},
 };
-use crate::{clock::before, content::LISTED, shutdown::Shutdown};
+use crate::{content::LISTED, moment::before, shutdown::Shutdown};
 
 /// The loop that owns the write connection.
 #[derive(Debug)]

@@ -26,9 +26,9 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    clock,
     identity::{Config, Key, Secret, Window},
     ledger::{Ledger, LedgerError, Remembered},
+    moment,
     reason::Reason,
 };
 
@@ -68,7 +68,7 @@ impl Identities {
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let Config { remember, remember_max } = &self.0.config;
-        let since = clock::before(now, *remember);
+        let since = moment::before(now, *remember);
         self.state().window = Window::new(&self.0.config, Timestamp::MIN);
         let mut remembered = ledger.identities(since, remember_max.get()).await?;
         while let Some(page) = remembered.next().await? {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{backoff::Backoff, clock::after, ledger::Settlement, reason::Reason};
+use crate::{backoff::Backoff, ledger::Settlement, moment::after, reason::Reason};
 
 /// How a step ended without everything being sent and confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

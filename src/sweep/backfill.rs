@@ -14,10 +14,11 @@ use jiff::Timestamp;
 
 use super::{ListError, Lister, window};
 use crate::{
-    clock::{Clock, before},
+    clock::Clock,
     content::{ContentType, TenantId},
     ledger::{self, Completed, LedgerError, Recorded},
     microsoft::{Client, client::Window},
+    moment::before,
 };
 
 /// What to announce.

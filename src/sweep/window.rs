@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    clock::before,
     content::LISTED,
     ledger::{SweepDepth, Swept},
     microsoft::client::Window,
+    moment::before,
 };
 
 /// How often each depth is swept.

@@ -8,7 +8,7 @@ use std::{
 
 /// Part → the parts it may use. The table of `src/lib.rs`, as data.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let vocabulary = ["content", "reason"];
+    let vocabulary = ["content", "moment", "reason"];
     let pure = ["notification", "split", "route", "frame", "identity", "backoff"];
     let needs = ["clock", "secret", "shutdown", "tls", "outcomes"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
@@ -18,6 +18,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let activity = ["ledger", "microsoft", "deliver", "http"];
     let mut arrows = BTreeMap::new();
     arrows.insert("content", BTreeSet::new());
+    arrows.insert("moment", BTreeSet::new());
     arrows.insert("reason", BTreeSet::from(["content"]));
     for part in pure {
         let pure = vocabulary.iter().chain(&pure).copied().filter(|other| *other != part);
@@ -58,8 +59,17 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Parts that decide: neither runtime, nor I/O, nor clock.
-const PURE: &[&str] =
-    &["content", "reason", "notification", "split", "route", "frame", "identity", "backoff"];
+const PURE: &[&str] = &[
+    "content",
+    "moment",
+    "reason",
+    "notification",
+    "split",
+    "route",
+    "frame",
+    "identity",
+    "backoff",
+];
 
 struct Source {
     part: String,

@@ -7,8 +7,8 @@ use super::{
     fields::{Fields, entries},
 };
 use crate::{
-    clock::after,
     content::{Announcement, ContentId, ContentType, LISTED, TenantId},
+    moment::after,
 };
 
 /// A range of content creation times: start inclusive, end exclusive.
