@@ -84,6 +84,7 @@ impl Simulator {
         let microsoft = Microsoft::new(
             &config,
             https(management_address),
+            https(login_address),
             &material,
             tasks.clone(),
             shutdown.clone(),
