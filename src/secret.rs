@@ -46,6 +46,18 @@ impl Secret {
         self.value(Watched::fresh)
     }
 
+    /// A number that grows with each change of the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Secret::current`].
+    pub fn generation(&self) -> Result<u64, SecretError> {
+        match &*self.0 {
+            Source::Fixed(_) => Ok(0),
+            Source::File { path, watched } => Ok(opened(path, watched)?.generation()),
+        }
+    }
+
     /// The file; none: the value is known since the start.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {

@@ -167,7 +167,7 @@ impl Tokens {
                 return self.exchange(endpoint, client_id, Proof::Assertion(&token)).await;
             }
             Credential::Secret(secret) => {
-                let secret = secret.current().map_err(TokenError::secret)?;
+                let secret = secret.fresh().map_err(TokenError::secret)?;
                 return self.exchange(endpoint, client_id, Proof::Secret(&secret)).await;
             }
         };

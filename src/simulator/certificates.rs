@@ -100,11 +100,13 @@ impl Material {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Requires a certificate of Devo's own authority.
-    pub(super) fn devo_acceptor(&self) -> io::Result<TlsAcceptor> {
+    /// Requires a certificate that one of these authorities signed.
+    pub(super) fn devo_acceptor(&self, authorities: &[&Path]) -> io::Result<TlsAcceptor> {
         let mut roots = RootCertStore::empty();
-        for certificate in tls::certificates(self.devo_chain()).map_err(io::Error::other)? {
-            roots.add(certificate).map_err(io::Error::other)?;
+        for file in authorities {
+            for certificate in tls::certificates(file).map_err(io::Error::other)? {
+                roots.add(certificate).map_err(io::Error::other)?;
+            }
         }
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())

@@ -33,56 +33,56 @@ fn a_certificate_must_be_able_to_sign() {
     check(
         &site,
         &pair("app.crt", "other.key"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.key: found the key of another certificate, expected the key of certificate.cert"
         ],
     );
     check(
         &site,
         &pair("ec.crt", "ec.key"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.key: found no RSA key of 2048 to 8192 bits, expected an RSA key, as Entra takes no other"
         ],
     );
     check(
         &site,
         &pair("app.crt", "locked.key"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.key: found an encrypted key, expected a key without a passphrase (openssl pkey)"
         ],
     );
     check(
         &site,
         &pair("app.crt", "app.crt"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.key: found a file that cannot be used (no items found), expected the certificate's RSA key, PEM, in PKCS#1 or PKCS#8"
         ],
     );
     check(
         &site,
         &pair("app.key", "app.key"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.cert: found a file that cannot be used (app.key holds no PEM certificate), expected a certificate, PEM"
         ],
     );
     check(
         &site,
         &pair("empty", "app.key"),
-        expect![
+        &expect![
             "c.toml:8: tenants[0].certificate.cert: found a file that cannot be used (empty holds no PEM certificate), expected a certificate, PEM"
         ],
     );
     check(
         &site,
         &pair("app.crt", "missing.key"),
-        expect![[
+        &expect![[
             r#"c.toml:8: tenants[0].certificate.key: found "missing.key" (No such file or directory (os error 2)), expected a readable file"#
         ]],
     );
     check(
         &site,
         &pair("missing.crt", "app.key"),
-        expect![[
+        &expect![[
             r#"c.toml:8: tenants[0].certificate.cert: found "missing.crt" (No such file or directory (os error 2)), expected a readable file"#
         ]],
     );
@@ -98,35 +98,35 @@ fn a_tenant_has_exactly_one_credential() {
     check(
         &site,
         "",
-        expect![
+        &expect![
             "c.toml:5: tenants[0].client_secret: found nothing, expected exactly one of client_secret, certificate, federated_token"
         ],
     );
     check(
         &site,
         &[secret, certificate].join("\n"),
-        expect![
+        &expect![
             "c.toml:9: tenants[0].certificate: found client_secret and certificate, expected exactly one of client_secret, certificate, federated_token"
         ],
     );
     check(
         &site,
         &[certificate, token].join("\n"),
-        expect![
+        &expect![
             "c.toml:9: tenants[0].federated_token: found certificate and federated_token, expected exactly one of client_secret, certificate, federated_token"
         ],
     );
     check(
         &site,
         &[secret, certificate, token].join("\n"),
-        expect![
+        &expect![
             "c.toml:10: tenants[0].federated_token: found client_secret and certificate and federated_token, expected exactly one of client_secret, certificate, federated_token"
         ],
     );
     check(
         &site,
         "federated_token = \"eyJ\"",
-        expect![[
+        &expect![[
             r#"c.toml:8: tenants[0].federated_token: found a token that cannot be renewed, expected { file = "…" }"#
         ]],
     );

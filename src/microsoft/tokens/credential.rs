@@ -1,7 +1,7 @@
 //! How a tenant's application proves to Entra who it is.
 //!
-//! Secrets, certificates and token files are read again when they change; a file that cannot be
-//! used leaves what was there before. A certificate is looked at when it is loaded, so that one
+//! Secrets, certificates and token files are read for each request to Entra, which are few; a file
+//! that cannot be used leaves what was there before. A certificate is looked at when it is loaded, so that one
 //! that exists can sign. None of it prints (I9).
 
 use std::{
@@ -35,7 +35,7 @@ use crate::{
 pub enum Credential {
     /// By the key of a registered certificate.
     Certificate(ClientCertificate),
-    /// By a token of another identity provider that Entra trusts; its file is read for each request.
+    /// By a token of another identity provider that Entra trusts.
     Federated(Secret),
     /// By a secret both sides know.
     Secret(Secret),
@@ -130,7 +130,7 @@ impl ClientCertificate {
         form: Form,
         claim: Claim<'_>,
     ) -> Result<SecretString, jsonwebtoken::errors::Error> {
-        let loaded = self.0.loaded.current();
+        let loaded = self.0.loaded.fresh();
         assertion::sign(form, &loaded.key, &loaded.thumbprints, claim)
     }
 }

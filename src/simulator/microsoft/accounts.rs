@@ -17,12 +17,19 @@ impl Microsoft {
         locked(&self.0.entra).set_roles(tenant, roles);
     }
 
-    /// Replaces the secret of a tenant's application.
+    /// Replaces the secrets of a tenant's application.
     pub fn set_secret(&self, tenant: TenantId, secret: impl Into<String>) {
         locked(&self.0.entra).set_secret(tenant, secret.into());
     }
 
-    /// Makes the secret of a tenant's application one that was right once.
+    /// Adds a secret to those of a tenant's application.
+    pub fn add_secret(&self, tenant: TenantId, secret: impl Into<String>) {
+        if let Some(tenant) = self.0.tenants.get(&tenant) {
+            locked(&self.0.entra).add_secret(tenant, secret.into());
+        }
+    }
+
+    /// Makes the secrets of a tenant's application ones that were right once.
     pub fn expire_secret(&self, tenant: TenantId) {
         if let Some(tenant) = self.0.tenants.get(&tenant) {
             locked(&self.0.entra).expire_secret(tenant);
@@ -45,6 +52,11 @@ impl Microsoft {
         let certificates = files.iter().map(one).collect::<io::Result<_>>()?;
         locked(&self.0.entra).register(tenant, certificates);
         Ok(())
+    }
+
+    /// The client assertion that a tenant's application got its latest token for.
+    pub fn latest_assertion(&self, tenant: TenantId) -> Option<String> {
+        locked(&self.0.entra).latest_assertion(tenant)
     }
 
     /// Has a tenant's assertions refused unless they are PS256 with `x5t#S256`.

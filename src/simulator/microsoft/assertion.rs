@@ -23,6 +23,8 @@ pub(super) struct Assertions {
     sha256_only: Vec<TenantId>,
     /// The ids of assertions that were taken, oldest first.
     spent: VecDeque<String>,
+    /// What was taken last.
+    latest: HashMap<TenantId, String>,
 }
 
 /// The request that an assertion came with.
@@ -97,8 +99,25 @@ impl Assertions {
         self.federations.insert(tenant, federation);
     }
 
+    pub(super) fn latest(&self, tenant: TenantId) -> Option<String> {
+        self.latest.get(&tenant).cloned()
+    }
+
     /// Why an assertion does not stand for the tenant's application.
     pub(super) fn refusal(
+        &mut self,
+        tenant: &SimulatedTenant,
+        assertion: &str,
+        asked: &Asked<'_>,
+    ) -> Option<u32> {
+        let refused = self.judge(tenant, assertion, asked);
+        if refused.is_none() {
+            self.latest.insert(tenant.id, assertion.to_owned());
+        }
+        refused
+    }
+
+    fn judge(
         &mut self,
         tenant: &SimulatedTenant,
         assertion: &str,

@@ -28,7 +28,7 @@ pub(super) struct Entra {
     roles: HashMap<TenantId, BTreeSet<String>>,
     assertions: Assertions,
     federated: HashMap<TenantId, String>,
-    secrets: HashMap<TenantId, Secret>,
+    secrets: HashMap<TenantId, Vec<Secret>>,
     consenting: Option<TenantId>,
 }
 
@@ -57,25 +57,30 @@ impl Entra {
     }
 
     pub(super) fn set_secret(&mut self, tenant: TenantId, value: String) {
-        self.secrets.insert(tenant, Secret { value, expired: false });
+        self.secrets.insert(tenant, vec![Secret { value, expired: false }]);
+    }
+
+    pub(super) fn add_secret(&mut self, tenant: &SimulatedTenant, value: String) {
+        self.secrets_of(tenant).push(Secret { value, expired: false });
     }
 
     pub(super) fn expire_secret(&mut self, tenant: &SimulatedTenant) {
-        let value = self.secret(tenant).0.to_owned();
-        self.secrets.insert(tenant.id, Secret { value, expired: true });
+        self.secrets_of(tenant).iter_mut().for_each(|secret| secret.expired = true);
     }
 
-    /// The secret of the tenant's application, and whether its time is over.
-    fn secret<'a>(&'a self, tenant: &'a SimulatedTenant) -> (&'a str, bool) {
-        match self.secrets.get(&tenant.id) {
-            Some(secret) => (&secret.value, secret.expired),
-            None => (&tenant.client_secret, false),
-        }
+    /// The secrets of the tenant's application: at first the one from the start, if there is one.
+    fn secrets_of(&mut self, tenant: &SimulatedTenant) -> &mut Vec<Secret> {
+        let first = Secret { value: tenant.client_secret.clone(), expired: false };
+        self.secrets.entry(tenant.id).or_insert_with(|| vec![first])
     }
 
     /// The certificates of a tenant's application from now on.
     pub(super) fn register(&mut self, tenant: TenantId, certificates: Vec<Registered>) {
         self.assertions.register(tenant, certificates);
+    }
+
+    pub(super) fn latest_assertion(&self, tenant: TenantId) -> Option<String> {
+        self.assertions.latest(tenant)
     }
 
     pub(super) fn demand_sha256(&mut self, tenant: TenantId) {
@@ -105,11 +110,11 @@ impl Entra {
             return Some(UNKNOWN_CLIENT);
         }
         if let Some(secret) = form.get("client_secret") {
-            let (right, expired) = self.secret(tenant);
-            return match secret == right && !right.is_empty() {
-                true if expired => Some(EXPIRED_SECRET),
-                true => None,
-                false => Some(WRONG_SECRET),
+            let known = self.secrets_of(tenant).iter().find(|known| known.value == *secret);
+            return match known {
+                Some(known) if known.value.is_empty() => Some(WRONG_SECRET),
+                Some(known) => known.expired.then_some(EXPIRED_SECRET),
+                None => Some(WRONG_SECRET),
             };
         }
         let typed = form.get("client_assertion_type").map(String::as_str) == Some(ASSERTION_TYPE);
@@ -150,7 +155,7 @@ impl Entra {
     }
 }
 
-/// A client secret that replaced the one from the start.
+/// A client secret.
 struct Secret {
     value: String,
     expired: bool,
