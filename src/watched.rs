@@ -51,7 +51,8 @@ impl<T> Watched<T> {
         self.looked().value.clone()
     }
 
-    /// The value as the files are at this moment, whether or not they seem to have changed.
+    /// The value as the files are at this moment, whether or not they seem to have changed. What
+    /// is no file, such as a pipe, gives what it has only once.
     pub fn fresh(&self) -> Arc<T> {
         let mut seen = self.0.seen();
         self.0.look(&mut seen, true);
@@ -110,8 +111,9 @@ impl<T> Inner<T> {
         seen.looked = Instant::now();
         let version = version(&self.files);
         let changed = version != seen.version;
+        let again = always && self.files.iter().all(|path| path.is_file());
         // What cannot be read is tried again: not every cause shows in the metadata.
-        if !(changed || always || seen.trouble.is_some()) {
+        if !(changed || again || seen.trouble.is_some()) {
             return;
         }
         seen.version = version;
@@ -184,7 +186,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 mod tests {
     use std::{
         io,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     };
 
     use super::*;
@@ -284,6 +286,40 @@ mod tests {
         assert_eq!(site.reads.load(Ordering::Relaxed), 3);
         site.write("two");
         assert_eq!(*watched.fresh(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_that_shows_in_no_file_does_not_last() {
+        let site = Site::new("1");
+        let (well, asked) = (Arc::new(AtomicBool::new(true)), site.path.clone());
+        let state = well.clone();
+        let watched = Watched::open("a number", vec![site.path.clone()], move || {
+            match state.load(Ordering::Relaxed) {
+                true => fs::read_to_string(&asked),
+                false => Err(io::Error::other("too many open files")),
+            }
+        })
+        .unwrap();
+        site.write("2");
+        well.store(false, Ordering::Relaxed);
+        a_second().await;
+        assert_eq!(*watched.current(), "1");
+        well.store(true, Ordering::Relaxed);
+        a_second().await;
+        assert_eq!((&**watched.current(), watched.generation()), ("2", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_file_is_not_read_again() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let watched = Watched::open("nothing", vec!["/dev/null".into()], move || {
+            Ok::<_, io::Error>(counted.fetch_add(1, Ordering::Relaxed))
+        })
+        .unwrap();
+        a_second().await;
+        assert_eq!((*watched.fresh(), *watched.current()), (0, 0));
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -210,11 +210,13 @@ async fn a_changed_certificate_signs_the_next_request_and_a_broken_one_does_not(
     let files = Files::new();
     let certificate = files.open(&first.pem(), &first.pkcs8()).unwrap();
     let world = entra(|_| true).await;
-    let client = client(&world, Credential::Certificate(certificate));
+    let client = client(&world, Credential::Certificate(certificate.clone()));
     let bearer = client.tokens().bearer(tenant(A)).await.unwrap();
     // Half of a renewal.
     files.write("app.crt", &second.pem());
     let bearer = replaced(&client, &bearer).await;
+    // Looked at a moment before the other half comes.
+    certificate.expires();
     files.write("app.key", &second.pkcs1());
     replaced(&client, &bearer).await;
     let forms = forms(&world);
