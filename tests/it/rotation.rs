@@ -56,7 +56,7 @@ impl World {
         let second = Material::open(Some(folder.path())).unwrap();
         let mut site = Site::start(3, None, |world| {
             // Tokens are asked for again and again.
-            world.token_life = Duration::from_secs(4);
+            world.token_life = Duration::from_secs(5);
             world.start_interval = Duration::ZERO;
             world.webhook_ca = Some(second.microsoft_ca().to_owned());
         })
@@ -93,6 +93,8 @@ impl World {
             ("subscriptions.restart_after", "100ms"),
             ("devo.confirm_interval", "300ms"),
             ("sweep.interval", "1h"),
+            // A token that ends on its way is no reason to wait for minutes.
+            ("fetch.retry_max", "1s"),
         ] {
             site.set(key, value);
         }

@@ -19,7 +19,7 @@ use base64::{
 };
 use jiff::Timestamp;
 use jsonwebtoken::EncodingKey;
-use rustls::{Error, SignatureAlgorithm, pki_types::PrivateKeyDer};
+use rustls::{Error, pki_types::PrivateKeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -188,10 +188,7 @@ impl Loaded {
         })?;
         let path = || key.to_owned();
         let signing = match identity.pair() {
-            Ok(pair) if pair.key.algorithm() == SignatureAlgorithm::RSA => {
-                encoding_key(identity.key()).filter(can_sign)
-            }
-            Ok(_) => None,
+            Ok(_) => encoding_key(identity.key()).filter(can_sign),
             Err(TlsError::Refused(Error::InconsistentKeys(_))) => {
                 return Err(CertificateError::Mismatch { path: path() });
             }
@@ -212,6 +209,7 @@ fn is_encrypted(key: &Path) -> bool {
     fs::read_to_string(key).is_ok_and(|text| text.lines().any(begins))
 }
 
+/// None: it is no RSA key.
 fn encoding_key(key: &PrivateKeyDer<'_>) -> Option<EncodingKey> {
     match key {
         PrivateKeyDer::Pkcs1(key) => Some(EncodingKey::from_rsa_der(key.secret_pkcs1_der())),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use hyper::{Response, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
 use uuid::Uuid;
@@ -148,7 +148,8 @@ impl Entra {
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)
             .expect("plain claims are signed with a shared key");
         self.issued.retain(|_, issued| issue.now < issued.expires);
-        let expires = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        let life = SignedDuration::from_secs(issue.seconds);
+        let expires = issue.now.saturating_add(life).unwrap_or(Timestamp::MAX);
         let issued = Issued { tenant: tenant.id, roles, expires };
         self.issued.insert(token.clone(), issued);
         token

@@ -203,6 +203,9 @@ async fn a_secret_that_expired_is_not_a_wrong_one() {
     assert_eq!(asked("wrong").await, Err(7_000_215));
     simulator.microsoft().set_secret(id(), "new");
     assert_eq!(asked("new").await, Ok(()));
+    // As of an application that has only a certificate.
+    simulator.microsoft().set_secret(id(), "");
+    assert_eq!(asked("").await, Err(7_000_215));
     let nothing = post(&client, &id().to_string(), &[("grant_type", "client_credentials")]).await;
     assert_eq!(code(nothing), Err(7_000_218));
 }
