@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     content::Tenants,
     deliver::{self, Outlet, Sessions},
+    expiry::Expiry,
     identity,
     ledger::{self, Ledger, Writer},
     microsoft::{self, Client},
@@ -35,6 +36,7 @@ use crate::{
 };
 
 mod activity;
+mod certificates;
 
 use activity::Activity;
 
@@ -70,6 +72,7 @@ pub struct Config {
 pub struct App {
     admin: Admin,
     drain_delay: Duration,
+    expiry: Expiry,
     pipeline: Pipeline,
     sessions: Sessions,
     subscriptions: Subscriptions,
@@ -97,6 +100,7 @@ impl App {
         let (outlet, sessions) =
             Outlet::open(config.deliver, deliver::Metrics::register(&registry)?)?;
         let management_roots = config.microsoft.management_roots();
+        let mut certificates = certificates::of_tenants(&config.microsoft, &tenants);
         let client = Client::new(
             config.microsoft,
             tenants.clone(),
@@ -125,6 +129,9 @@ impl App {
                 })?)
             }
         };
+        certificates.push(certificates::of_devo(outlet.clone()));
+        certificates.extend(webhook.as_ref().and_then(certificates::of_webhook));
+        let expiry = Expiry::register(&registry, clock.clone(), certificates)?;
         let sweep = Sweep::new(
             config.sweep,
             client.clone(),
@@ -174,6 +181,7 @@ impl App {
         Ok(Self {
             admin,
             drain_delay,
+            expiry,
             pipeline,
             sessions,
             subscriptions,
@@ -212,6 +220,7 @@ impl App {
             .map(|webhook| Activity::start("webhook", report.clone(), |stop| webhook.run(stop)));
         let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
         let sweep = Activity::start("sweep", report.clone(), |stop| self.sweep.run(stop));
+        let expiry = Activity::start("expiry", report.clone(), |stop| self.expiry.run(stop));
         let subscriptions =
             Activity::start("subscriptions", report, |stop| self.subscriptions.run(stop));
         match webhook_addr {
@@ -247,6 +256,7 @@ impl App {
         sessions.end(soon(grace_ends, CLOSING)).await;
         sweep.end(soon(grace_ends, CLOSING)).await;
         subscriptions.end(soon(grace_ends, CLOSING)).await;
+        expiry.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
         admin.end(soon(grace_ends, CLOSING)).await;
         match failed {

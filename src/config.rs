@@ -17,7 +17,7 @@
 //! # What it does not do
 //!
 //! It reads no environment, the caller passes it in; it opens no connection; it does not look into
-//! certificates, that is for whoever uses them. Relative paths are relative to the directory of
+//! certificates but those of tenants, that is for whoever uses them. Relative paths are relative to the directory of
 //! the configuration file.
 
 use std::{collections::BTreeMap, path::Path};

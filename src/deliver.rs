@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use prometheus::{IntGauge, Registry};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::Instrument as _;
@@ -79,8 +80,13 @@ impl Outlet {
                 (queue, connection)
             })
             .unzip();
-        let slots = Slots { queues, next: AtomicUsize::new(0), board, compression };
+        let slots = Slots { dialer, queues, next: AtomicUsize::new(0), board, compression };
         Ok((Self(Arc::new(slots)), Sessions { connections }))
+    }
+
+    /// When the certificate that shows the receiver who we are ends; none: there is none.
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.0.dialer.expires()
     }
 
     /// Starts the parcel of one content. It goes to the next slot that can take batches now, or
@@ -226,6 +232,7 @@ pub enum OpenError {
 }
 
 struct Slots {
+    dialer: Arc<Dialer>,
     queues: Vec<mpsc::Sender<Item>>,
     next: AtomicUsize,
     board: Board,

@@ -23,6 +23,7 @@ use crate::{
     simulator::{self, SimulatedTenant, Simulator},
 };
 
+mod credentials;
 mod progress;
 mod screen;
 mod setup;

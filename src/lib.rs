@@ -44,12 +44,12 @@
 //! | --- | --- | --- |
 //! | [`content`], [`moment`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; moments before and after others; the closed reasons of failure | nothing |
 //! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
-//! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
+//! | [`clock`], [`watched`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, files that change, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
 //! | [`ledger`] | durable truth: announcements, leases, outcomes, identities of delivered records, dead letters. All SQL | the rows above |
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
-//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`] | one activity each | everything above, never each other |
+//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`] | one activity each | everything above, never each other |
 //! | [`completeness`] | the listing against the books | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
 //! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |
@@ -94,6 +94,7 @@ pub mod content;
 pub mod deliver;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod expiry;
 pub mod frame;
 pub mod http;
 pub mod identity;
@@ -114,4 +115,5 @@ pub mod split;
 pub mod subscriptions;
 pub mod sweep;
 pub mod tls;
+pub mod watched;
 pub mod webhook;

@@ -6,7 +6,7 @@
 //!   compared with them, never dialled. Redirects are not followed and no proxy is taken from the
 //!   environment.
 //! - I7: error bodies, listings and token answers are read up to a cap; blobs are streamed.
-//! - I9: tokens and client secrets have types that do not print; no error holds a body.
+//! - I9: tokens, client secrets and keys have types that do not print; no error holds a body.
 //! - A throttled or misconfigured tenant slows nobody but itself: tokens and pacing are per tenant.
 //!
 //! It decides nothing about content: what an answer means for a lease is [`ApiError::disposition`],
@@ -21,6 +21,7 @@ pub mod tokens;
 
 pub use client::{ApiError, Client, ClientError, Config, Disposition};
 pub use metrics::Metrics;
+pub use tokens::{ClientCertificate, Credential};
 
 #[cfg(test)]
 pub(crate) mod world;

@@ -136,7 +136,9 @@ impl Reason {
                  microsoft.cloud is not the tenant's"
             }
             Self::AuthIdUnreadable => "webhook.auth_id cannot be read; why is in the log",
-            Self::CredentialsRefused => "Entra refuses the credentials; its reason is in the log",
+            Self::CredentialsRefused => {
+                "Entra refuses the credentials; its reason and the remedy are in the log"
+            }
             Self::NotSubscribed => {
                 "the subscription is missing or disabled; it is started unless \
                  subscriptions.manage is off"

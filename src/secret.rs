@@ -3,13 +3,13 @@
 use std::{
     fmt, fs,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
 };
 
 use secrecy::SecretString;
-use tokio::time::Instant;
+
+use crate::watched::{self, Watched};
 
 /// A secret whose present value can be asked for at any time. Clones share what was read.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ impl Secret {
 
     /// A file that holds nothing but the secret; white space around it is not part of it.
     pub fn file(path: PathBuf) -> Self {
-        Self(Arc::new(Source::File { path, seen: Mutex::new(None) }))
+        Self(Arc::new(Source::File { path, watched: Mutex::new(None) }))
     }
 
     /// The present value. A file is looked at again at most once a second, and read only when it
@@ -32,35 +32,67 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretError`] when the file was never readable, or is empty.
-    #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
     pub fn current(&self) -> Result<Arc<SecretString>, SecretError> {
-        let (path, seen) = match &*self.0 {
-            Source::Fixed(value) => return Ok(value.clone()),
-            Source::File { path, seen } => (path, seen),
-        };
-        let mut seen = seen.lock().expect("no holder of this lock panics");
-        let now = Instant::now();
-        if let Some(seen) = &*seen
-            && now.duration_since(seen.looked) < LOOK_AGAIN
-        {
-            return Ok(seen.value.clone());
+        self.value(Watched::current)
+    }
+
+    /// As [`Secret::current`], of the file as it is at this moment. For what is asked for seldom
+    /// and lives for a short time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Secret::current`].
+    pub fn fresh(&self) -> Result<Arc<SecretString>, SecretError> {
+        self.value(Watched::fresh)
+    }
+
+    /// A number that grows with each change of the file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Secret::current`].
+    pub fn generation(&self) -> Result<u64, SecretError> {
+        match &*self.0 {
+            Source::Fixed(_) => Ok(0),
+            Source::File { path, watched } => Ok(opened(path, watched)?.generation()),
         }
-        match (read(path, seen.as_ref(), now), &mut *seen) {
-            (Ok(fresh), slot) => Ok(slot.insert(fresh).value.clone()),
-            (Err(_), Some(last)) => {
-                last.looked = now;
-                Ok(last.value.clone())
-            }
-            (Err(source), None) => Err(SecretError { path: path.clone(), source }),
+    }
+
+    /// The file; none: the value is known since the start.
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Source::Fixed(_) => None,
+            Source::File { path, .. } => Some(path),
+        }
+    }
+
+    /// What is wrong with the file as it is now, while an older value may serve.
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0 {
+            Source::Fixed(_) => None,
+            Source::File { path, watched } => match opened(path, watched) {
+                Ok(watched) => watched.trouble(),
+                Err(error) => Some(format!("{error}: {}", error.source)),
+            },
+        }
+    }
+
+    fn value(
+        &self,
+        of: impl Fn(&Watched<SecretString>) -> Arc<SecretString>,
+    ) -> Result<Arc<SecretString>, SecretError> {
+        match &*self.0 {
+            Source::Fixed(value) => Ok(value.clone()),
+            Source::File { path, watched } => Ok(of(&opened(path, watched)?)),
         }
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Source::Fixed(_) => f.write_str("Secret(fixed)"),
-            Source::File { path, .. } => write!(f, "Secret({})", path.display()),
+        match self.path() {
+            None => f.write_str("Secret(fixed)"),
+            Some(path) => write!(f, "Secret({})", path.display()),
         }
     }
 }
@@ -75,24 +107,30 @@ pub struct SecretError {
 
 enum Source {
     Fixed(Arc<SecretString>),
-    File { path: PathBuf, seen: Mutex<Option<Seen>> },
+    /// Watched from the first time that it can be read.
+    File {
+        path: PathBuf,
+        watched: Mutex<Option<Watched<SecretString>>>,
+    },
 }
 
-#[derive(Clone)]
-struct Seen {
-    value: Arc<SecretString>,
-    version: (Option<SystemTime>, u64),
-    looked: Instant,
-}
-
-fn read(path: &PathBuf, last: Option<&Seen>, now: Instant) -> io::Result<Seen> {
-    let metadata = fs::metadata(path)?;
-    let version = (metadata.modified().ok(), metadata.len());
-    if let Some(last) = last
-        && last.version == version
-    {
-        return Ok(Seen { looked: now, ..last.clone() });
+fn opened(
+    path: &Path,
+    watched: &Mutex<Option<Watched<SecretString>>>,
+) -> Result<Watched<SecretString>, SecretError> {
+    let mut slot = watched.lock().expect("no holder of this lock panics");
+    if let Some(watched) = &*slot {
+        return Ok(watched.clone());
     }
+    let file = path.to_owned();
+    let open =
+        Watched::open(watched::named("the secret", path), vec![path.to_owned()], move || {
+            read(&file).map_err(|source| SecretError { path: file.clone(), source })
+        });
+    Ok(slot.insert(open?).clone())
+}
+
+fn read(path: &Path) -> io::Result<SecretString> {
     let mut text = String::new();
     // Devices and pipes have no length beforehand.
     fs::File::open(path)?.take(MAX_LENGTH + 1).read_to_string(&mut text)?;
@@ -103,17 +141,16 @@ fn read(path: &PathBuf, last: Option<&Seen>, now: Instant) -> io::Result<Seen> {
     if value.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty"));
     }
-    Ok(Seen { value: Arc::new(SecretString::from(value)), version, looked: now })
+    Ok(SecretString::from(value))
 }
-
-/// Rotation by hand is slower than this, and a webhook under load must not stat per request.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A wrong path must not pull a large file into memory.
 const MAX_LENGTH: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use secrecy::ExposeSecret;
 
     use super::*;

@@ -9,7 +9,7 @@
 //!
 //! | asset | harm |
 //! | --- | --- |
-//! | access tokens, client secrets, Devo's key | somebody reads the audit log of an organisation, or writes into its SIEM |
+//! | access tokens, client secrets and keys, Devo's key | somebody reads the audit log of an organisation, or writes into its SIEM |
 //! | the auth id | somebody announces content: work for us, never content of his own |
 //! | audit records | they name people and what they did |
 //! | completeness | an event that is lost or delayed hides what its author did |

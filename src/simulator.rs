@@ -84,6 +84,7 @@ impl Simulator {
         let microsoft = Microsoft::new(
             &config,
             https(management_address),
+            https(login_address),
             &material,
             tasks.clone(),
             shutdown.clone(),
@@ -103,8 +104,10 @@ impl Simulator {
             let listener = TcpListener::bind(address).await?;
             let scheme = if config.devo_tls { "tls" } else { "tcp" };
             devo_endpoint = format!("{scheme}://{}", reachable(listener.local_addr()?));
-            let acceptor = config.devo_tls.then(|| material.devo_acceptor()).transpose()?;
-            tasks.spawn(devo.serve(listener, acceptor, tasks.clone()));
+            if config.devo_tls {
+                devo.accept_with(material.devo_acceptor(&[material.devo_chain()])?);
+            }
+            tasks.spawn(devo.serve(listener, tasks.clone()));
         }
 
         Ok(Self {
@@ -158,6 +161,17 @@ impl Simulator {
     /// certificate is valid for `127.0.0.1`, `::1` and `localhost`.
     pub fn devo_endpoint(&self) -> String {
         self.devo_endpoint.clone()
+    }
+
+    /// Whose client certificates Devo's side takes from the next session on: those that one of the
+    /// authorities in these files signed.
+    ///
+    /// # Errors
+    ///
+    /// When a file holds no certificate.
+    pub fn set_devo_clients(&self, authorities: &[&Path]) -> io::Result<()> {
+        self.devo.accept_with(self.material.devo_acceptor(authorities)?);
+        Ok(())
     }
 
     /// This world's clock.

@@ -7,16 +7,20 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 
 mod clients;
+mod facts;
 mod server;
 
 pub use clients::{ClientCertificates, ClientVerifier, InvalidName};
+pub use facts::{Facts, rsa_public_key};
 pub use server::{Acceptor, ServerFiles};
 
 /// A certificate chain and its key, for client or server authentication.
@@ -43,6 +47,27 @@ impl Identity {
     /// The certificates, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
+    }
+
+    /// The private key.
+    pub fn key(&self) -> &PrivateKeyDer<'static> {
+        &self.key
+    }
+
+    /// When the certificate ends; none when it does not say so legibly.
+    pub fn expires(&self) -> Option<Timestamp> {
+        Facts::of(self.chain.first()?).map(|facts| facts.not_after)
+    }
+
+    /// The certificate and the key as a pair that can sign.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Refused`] when they do not belong together
+    /// ([`rustls::Error::InconsistentKeys`]), or one of them cannot be used.
+    pub fn pair(&self) -> Result<CertifiedKey, TlsError> {
+        let (chain, key) = (self.chain.clone(), self.key.clone_key());
+        Ok(CertifiedKey::from_der(chain, key, &provider())?)
     }
 
     /// Takes the parts, for a server configuration.

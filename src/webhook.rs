@@ -24,7 +24,7 @@
 //! Not done here: connections, their limits and TLS ([`http`](crate::http)), retries, and anything
 //! with the content itself.
 
-use std::{error::Error as _, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -45,7 +45,7 @@ use crate::{
     notification::{self, Body, Entry, NotANotification, Refused},
     outcomes::Outcomes,
     shutdown::Shutdown,
-    tls::{Acceptor, TlsError},
+    tls::Acceptor,
 };
 
 mod auth;
@@ -53,6 +53,7 @@ mod body;
 mod certificate;
 mod config;
 mod edge;
+mod error;
 mod metrics;
 mod networks;
 mod outcome;
@@ -62,6 +63,7 @@ pub use auth::{MAX_AUTH_ID, MIN_AUTH_ID};
 pub use certificate::CertificateError;
 pub use config::{Config, PassedCertificate, ServiceTag};
 pub use edge::{Edge, Event, Events};
+pub use error::BindError;
 pub use metrics::Metrics;
 pub use networks::ServiceTagError;
 pub use outcome::{Outcome, Reject};
@@ -146,6 +148,11 @@ impl Webhook {
         self.receiver.edge.clone()
     }
 
+    /// What TLS is ended with; none: somebody else ends it.
+    pub fn acceptor(&self) -> Option<Acceptor> {
+        self.front.tls.clone()
+    }
+
     /// Serves until asked to stop; then goes on for the drain delay, stops accepting, finishes what
     /// was begun and returns.
     pub async fn run(self, shutdown: Shutdown) {
@@ -166,23 +173,6 @@ impl Webhook {
         recordings.close();
         recordings.wait().await;
     }
-}
-
-/// Why the public port cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Passed client certificates cannot be judged.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The system refuses the address.
-    #[error("the address cannot be bound")]
-    Listen(#[from] io::Error),
-    /// The allowed sources cannot be read.
-    #[error(transparent)]
-    Sources(#[from] ServiceTagError),
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
 }
 
 /// Answers requests.

@@ -18,7 +18,7 @@ mod storage;
 
 pub(super) use delivery::{Devo, Tables};
 pub(super) use inbound::{Admin, ClientCertificate, Webhook, WebhookTls};
-pub(super) use microsoft::{Fetch, Microsoft, Subscriptions, Sweep, Tenant};
+pub(super) use microsoft::{Certificate, Fetch, Microsoft, Subscriptions, Sweep, Tenant};
 pub(super) use storage::{Ledger, Log, Records};
 
 /// The whole file.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::*;
 
+#[cfg(feature = "demo")]
+mod credentials;
 mod environment;
 mod keys;
 mod problems;
@@ -29,6 +31,15 @@ impl Site {
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    /// An RSA certificate and its key.
+    #[cfg(feature = "demo")]
+    fn write_pair(&self, name: &str) {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&pair).unwrap();
+        self.write(&format!("{name}.crt"), &certificate.pem());
+        self.write(&format!("{name}.key"), &pair.serialize_pem());
     }
 
     fn path(&self) -> &Path {

@@ -279,8 +279,12 @@ impl Connection {
             // and would collect a dead one per confirmation. The pause lasts one round trip.
             Confirm::Tcp => {
                 let verdict = session.acknowledged(patience).await;
-                if verdict.outcome.is_ok() {
-                    self.current = Some(session);
+                // One that was made with other certificates ends here, where nothing is open.
+                let outdated = session.generation() != self.dialer.generation();
+                match verdict.outcome {
+                    Ok(()) if outdated => session.leave().await,
+                    Ok(()) => self.current = Some(session),
+                    Err(_) => {}
                 }
                 self.judge(verdict);
             }

@@ -1,7 +1,13 @@
 //! Opening a connection: resolve, connect, shake hands, and see that we are not shown out.
+//!
+//! The certificates are [watched](crate::watched): a connection that is open keeps what it was made
+//! with, the next one is made with what the files hold then.
 
-use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn, io, net::SocketAddr, path::PathBuf, sync::Arc, task::Poll, time::Duration,
+};
 
+use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError, client::Resumption, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -14,12 +20,15 @@ use super::{
     Config, Endpoint, OpenError, Transport,
     wire::{Ending, Wire},
 };
-use crate::tls::{self, Identity};
+use crate::{
+    tls::{self, Identity, TlsError},
+    watched::Watched,
+};
 
 /// Knows how to open a connection to the receiver.
 pub(super) struct Dialer {
     endpoint: Endpoint,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Watched<Presented>, ServerName<'static>)>,
 }
 
 impl Dialer {
@@ -31,14 +40,20 @@ impl Dialer {
         let name = config.server_name.as_ref().unwrap_or(&endpoint.host);
         let server_name = ServerName::try_from(name.clone())
             .map_err(|_invalid| OpenError::ServerName { name: name.clone() })?;
-        let ca = config.ca.as_deref().map(tls::certificates).transpose()?;
-        let identity =
-            config.identity.as_ref().map(|(cert, key)| Identity::load(cert, key)).transpose()?;
-        let mut client = tls::client(ca, identity)?;
-        // rsyslog's OpenSSL driver, when it checks client certificates, breaks off every handshake
-        // that offers to resume ("session id context uninitialized").
-        client.resumption = Resumption::disabled();
-        Ok(Self { endpoint, tls: Some((TlsConnector::from(Arc::new(client)), server_name)) })
+        let files = Files { ca: config.ca.clone(), identity: config.identity.clone() };
+        let watched =
+            Watched::open("the certificates for Devo", files.paths(), move || files.read());
+        Ok(Self { endpoint, tls: Some((watched?, server_name)) })
+    }
+
+    /// A number that grows whenever connections are made with other certificates than before.
+    pub(super) fn generation(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |(presented, _)| presented.generation())
+    }
+
+    /// When the certificate that shows who we are ends.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        self.tls.as_ref().and_then(|(presented, _)| presented.current().expires)
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -57,13 +72,44 @@ impl Dialer {
         tune(&socket).map_err(DialError::Connect)?;
         let wire = match &self.tls {
             None => Wire::plain(socket),
-            Some((connector, name)) => connector
-                .connect(name.clone(), socket)
-                .await
-                .map(Wire::tls)
-                .map_err(DialError::handshake)?,
+            Some((presented, name)) => {
+                let generation = presented.generation();
+                let connector = presented.current().connector.clone();
+                let stream = connector.connect(name.clone(), socket).await;
+                Wire::tls(stream.map_err(DialError::handshake)?, generation)
+            }
         };
         welcomed(wire, welcome).await
+    }
+}
+
+/// Who we are and whom we trust, as the files said when they were read.
+struct Presented {
+    connector: TlsConnector,
+    expires: Option<Timestamp>,
+}
+
+struct Files {
+    ca: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    fn read(&self) -> Result<Presented, TlsError> {
+        let ca = self.ca.as_deref().map(tls::certificates).transpose()?;
+        let identity =
+            self.identity.as_ref().map(|(cert, key)| Identity::load(cert, key)).transpose()?;
+        let expires = identity.as_ref().and_then(Identity::expires);
+        let mut client = tls::client(ca, identity)?;
+        // rsyslog's OpenSSL driver, when it checks client certificates, breaks off every handshake
+        // that offers to resume ("session id context uninitialized").
+        client.resumption = Resumption::disabled();
+        Ok(Presented { connector: TlsConnector::from(Arc::new(client)), expires })
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        self.ca.iter().chain(identity).cloned().collect()
     }
 }
 

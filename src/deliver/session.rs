@@ -55,6 +55,11 @@ impl Session {
         self.wire.age()
     }
 
+    /// Of the certificates the connection was made with.
+    pub(super) fn generation(&self) -> u64 {
+        self.wire.generation()
+    }
+
     /// Resolves when the receiver ends its stream or the connection breaks. Cancel safe.
     pub(super) async fn ended(&mut self) -> Ending {
         self.wire.ended().await

@@ -19,6 +19,7 @@ use crate::{reason::Reason, shutdown::Shutdown};
 mod confirmation;
 mod identity;
 mod receiver;
+mod rotation;
 
 #[tokio::test]
 async fn a_parcel_is_confirmed_after_the_idle_second() {

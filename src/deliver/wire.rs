@@ -28,21 +28,28 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
+    generation: u64,
     opened: Instant,
     heard: usize,
 }
 
 impl Wire {
     pub(super) fn plain(socket: TcpStream) -> Self {
-        Self::new(Stream::Plain(socket))
+        Self::new(Stream::Plain(socket), 0)
     }
 
-    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self::new(Stream::Tls(Box::new(stream)))
+    /// Made with the certificates of this generation.
+    pub(super) fn tls(stream: TlsStream<TcpStream>, generation: u64) -> Self {
+        Self::new(Stream::Tls(Box::new(stream)), generation)
     }
 
-    fn new(stream: Stream) -> Self {
-        Self { stream, opened: Instant::now(), heard: 0 }
+    fn new(stream: Stream, generation: u64) -> Self {
+        Self { stream, generation, opened: Instant::now(), heard: 0 }
+    }
+
+    /// Of the certificates it was made with.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Writes everything and hands it to the kernel.

@@ -12,20 +12,17 @@ use std::{
     time::Duration,
 };
 
-use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::traffic::Traffic;
+use super::{credentials, traffic::Traffic};
 use crate::{
     app,
     content::{ContentType, TenantId},
     deliver::{Endpoint, Transport},
     secret::SecretError,
     shutdown::Shutdown,
-    simulator::{
-        self, SimulatedTenant, Simulator, certificates::Material, microsoft::Subscription,
-    },
+    simulator::{self, Simulator, certificates::Material, microsoft::Subscription},
 };
 
 /// What happens at the simulated Microsoft.
@@ -54,18 +51,7 @@ pub async fn simulate(
     options: SimulateOptions,
     shutdown: Shutdown,
 ) -> Result<(), SimulateError> {
-    let mut tenants = Vec::new();
-    for tenant in config.tenants.iter() {
-        let secret = config.microsoft.credentials.get(&tenant.id);
-        tenants.push(SimulatedTenant {
-            id: tenant.id,
-            client_id: tenant.client_id,
-            client_secret: match secret {
-                Some(secret) => secret.current()?.expose_secret().to_owned(),
-                None => String::new(),
-            },
-        });
-    }
+    let tenants = credentials::tenants(&config)?;
     let feeds: Vec<(TenantId, ContentType)> = config
         .tenants
         .iter()
@@ -84,6 +70,7 @@ pub async fn simulate(
         ..simulator::Config::new(tenants)
     })
     .await?;
+    credentials::accept(&config, &simulator)?;
     let say = |line: &str| writeln!(io::stderr(), "{line}").ok();
     say(&format!("Microsoft  {}", simulator.management_url()));
     if options.devo {
@@ -126,7 +113,8 @@ pub async fn simulate(
     Ok(())
 }
 
-/// Makes the certificates that the configuration file names and that are not there yet.
+/// Makes the certificates, and the credentials of applications, that the configuration file names
+/// and that are not there yet.
 ///
 /// The file is looked at before it is validated, because validation wants the certificates.
 ///
@@ -149,10 +137,12 @@ pub fn place_certificates(path: &Path) -> io::Result<()> {
         named("devo", "cert"),
         named("devo", "key"),
     ];
-    if wanted.iter().flatten().all(|path| path.exists()) {
+    let credentials = credentials::Wanted::by(&file, folder);
+    if wanted.iter().flatten().all(|path| path.exists()) && credentials.is_empty() {
         return Ok(());
     }
     let material = Material::open(Some(&material_of(path)))?;
+    credentials.place(&material)?;
     let made = [
         material.microsoft_ca(),
         material.devo_chain(),

@@ -23,11 +23,16 @@ use reqwest::Method;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Metrics, answer::Action, cloud::Cloud, pacing::Pacing, tokens::Tokens};
+use super::{
+    Metrics,
+    answer::Action,
+    cloud::Cloud,
+    pacing::Pacing,
+    tokens::{Credential, Tokens},
+};
 use crate::{
     clock::Clock,
     content::{ContentId, ContentType, TenantId, Tenants},
-    secret::Secret,
 };
 
 mod address;
@@ -66,8 +71,11 @@ pub struct Config {
     pub requests_per_minute: NonZeroU32,
     /// How long an answer may stay without a byte.
     pub timeout: Duration,
-    /// The client secret of each tenant's application.
-    pub credentials: HashMap<TenantId, Secret>,
+    /// What access tokens are asked for: the cloud's own root also where a proxy is asked, because
+    /// Entra knows no proxy.
+    pub resource: String,
+    /// How each tenant's application proves who it is.
+    pub credentials: HashMap<TenantId, Credential>,
 }
 
 impl Config {
@@ -103,10 +111,10 @@ impl Client {
         let tokens = Tokens::new(
             http.clone(),
             config.login_url,
-            // A proxy in between is no resource that Entra knows.
-            config.cloud.management_root().to_owned(),
+            config.resource,
             config.credentials,
             tenants.clone(),
+            clock.clone(),
         );
         Ok(Self(Arc::new(Inner {
             http,

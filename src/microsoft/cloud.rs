@@ -24,7 +24,7 @@ impl Cloud {
     /// Every cloud.
     pub const ALL: [Self; 4] = [Self::Commercial, Self::Dod, Self::Gcc, Self::GccHigh];
 
-    /// The root of the Management Activity API, which is also the resource of its tokens.
+    /// The root of the Management Activity API.
     pub const fn management_root(self) -> &'static str {
         match self {
             Self::Commercial => "https://manage.office.com",
@@ -32,6 +32,11 @@ impl Cloud {
             Self::Gcc => "https://manage-gcc.office.com",
             Self::GccHigh => "https://manage.office365.us",
         }
+    }
+
+    /// What Entra calls the API: access tokens are asked for this resource.
+    pub const fn resource(self) -> &'static str {
+        self.management_root()
     }
 
     /// The root of Entra's token endpoints.
@@ -70,6 +75,22 @@ impl FromStr for Cloud {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As in Microsoft's reference; a slip here sends credentials to nobody or to somebody else.
+    #[test]
+    fn every_cloud_has_the_addresses_of_the_reference() {
+        let entra = ["https://login.microsoftonline.com", "https://login.microsoftonline.us"];
+        for (cloud, name, root, login) in [
+            (Cloud::Commercial, "commercial", "https://manage.office.com", entra[0]),
+            (Cloud::Gcc, "gcc", "https://manage-gcc.office.com", entra[0]),
+            (Cloud::GccHigh, "gcc-high", "https://manage.office365.us", entra[1]),
+            (Cloud::Dod, "dod", "https://manage.protection.apps.mil", entra[1]),
+        ] {
+            assert_eq!(name.parse(), Ok(cloud));
+            let found = (cloud.management_root(), cloud.resource(), cloud.login_root());
+            assert_eq!(found, (root, root, login), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_read_back_and_roots_have_no_trailing_slash() {

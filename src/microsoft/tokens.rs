@@ -6,6 +6,7 @@
 //! - A token that Microsoft refused is replaced once, however many callers were refused with it.
 //! - A failure is remembered for a short, growing time, so that a broken Entra, or a wrong secret,
 //!   is not asked by every blob.
+//! - What proves who we are is read again when it changes, and used from the next request on.
 //! - Neither token nor secret is printed (I9).
 //!
 //! Nothing is stored: a restart asks again.
@@ -19,21 +20,28 @@ use std::{
 
 use dashmap::DashMap;
 use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::client::body::{Answer, BodyError};
 use crate::{
     backoff::{Backoff, jitter},
-    content::{TenantId, Tenants},
-    secret::{Secret, SecretError},
+    clock::Clock,
+    content::{ClientId, TenantId, Tenants},
 };
 
+mod assertion;
+mod credential;
 mod entra;
+mod error;
+mod refusal;
 
-pub use entra::Refusal;
+use assertion::{Claim, Form};
+pub use credential::{CertificateError, ClientCertificate, Credential};
 use entra::{Grant, refresh_after};
+pub use error::TokenError;
+pub use refusal::Refusal;
 
 /// The tokens of all tenants. Cheap to clone.
 #[derive(Clone)]
@@ -44,8 +52,9 @@ impl Tokens {
         http: reqwest::Client,
         login: Url,
         resource: String,
-        credentials: HashMap<TenantId, Secret>,
+        credentials: HashMap<TenantId, Credential>,
         tenants: Tenants,
+        clock: Clock,
     ) -> Self {
         Self(Arc::new(Inner {
             http,
@@ -53,6 +62,7 @@ impl Tokens {
             resource,
             credentials,
             tenants,
+            clock,
             backoff: Backoff::try_new(FAILURE_MIN, FAILURE_MAX).expect("the bounds are in order"),
             slots: DashMap::new(),
         }))
@@ -131,6 +141,7 @@ impl Tokens {
                 tracing::warn!(
                     tenant = self.0.tenants.name(tenant),
                     %error,
+                    remedy = error.advice(),
                     serving_old_token = alive.is_some(),
                     "no new access token from Entra"
                 );
@@ -142,26 +153,77 @@ impl Tokens {
 
     async fn ask(&self, tenant: TenantId) -> Result<(HeaderValue, Duration), TokenError> {
         let inner = &*self.0;
-        let (Some(secret), Some(client_id)) = (
+        let (Some(credential), Some(client_id)) = (
             inner.credentials.get(&tenant),
             inner.tenants.find(tenant).map(|tenant| tenant.client_id),
         ) else {
             return Err(TokenError::NotConfigured);
         };
-        let secret = secret.current().map_err(|error| TokenError::Secret(Arc::new(error)))?;
-        let mut url = inner.login.clone();
-        url.path_segments_mut()
-            .expect("the client refuses roots that cannot be a base")
-            .pop_if_empty()
-            .extend([&tenant.to_string(), "oauth2", "token"]);
-        let form = [
+        let endpoint = self.endpoint(tenant);
+        let certificate = match credential {
+            Credential::Certificate(certificate) => certificate,
+            Credential::Federated(token) => {
+                let token = token.fresh().map_err(TokenError::secret)?;
+                return self.exchange(endpoint, client_id, Proof::Assertion(&token)).await;
+            }
+            Credential::Secret(secret) => {
+                let secret = secret.fresh().map_err(TokenError::secret)?;
+                return self.exchange(endpoint, client_id, Proof::Secret(&secret)).await;
+            }
+        };
+        let form = certificate.form();
+        let first = self.assert(&endpoint, client_id, certificate, form).await;
+        match first {
+            // Entra does not say which form it wants, only that it did not want this one.
+            Err(TokenError::Refused(Refusal::BadAssertion)) => {
+                let other = form.other();
+                let second = self.assert(&endpoint, client_id, certificate, other).await;
+                if second.is_ok() {
+                    certificate.took(other);
+                }
+                second.or(first)
+            }
+            first => first,
+        }
+    }
+
+    async fn assert(
+        &self,
+        endpoint: &Url,
+        client_id: ClientId,
+        certificate: &ClientCertificate,
+        form: Form,
+    ) -> Result<(HeaderValue, Duration), TokenError> {
+        let id = client_id.to_string();
+        let now = self.0.clock.now();
+        let claim = Claim { audience: endpoint.as_str(), client_id: &id, now };
+        let assertion =
+            certificate.assertion(form, claim).map_err(|_unsigned| TokenError::Unsigned)?;
+        self.exchange(endpoint.clone(), client_id, Proof::Assertion(&assertion)).await
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: Url,
+        client_id: ClientId,
+        proof: Proof<'_>,
+    ) -> Result<(HeaderValue, Duration), TokenError> {
+        let inner = &*self.0;
+        let client_id = client_id.to_string();
+        let mut form = vec![
             ("grant_type", "client_credentials"),
-            ("resource", &inner.resource),
-            ("client_id", &client_id.to_string()),
-            ("client_secret", secret.expose_secret()),
+            ("resource", inner.resource.as_str()),
+            ("client_id", &client_id),
         ];
+        match proof {
+            Proof::Assertion(assertion) => form.extend([
+                ("client_assertion_type", JWT_BEARER),
+                ("client_assertion", assertion.expose_secret()),
+            ]),
+            Proof::Secret(secret) => form.push(("client_secret", secret.expose_secret())),
+        }
         let exchange = async {
-            let answer = inner.http.post(url).form(&form).send().await?;
+            let answer = inner.http.post(endpoint).form(&form).send().await?;
             let mut answer = Answer::new(answer);
             let body = answer.prefix(MAX_ANSWER).await?;
             Ok::<_, BodyError>((answer.status(), body))
@@ -179,6 +241,15 @@ impl Tokens {
             .map_err(|_| TokenError::Unreadable)?;
         header.set_sensitive(true);
         Ok((header, life))
+    }
+
+    fn endpoint(&self, tenant: TenantId) -> Url {
+        let mut url = self.0.login.clone();
+        url.path_segments_mut()
+            .expect("the client refuses roots that cannot be a base")
+            .pop_if_empty()
+            .extend([&tenant.to_string(), "oauth2", "token"]);
+        url
     }
 
     fn slot(&self, tenant: TenantId) -> Arc<Slot> {
@@ -208,41 +279,19 @@ impl fmt::Debug for Bearer {
     }
 }
 
-/// Why there is no token.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The tenant has no credential.
-    #[error("no credential is configured for the tenant")]
-    NotConfigured,
-    /// Entra does not accept what we sent.
-    #[error("Entra refused: {0}")]
-    Refused(Refusal),
-    /// The client secret cannot be read.
-    #[error("the client secret cannot be read")]
-    Secret(#[source] Arc<SecretError>),
-    /// Entra answered with a status that says nothing about our credentials.
-    #[error("the token endpoint answered with status {0}")]
-    Status(u16),
-    /// Entra did not answer in time.
-    #[error("the token endpoint did not answer in time")]
-    Timeout,
-    /// Entra says that it fails for a moment (AADSTS90033 and its like).
-    #[error("Entra fails for a moment (AADSTS{0})")]
-    Transient(u32),
-    /// No connection, or it broke.
-    #[error("the token endpoint cannot be reached")]
-    Unreachable(#[source] Arc<reqwest::Error>),
-    /// The answer is a success but holds no token.
-    #[error("the token endpoint's answer holds no usable token")]
-    Unreadable,
+/// What shows Entra who we are.
+enum Proof<'a> {
+    Assertion(&'a SecretString),
+    Secret(&'a SecretString),
 }
 
 struct Inner {
     http: reqwest::Client,
     login: Url,
     resource: String,
-    credentials: HashMap<TenantId, Secret>,
+    credentials: HashMap<TenantId, Credential>,
     tenants: Tenants,
+    clock: Clock,
     backoff: Backoff,
     slots: DashMap<TenantId, Arc<Slot>>,
 }
@@ -308,6 +357,8 @@ struct Failure {
     times: u32,
     until: Instant,
 }
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Entra answers within a second; a caller must not hang on a dead one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

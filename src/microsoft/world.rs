@@ -102,9 +102,10 @@ impl World {
             publisher_id: None,
             requests_per_minute: NonZeroU32::new(1000).unwrap(),
             timeout: Duration::from_secs(20),
+            resource: Cloud::Commercial.resource().to_owned(),
             credentials: HashMap::from([
-                (tenant(A), Secret::fixed("secret-a")),
-                (tenant(B), Secret::fixed("secret-b")),
+                (tenant(A), Secret::fixed("secret-a").into()),
+                (tenant(B), Secret::fixed("secret-b").into()),
             ]),
         };
         change(&mut config);

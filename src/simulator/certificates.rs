@@ -3,6 +3,8 @@
 //! Two authorities that do not know each other, as in life: Microsoft's signs the server and the
 //! certificate its notifier presents, Devo's signs its receiver and the domain certificate a
 //! customer downloads from the console. The files of Devo carry the console's names.
+//!
+//! What an application proves itself with is made only when it is asked for, in `application`.
 
 use std::{
     fs, io,
@@ -18,6 +20,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVeri
 use tokio_rustls::TlsAcceptor;
 
 use crate::tls::{self, Identity};
+
+mod application;
 
 /// The files, in a directory that is removed with this value unless it was given.
 #[derive(Debug)]
@@ -96,11 +100,13 @@ impl Material {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Requires a certificate of Devo's own authority.
-    pub(super) fn devo_acceptor(&self) -> io::Result<TlsAcceptor> {
+    /// Requires a certificate that one of these authorities signed.
+    pub(super) fn devo_acceptor(&self, authorities: &[&Path]) -> io::Result<TlsAcceptor> {
         let mut roots = RootCertStore::empty();
-        for certificate in tls::certificates(self.devo_chain()).map_err(io::Error::other)? {
-            roots.add(certificate).map_err(io::Error::other)?;
+        for file in authorities {
+            for certificate in tls::certificates(file).map_err(io::Error::other)? {
+                roots.add(certificate).map_err(io::Error::other)?;
+            }
         }
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())

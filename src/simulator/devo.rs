@@ -38,7 +38,19 @@ impl Devo {
             arrivals: Mutex::new(Arrivals::new(keep_lines)),
             changes: watch::Sender::new(()),
             mode: watch::Sender::new(DevoMode::Normal),
+            acceptor: Mutex::default(),
+            client: Mutex::default(),
         }))
+    }
+
+    /// Ends TLS with this from the next session on.
+    pub(super) fn accept_with(&self, acceptor: TlsAcceptor) {
+        *locked(&self.0.acceptor) = Some(acceptor);
+    }
+
+    /// The certificate, DER, that the latest session was opened with.
+    pub fn client_certificate(&self) -> Option<Vec<u8>> {
+        locked(&self.0.client).clone()
     }
 
     /// How sessions are treated from now on, those that are open included.
@@ -100,10 +112,9 @@ impl Devo {
     pub(super) fn serve(
         &self,
         listener: TcpListener,
-        acceptor: Option<TlsAcceptor>,
         tasks: Tasks,
     ) -> impl Future<Output = ()> + Send + 'static {
-        session::serve(self.0.clone(), listener, acceptor, tasks)
+        session::serve(self.0.clone(), listener, tasks)
     }
 }
 
@@ -146,6 +157,9 @@ struct Receiver {
     arrivals: Mutex<Arrivals>,
     changes: watch::Sender<()>,
     mode: watch::Sender<DevoMode>,
+    /// None: no TLS.
+    acceptor: Mutex<Option<TlsAcceptor>>,
+    client: Mutex<Option<Vec<u8>>>,
 }
 
 impl Receiver {

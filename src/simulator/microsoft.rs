@@ -8,7 +8,6 @@ use std::{
     fmt,
     future::Future,
     io,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,7 +15,6 @@ use std::{
 use bytes::Bytes;
 use hyper::HeaderMap;
 use jiff::Timestamp;
-use jsonwebtoken::DecodingKey;
 use url::Url;
 
 use super::{
@@ -29,7 +27,9 @@ use crate::{
     shutdown::Shutdown,
 };
 
+mod accounts;
 mod answers;
+mod assertion;
 mod blob;
 mod contents;
 mod entra;
@@ -43,6 +43,7 @@ mod requests;
 mod starting;
 mod subscriptions;
 
+pub use assertion::Federation;
 pub use blob::Blob;
 pub use faults::{Fault, Operation};
 pub use notifier::{Announcing, Attempt, Entry, IdForm};
@@ -70,6 +71,7 @@ impl Microsoft {
     pub(super) fn new(
         config: &Config,
         root: Url,
+        login: Url,
         material: &Material,
         tasks: Tasks,
         shutdown: Shutdown,
@@ -83,6 +85,7 @@ impl Microsoft {
         );
         Ok(Self(Arc::new(World {
             root,
+            login,
             clock: config.clock.clone(),
             tenants: tenants.map(|tenant| (tenant.id, tenant)).collect(),
             signing_key: Generator::new(config.seed).key(),
@@ -288,50 +291,6 @@ impl Microsoft {
         self.0.outbox.attempts()
     }
 
-    /// Makes every token handed out so far worthless.
-    pub fn forget_tokens(&self) {
-        locked(&self.0.entra).forget_tokens();
-    }
-
-    /// The roles in a tenant's tokens from now on; without this, all that are needed.
-    pub fn set_roles(&self, tenant: TenantId, roles: &[&str]) {
-        locked(&self.0.entra).set_roles(tenant, roles);
-    }
-
-    /// Replaces the secret of a tenant's application.
-    pub fn set_secret(&self, tenant: TenantId, secret: impl Into<String>) {
-        locked(&self.0.entra).set_secret(tenant, secret.into());
-    }
-
-    /// Accepts client assertions signed with the RSA key of this PEM certificate. A `thumbprint`
-    /// is what `x5t` must be; without one it only has to be there.
-    ///
-    /// # Errors
-    ///
-    /// When the file holds no RSA certificate.
-    pub fn trust_certificate(
-        &self,
-        tenant: TenantId,
-        certificate: &Path,
-        thumbprint: Option<String>,
-    ) -> io::Result<()> {
-        let pem = std::fs::read(certificate)?;
-        let key = DecodingKey::from_rsa_pem(&pem).map_err(io::Error::other)?;
-        locked(&self.0.entra).trust_certificate(tenant, key, thumbprint);
-        Ok(())
-    }
-
-    /// Accepts this text as the client assertion of a tenant's application.
-    pub fn trust_federated(&self, tenant: TenantId, token: impl Into<String>) {
-        locked(&self.0.entra).trust_federated(tenant, token.into());
-    }
-
-    /// Whose administrator consents at the authorize page; without this, the first tenant with the
-    /// application.
-    pub fn consent_as(&self, tenant: TenantId) {
-        locked(&self.0.entra).consent_as(tenant);
-    }
-
     pub(super) fn set_edge(&self, edge: Option<Edge>) {
         self.0.poster.set_edge(edge);
     }
@@ -354,6 +313,7 @@ impl fmt::Debug for Microsoft {
 /// The state of Microsoft's side. Locks are held for moments, never across a wait.
 pub(super) struct World {
     root: Url,
+    login: Url,
     clock: Clock,
     tenants: HashMap<TenantId, SimulatedTenant>,
     signing_key: [u8; 32],

@@ -1,25 +1,18 @@
 //! Ending TLS for callers, with files that may change at any time.
 //!
-//! The files are looked at again at most once a second, when somebody connects. Connections that
-//! are there keep what they were made with; new ones get the new certificate. While the files
-//! cannot be used, such as between the two writes of a renewal, the last ones serve; that is said
-//! once. Nothing is resumed across a change, because every change is a configuration of its own.
+//! The files are [watched](crate::watched). Connections that are there keep what they were made
+//! with; new ones get the new certificate. Nothing is resumed across a change, because every change
+//! is a configuration of its own.
 
-use std::{
-    fmt, fs, io,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
-};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
+use jiff::Timestamp;
 use rustls::{ServerConfig, server::danger::ClientCertVerifier};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use super::{ClientCertificates, Identity, TlsError, provider};
+use crate::watched::{Watched, named};
 
 /// What a TLS server is made of.
 #[derive(Clone, Debug)]
@@ -34,7 +27,7 @@ pub struct ServerFiles {
 
 /// Ends TLS with what the files hold now. Clones share what was read.
 #[derive(Clone)]
-pub struct Acceptor(Arc<Inner>);
+pub struct Acceptor(Watched<Serving>);
 
 impl Acceptor {
     /// Reads the files.
@@ -43,10 +36,13 @@ impl Acceptor {
     ///
     /// [`TlsError`] when one of them cannot be used.
     pub fn open(files: ServerFiles) -> Result<Self, TlsError> {
-        let version = files.version();
-        let config = files.read()?;
-        let seen = Seen { config, version, looked: Instant::now() };
-        Ok(Self(Arc::new(Inner { files, seen: Mutex::new(seen) })))
+        let what = named("the TLS certificate", &files.cert);
+        Watched::open(what, files.paths(), move || files.read()).map(Self)
+    }
+
+    /// When the certificate that is served ends.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.0.current().expires
     }
 
     /// Shakes hands.
@@ -61,54 +57,27 @@ impl Acceptor {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        TlsAcceptor::from(self.current()).accept(stream).await
-    }
-
-    fn current(&self) -> Arc<ServerConfig> {
-        let Inner { files, seen } = &*self.0;
-        let mut seen = seen.lock().expect("no holder of this lock panics");
-        let now = Instant::now();
-        if now.duration_since(seen.looked) >= LOOK_AGAIN {
-            seen.looked = now;
-            let version = files.version();
-            if version != seen.version {
-                seen.version = version;
-                match files.read() {
-                    Ok(config) => {
-                        tracing::info!("TLS certificate read again");
-                        seen.config = config;
-                    }
-                    Err(error) => {
-                        let cause = std::error::Error::source(&error);
-                        tracing::error!(%error, cause, "new TLS files refused, the last ones serve");
-                    }
-                }
-            }
-        }
-        seen.config.clone()
+        let acceptor = TlsAcceptor::from(self.0.current().config.clone());
+        acceptor.accept(stream).await
     }
 }
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Acceptor").field(&self.0.files).finish()
+        f.debug_tuple("Acceptor").field(&self.0).finish()
     }
 }
 
-struct Inner {
-    files: ServerFiles,
-    seen: Mutex<Seen>,
-}
-
-struct Seen {
+struct Serving {
     config: Arc<ServerConfig>,
-    version: Vec<Option<(SystemTime, u64)>>,
-    looked: Instant,
+    expires: Option<Timestamp>,
 }
 
 impl ServerFiles {
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let (chain, key) = Identity::load(&self.cert, &self.key)?.into_parts();
+    fn read(&self) -> Result<Serving, TlsError> {
+        let identity = Identity::load(&self.cert, &self.key)?;
+        let expires = identity.expires();
+        let (chain, key) = identity.into_parts();
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?;
         let builder = match &self.clients {
@@ -123,19 +92,12 @@ impl ServerFiles {
         // A session that is resumed shows no certificate again, however long ago it was made.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        Ok(Serving { config: Arc::new(config), expires })
     }
 
-    fn version(&self) -> Vec<Option<(SystemTime, u64)>> {
+    fn paths(&self) -> Vec<PathBuf> {
         let authority = self.clients.as_ref().map(ClientCertificates::path);
         let files = [Some(&*self.cert), Some(&*self.key), authority];
-        let version = |path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        files.into_iter().flatten().map(version).collect()
+        files.into_iter().flatten().map(ToOwned::to_owned).collect()
     }
 }
-
-/// Certificates are renewed by programs that wait for longer before they look.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use hyper::header::{HeaderMap, HeaderName};
@@ -19,12 +19,20 @@ pub(super) struct AuthIds {
     previous: Option<Secret>,
     min: usize,
     unusable: AtomicBool,
+    /// Of the current one, when the previous one was read last because of it.
+    generation: AtomicU64,
 }
 
 impl AuthIds {
     /// Of the secrets, only what has at least `min` bytes counts, whenever it is read.
     pub(super) fn new(current: Secret, previous: Option<Secret>, min: usize) -> Self {
-        Self { current, previous, min, unusable: AtomicBool::new(false) }
+        Self {
+            current,
+            previous,
+            min,
+            unusable: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// Compares with what the secrets are now, so that a rotation needs no restart.
@@ -36,6 +44,7 @@ impl AuthIds {
         let (Some(sent), None) = (sent.next(), sent.next()) else {
             return Err(Reject::Unauthorized);
         };
+        self.see_together();
         let mut right = Choice::from(0);
         let mut unusable = None;
         for secret in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
@@ -53,6 +62,18 @@ impl AuthIds {
             (false, None) => Err(Reject::Unauthorized),
             // The one that cannot be read might have been the right one.
             (false, Some(_)) => Err(Reject::SecretUnreadable),
+        }
+    }
+
+    /// A changed id is read together with the one that was current before it: until Microsoft was
+    /// told of the new one, requests still carry the old one.
+    fn see_together(&self) {
+        let (Some(previous), Ok(generation)) = (&self.previous, self.current.generation()) else {
+            return;
+        };
+        if self.generation.swap(generation, Ordering::Relaxed) != generation {
+            // What is wrong with it shows where it is compared.
+            previous.fresh().ok();
         }
     }
 
@@ -116,7 +137,7 @@ pub const MAX_AUTH_ID: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::{hint::black_box, time::Duration};
+    use std::{fs, hint::black_box, time::Duration};
 
     use tokio::time::Instant;
 
@@ -185,6 +206,30 @@ mod tests {
             let ratio = short.as_secs_f64() / long.as_secs_f64();
             assert!((0.4..2.5).contains(&ratio), "{ratio} of the time of the right one");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ids_that_changed_together_are_seen_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let [current, previous] = ["current", "previous"].map(|name| folder.path().join(name));
+        fs::write(&current, "the-second-auth-id").unwrap();
+        fs::write(&previous, "the-first-auth-id").unwrap();
+        let files = [&current, &previous].map(|path| Secret::file(path.clone()));
+        let ids = AuthIds::new(files[0].clone(), Some(files[1].clone()), MIN_AUTH_ID);
+        let check = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(WEBHOOK_AUTH_ID, id.parse().unwrap());
+            ids.check(&headers).is_ok()
+        };
+        files[0].current().unwrap();
+        tokio::time::advance(Duration::from_millis(600)).await;
+        assert!(check("the-first-auth-id") && check("the-second-auth-id"));
+        fs::write(&previous, "the-second-auth-id").unwrap();
+        fs::write(&current, "the-third-auth-id").unwrap();
+        // Now it is time to look at the current one again, and not yet at the other.
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert!(check("the-second-auth-id") && check("the-third-auth-id"));
+        assert!(!check("the-first-auth-id"));
     }
 
     #[test]

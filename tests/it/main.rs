@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it shares")]
 
 mod admin;
+mod assertions;
 mod bodies;
 mod commands;
 mod crash;
@@ -19,6 +20,7 @@ mod identity;
 mod memory;
 mod outages;
 mod pipeline;
+mod rotation;
 mod rsyslog;
 mod secrets;
 mod shutdown;

@@ -89,9 +89,18 @@ impl World {
             ("the client secret", site.tenants[0].1.client_secret.clone()),
             ("the auth id", auth_id.clone()),
             ("the previous auth id", previous.clone()),
-            // Every token of the simulated Entra is a JWT.
+            // Every token of the simulated Entra is a JWT, and so are assertions.
             ("a token", "eyJ".to_owned()),
         ];
+        // Once each way: with a secret, and with assertions made by a key.
+        if format == "json" {
+            let [cert, key] = site.simulator.material().application().unwrap();
+            site.simulator.microsoft().register_certificates(tenant, &[&cert]).unwrap();
+            let (cert, file) = (cert.display(), key.display());
+            site.prove(0, &format!("certificate = {{ cert = \"{cert}\", key = \"{file}\" }}"));
+            let key = fs::read_to_string(key).unwrap();
+            hidden.push(("the application's key", key.lines().nth(1).unwrap().to_owned()));
+        }
         let key = fs::read_to_string(site.simulator.devo_key_path()).unwrap();
         hidden.push(("Devo's key", key.lines().nth(1).unwrap().to_owned()));
         Self { site, tenant, auth_ids: [auth_id, previous], hidden, answers: Vec::new() }

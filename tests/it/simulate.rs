@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
+use jiff::Timestamp;
 use m365_collector::{
     content::{ContentType, TenantId},
     simulator::certificates::Material,
@@ -94,6 +95,52 @@ async fn one_file_serves_simulate_and_run() {
     assert_eq!((said.code, &*said.out), (Some(0), ""), "{}", said.err);
     assert!(said.err.contains("registered 5 subscriptions"), "{}", said.err);
     is_plain(&said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_applications_prove_themselves_with_is_made_and_accepted() {
+    for credential in [
+        "certificate = { cert = \"app.crt\", key = \"app.key\" }",
+        "federated_token = { file = \"token\" }",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        write_config(folder.path());
+        let file = folder.path().join("m365-collector.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let secret = "client_secret = { file = \"client-secret\" }";
+        assert!(text.contains(secret));
+        fs::write(&file, text.replace(secret, credential)).unwrap();
+        let simulate =
+            collector::spawn(folder.path(), &["simulate", "--count", "20", "--rate", "50"]);
+        eventually("the simulation serves", async || simulate.stderr().contains("waiting for"))
+            .await;
+        let run = collector::spawn(folder.path(), &["run"]);
+        eventually("all arrived", async || {
+            simulate.stderr().contains("published 20 records")
+                && simulate.stderr().contains("; arrived 20, again 0")
+        })
+        .await;
+        let said = run.stop().await;
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let said = simulate.stop().await;
+        assert_eq!(said.code, Some(0), "{}", said.err);
+
+        // At the next start a certificate is the same, and a token one that has not ended.
+        let material = Material::open(Some(&folder.path().join("simulated"))).unwrap();
+        if folder.path().join("token").exists() {
+            let ended = material.token_for("anybody", Timestamp::UNIX_EPOCH, 1).unwrap();
+            fs::write(folder.path().join("token"), ended).unwrap();
+        }
+        let made = |name: &str| fs::read(folder.path().join(name)).ok();
+        let before = [made("app.crt"), made("app.key"), made("token")];
+        let simulate = collector::spawn(folder.path(), &["simulate"]);
+        eventually("the simulation serves", async || simulate.stderr().contains("waiting for"))
+            .await;
+        simulate.stop().await;
+        let after = [made("app.crt"), made("app.key"), made("token")];
+        assert_eq!(before[..2], after[..2]);
+        assert_eq!(before[2] == after[2], after[2].is_none());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::{
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let vocabulary = ["content", "moment", "reason"];
     let pure = ["notification", "split", "route", "frame", "identity", "backoff"];
-    let needs = ["clock", "secret", "shutdown", "tls", "outcomes"];
+    let needs = ["clock", "watched", "secret", "shutdown", "tls", "outcomes"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
     let with = |own: &str, more: &[&'static str]| -> BTreeSet<&'static str> {
         base.iter().chain(more).copied().filter(|part| *part != own).collect()
@@ -31,7 +31,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "sweep", "subscriptions"] {
+    for part in ["webhook", "pipeline", "sweep", "subscriptions", "expiry"] {
         arrows.insert(part, with(part, &activity));
     }
     // It compares, page by page, what the sweep's reader lists.
@@ -56,6 +56,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["microsoft"]),
     ("sqlx", &["ledger"]),
     ("tokio_rustls", &["deliver", "simulator", "tls"]),
+    ("x509_parser", &["tls"]),
 ];
 
 /// Parts that decide: neither runtime, nor I/O, nor clock.

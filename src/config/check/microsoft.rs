@@ -31,6 +31,8 @@ pub(super) fn microsoft(
     let login_url =
         root(&key("login_url"), raw.login_url.as_ref(), raw.cloud.0.login_root(), findings);
     let ca = raw.ca.as_ref().map(|path| findings.file(&key("ca"), path));
+    let given = raw.resource.as_ref();
+    let resource = root(&key("resource"), given, raw.cloud.0.resource(), findings);
     let key = |name: &str| Key::from("fetch").child(name);
     let requests = findings.count(&key("requests_per_minute"), fetch.requests_per_minute, REQUESTS);
     let timeout = findings.duration(&key("timeout"), fetch.timeout, SILENCE);
@@ -42,6 +44,8 @@ pub(super) fn microsoft(
         publisher_id: raw.publisher_id.map(|id| id.0),
         requests_per_minute: u32::try_from(requests).ok().and_then(NonZeroU32::new)?,
         timeout,
+        // Entra compares texts, and its own have no slash at the end.
+        resource: resource?.as_str().trim_end_matches('/').to_owned(),
         credentials,
     })
 }

@@ -10,16 +10,18 @@ use crate::{
         findings::Findings,
         key::Key,
         problem::quoted,
-        raw::{Section, Tenant},
+        raw::{Certificate, Section, Tenant},
         read::Elements,
         value::{Guid, SecretSource},
     },
     content::{self, ClientId, ContentType, TenantId, Tenants},
+    microsoft::{ClientCertificate, Credential, tokens::CertificateError},
     secret::Secret,
+    tls::TlsError,
 };
 
-/// The client secret of each tenant.
-pub(super) type Credentials = HashMap<TenantId, Secret>;
+/// How the application of each tenant proves who it is.
+pub(super) type Credentials = HashMap<TenantId, Credential>;
 
 pub(super) fn tenants(
     raw: &[Section<Tenant>],
@@ -38,9 +40,9 @@ pub(super) fn tenants(
     let mut seen = Seen::default();
     for (index, tenant) in raw.iter().enumerate() {
         let key = elements.as_written(&key.child(index));
-        let (tenant, secret) = check_tenant(tenant, &key, &mut seen, findings);
-        if let (Some(tenant), Some(secret)) = (&tenant, secret) {
-            credentials.insert(tenant.id, secret);
+        let (tenant, credential) = check_tenant(tenant, &key, &mut seen, findings);
+        if let (Some(tenant), Some(credential)) = (&tenant, credential) {
+            credentials.insert(tenant.id, credential);
         }
         tenants.extend(tenant);
     }
@@ -52,7 +54,7 @@ fn check_tenant(
     key: &Key,
     seen: &mut Seen,
     findings: &mut Findings<'_>,
-) -> (Option<content::Tenant>, Option<Secret>) {
+) -> (Option<content::Tenant>, Option<Credential>) {
     let id = findings.required(&key.child("id"), raw.id, "the directory (tenant) id, a GUID");
     if let Some(Guid(id)) = id {
         let key = key.child("id");
@@ -68,7 +70,7 @@ fn check_tenant(
         raw.client_id,
         "the application (client) id, a GUID",
     );
-    let secret = check_credential(raw, key, findings);
+    let credential = check_credential(raw, key, findings);
     let content_types = check_content_types(raw, key, findings);
     let tenant = match (id, client_id, name) {
         (Some(Guid(id)), Some(Guid(client_id)), Some(name)) => Some(content::Tenant {
@@ -79,7 +81,7 @@ fn check_tenant(
         }),
         _ => None,
     };
-    (tenant, secret)
+    (tenant, credential)
 }
 
 fn check_name(
@@ -112,7 +114,7 @@ fn check_name(
     Some(name)
 }
 
-fn check_credential(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Option<Secret> {
+fn check_credential(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Option<Credential> {
     let given: Vec<&str> =
         CREDENTIALS.iter().copied().filter(|name| findings.sets(&key.child(*name))).collect();
     match given.as_slice() {
@@ -130,29 +132,72 @@ fn check_credential(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Opt
             findings.problem(&key.child(*last), given.join(" and "), expected);
         }
     }
-    if let Some(certificate) = &raw.certificate {
+    // Each is looked at, so that everything wrong is said at once.
+    let certificate = raw.certificate.as_deref().and_then(|raw| {
         let key = key.child("certificate");
-        for (name, path) in [("cert", &certificate.cert), ("key", &certificate.key)] {
-            let key = key.child(name);
-            if let Some(path) = findings.required(&key, path.as_ref(), "the path of a PEM file") {
-                findings.file(&key, path);
-            }
-        }
-    }
-    if let Some(token) = &raw.federated_token {
+        check_certificate(raw, &key, findings).map(Credential::Certificate)
+    });
+    let token = raw.federated_token.as_ref().and_then(|source| {
         let key = key.child("federated_token");
-        match token {
-            SecretSource::File(_) => {
-                findings.secret(&key, token, |_| Ok(()));
-            }
-            SecretSource::Env(_) | SecretSource::Plain(_) => {
-                // Such tokens live for an hour and are projected into a file again and again.
-                findings.problem(&key, "a token that cannot be renewed", "{ file = \"…\" }");
-            }
+        check_token(source, &key, findings).map(Credential::Federated)
+    });
+    let secret = raw.client_secret.as_ref().and_then(|source| {
+        let secret = findings.secret(&key.child("client_secret"), source, |_| Ok(()));
+        secret.map(Credential::Secret)
+    });
+    certificate.or(token).or(secret)
+}
+
+fn check_certificate(
+    raw: &Certificate,
+    key: &Key,
+    findings: &mut Findings<'_>,
+) -> Option<ClientCertificate> {
+    let [cert, private] = [("cert", &raw.cert), ("key", &raw.key)].map(|(name, path)| {
+        let key = key.child(name);
+        let path = findings.required(&key, path.as_ref(), "the path of a PEM file");
+        path.map(|path| findings.file(&key, path))
+    });
+    let (cert, private) = (cert?, private?);
+    let at_key = key.child("key");
+    let (at, found, expected) = match ClientCertificate::open(cert, private.clone()) {
+        Ok(certificate) => return Some(certificate),
+        Err(CertificateError::Encrypted { .. }) => {
+            (at_key, "an encrypted key".to_owned(), "a key without a passphrase (openssl pkey)")
+        }
+        Err(CertificateError::Mismatch { .. }) => {
+            (at_key, "the key of another certificate".to_owned(), "the key of certificate.cert")
+        }
+        Err(CertificateError::NotRsa { .. }) => (
+            at_key,
+            "no RSA key of 2048 to 8192 bits".to_owned(),
+            "an RSA key, as Entra takes no other",
+        ),
+        Err(CertificateError::Tls(error)) => match &error {
+            TlsError::Pem { path, .. } if *path == private => (at_key, unusable(&error), PRIVATE),
+            TlsError::Refused(_) => (at_key, unusable(&error), PRIVATE),
+            _ => (key.child("cert"), unusable(&error), CERTIFICATE),
+        },
+    };
+    findings.problem(&at, found, expected);
+    None
+}
+
+fn unusable(error: &TlsError) -> String {
+    let cause = std::error::Error::source(error);
+    let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    format!("a file that cannot be used ({cause})")
+}
+
+fn check_token(source: &SecretSource, key: &Key, findings: &mut Findings<'_>) -> Option<Secret> {
+    match source {
+        SecretSource::File(_) => findings.secret(key, source, |_| Ok(())),
+        SecretSource::Env(_) | SecretSource::Plain(_) => {
+            // Such tokens live for an hour and are projected into a file again and again.
+            findings.problem(key, "a token that cannot be renewed", "{ file = \"…\" }");
+            None
         }
     }
-    let source = raw.client_secret.as_ref()?;
-    findings.secret(&key.child("client_secret"), source, |_| Ok(()))
 }
 
 fn check_content_types(raw: &Tenant, key: &Key, findings: &mut Findings<'_>) -> Vec<ContentType> {
@@ -182,6 +227,10 @@ struct Seen {
 
 /// The ways to prove who we are, of which each tenant needs one.
 const CREDENTIALS: &[&str] = &["client_secret", "certificate", "federated_token"];
+
+const CERTIFICATE: &str = "a certificate, PEM";
+
+const PRIVATE: &str = "the certificate's RSA key, PEM, in PKCS#1 or PKCS#8";
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 

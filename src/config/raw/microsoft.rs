@@ -25,6 +25,8 @@ pub(in crate::config) struct Microsoft {
     pub(in crate::config) management_url: Option<WebAddress>,
     /// The root of the token endpoint, for proxies and tests; default: the cloud's.
     pub(in crate::config) login_url: Option<WebAddress>,
+    /// What access tokens are asked for; default: the cloud's management root.
+    pub(in crate::config) resource: Option<WebAddress>,
     /// Root certificates trusted in addition to the system's, PEM.
     pub(in crate::config) ca: Option<FilePath>,
     /// The `PublisherIdentifier` of every request; default: the tenant's own id.

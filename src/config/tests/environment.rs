@@ -39,7 +39,7 @@ fn every_kind_of_key_can_be_overridden() {
     assert_eq!(config.route.workload["Exchange"], "mail");
     let secret = |id: &str| {
         let id = id.parse().unwrap();
-        let secret = config.microsoft.credentials[&id].current().unwrap();
+        let secret = config.microsoft.credentials[&id].secret().unwrap().current().unwrap();
         secret.expose_secret().to_owned()
     };
     assert_eq!(secret("11111111-1111-1111-1111-111111111111"), "12345");

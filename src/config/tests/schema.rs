@@ -41,6 +41,7 @@ fn it_has_every_key_of_the_contract() {
         microsoft.login_url
         microsoft.management_url
         microsoft.publisher_id
+        microsoft.resource
         records.remember
         records.remember_max
         subscriptions.check_interval

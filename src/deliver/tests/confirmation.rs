@@ -142,7 +142,7 @@ async fn tls_wire() -> (wire::Wire, TlsStream<TcpStream>) {
         acceptor.accept(socket).await.unwrap()
     };
     let (ours, theirs) = tokio::join!(ours, theirs);
-    (wire::Wire::tls(ours), theirs)
+    (wire::Wire::tls(ours, 0), theirs)
 }
 
 /// A connection with so many bytes under way that neither kernel has room for more.

@@ -1,61 +1,11 @@
 //! What Entra's token endpoint says. Pure.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::TokenError;
-
-/// Why Entra does not accept our credentials: what an operator has to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// AADSTS700027: the assertion's certificate is not the registered one.
-    BadAssertion,
-    /// AADSTS65001: nobody with the right to do so has consented.
-    ConsentMissing,
-    /// AADSTS7000222: the client secret has expired.
-    ExpiredSecret,
-    /// Another code, 0 if there was none.
-    Other(u32),
-    /// AADSTS700016: the application is not known in this tenant.
-    UnknownClient,
-    /// AADSTS90002, 900023: there is no such tenant in this cloud.
-    UnknownTenant,
-    /// AADSTS7000215: the client secret is wrong.
-    WrongSecret,
-}
-
-impl Refusal {
-    const fn from_code(code: u32) -> Self {
-        match code {
-            65001 => Self::ConsentMissing,
-            90002 | 900_023 => Self::UnknownTenant,
-            700_016 => Self::UnknownClient,
-            700_027 => Self::BadAssertion,
-            7_000_215 => Self::WrongSecret,
-            7_000_222 => Self::ExpiredSecret,
-            code => Self::Other(code),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BadAssertion => "the certificate is not the one registered (AADSTS700027)",
-            Self::ConsentMissing => "admin consent is missing (AADSTS65001)",
-            Self::ExpiredSecret => "the client secret has expired (AADSTS7000222)",
-            Self::Other(0) => "the credentials, without a code",
-            Self::Other(code) => return write!(f, "the credentials (AADSTS{code})"),
-            Self::UnknownClient => "the client id is not known in the tenant (AADSTS700016)",
-            Self::UnknownTenant => "the tenant is not known in this cloud (AADSTS90002)",
-            Self::WrongSecret => {
-                "the client secret is wrong; its value is needed, not its id (AADSTS7000215)"
-            }
-        })
-    }
-}
+use super::{Refusal, TokenError};
 
 /// A token and how long it lives.
 pub(super) struct Grant {
@@ -78,11 +28,12 @@ pub(super) fn grant(body: &[u8]) -> Option<Grant> {
 /// Reads any other answer. A server's failure says nothing about us, whatever its text mentions;
 /// and Entra tells some of its own failures under the status of a refusal.
 pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
-    let code = code(&String::from_utf8_lossy(body));
+    let text = String::from_utf8_lossy(body);
+    let code = code(&text);
     match (status, code) {
         (429 | 500.., _) => TokenError::Status(status),
         (_, Some(code)) if TRANSIENT.contains(&code) => TokenError::Transient(code),
-        (_, Some(code)) => TokenError::Refused(Refusal::from_code(code)),
+        (_, Some(code)) => TokenError::Refused(Refusal::read(code, &text)),
         (400 | 401, None) => TokenError::Refused(Refusal::Other(0)),
         (_, None) => TokenError::Status(status),
     }
@@ -162,6 +113,19 @@ mod tests {
         check(400, "AADSTS900023: Specified tenant is neither", Refusal::UnknownTenant);
         check(400, "AADSTS65001: has not consented", Refusal::ConsentMissing);
         check(401, "AADSTS700027: Client assertion", Refusal::BadAssertion);
+        check(
+            401,
+            "AADSTS700027: … signature. [Reason - The key used is expired., Thumbprint …",
+            Refusal::ExpiredCertificate,
+        );
+        check(401, "AADSTS700024: Client assertion is not within", Refusal::AssertionTime);
+        check(401, "AADSTS700023: Client assertion audience", Refusal::AssertionAudience);
+        check(401, "AADSTS7000112: Application is disabled", Refusal::ApplicationDisabled);
+        for code in [70021, 700_211, 700_212, 700_213] {
+            let text = format!("AADSTS{code}: No matching federated identity record");
+            check(400, &text, Refusal::FederationMissing);
+        }
+        check(400, "AADSTS500011: The resource principal", Refusal::UnknownResource);
         check(400, "AADSTS50034: no user", Refusal::Other(50034));
         check(401, "denied", Refusal::Other(0));
     }

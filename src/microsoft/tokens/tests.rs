@@ -5,6 +5,8 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::microsoft::world::{A, B, Reply, World, tenant};
 
+mod credentials;
+
 /// A world that grants `t1`, `t2`, … as long as `healthy` says so for the number of the request.
 async fn entra(healthy: impl Fn(usize) -> bool + Send + Sync + 'static) -> World {
     let count = AtomicUsize::new(0);

@@ -11,21 +11,17 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{DevoMode, Receiver, arrivals::Gathered, framing::Framing};
-use crate::simulator::tasks::Tasks;
+use crate::simulator::{locked, tasks::Tasks};
 
 /// Accepts sessions until the task is ended.
-pub(super) async fn serve(
-    receiver: Arc<Receiver>,
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    tasks: Tasks,
-) {
+pub(super) async fn serve(receiver: Arc<Receiver>, listener: TcpListener, tasks: Tasks) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (receiver, acceptor) = (receiver.clone(), acceptor.clone());
+        let receiver = receiver.clone();
+        let acceptor = locked(&receiver.acceptor).clone();
         tasks.spawn(async move { receiver.session(stream, acceptor).await });
     }
 }
@@ -49,6 +45,8 @@ impl Receiver {
                     self.change(|arrivals| arrivals.sessions().refused += 1);
                     return;
                 };
+                let shown = stream.get_ref().1.peer_certificates();
+                *locked(&self.client) = shown.and_then(<[_]>::first).map(|leaf| leaf.to_vec());
                 let ending = self.receive(&mut stream).await;
                 self.end(ending, &mut stream, |stream| reset(stream.get_ref().0)).await;
             }

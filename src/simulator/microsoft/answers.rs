@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::assertion::EXPIRED_CERTIFICATE;
 use crate::{content::TenantId, simulator::server::Body};
 
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
@@ -108,6 +109,22 @@ pub(super) fn redirect(location: &str) -> Response<Body> {
 /// Entra's error object.
 pub(super) fn entra(number: u32) -> Response<Body> {
     let (status, error, text) = match number {
+        50_013 => (401, "invalid_client", "Assertion failed signature validation."),
+        50_027 => (401, "invalid_client", "JWT token is invalid or malformed."),
+        700_021 => (401, "invalid_client", "The assertion is of another application."),
+        700_023 => (401, "invalid_client", "The assertion's audience is not this endpoint."),
+        700_024 => (401, "invalid_client", "The assertion is not within its valid time range."),
+        700_211 => (401, "invalid_client", "No matching federated identity record: issuer."),
+        700_212 => (401, "invalid_client", "No matching federated identity record: audience."),
+        700_213 => (401, "invalid_client", "No matching federated identity record: subject."),
+        7_000_218 => {
+            (401, "invalid_client", "The request lacks client_assertion or client_secret.")
+        }
+        EXPIRED_CERTIFICATE => {
+            let text = "Client assertion contains an invalid signature. \
+                        [Reason - The key used is expired.]";
+            (401, "invalid_client", text)
+        }
         7_000_215 => (401, "invalid_client", "Invalid client secret provided."),
         7_000_222 => (401, "invalid_client", "The provided client secret keys are expired."),
         700_027 => (401, "invalid_client", "Client assertion failed signature validation."),
@@ -120,6 +137,7 @@ pub(super) fn entra(number: u32) -> Response<Body> {
         70_008 => (400, "invalid_grant", "The provided authorization code has expired."),
         _ => (400, "invalid_request", "The request is malformed or a parameter is missing."),
     };
+    let number = if number == EXPIRED_CERTIFICATE { 700_027 } else { number };
     let (trace, correlation) = (Uuid::new_v4(), Uuid::new_v4());
     let body = EntraError {
         error,

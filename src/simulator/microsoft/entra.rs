@@ -6,12 +6,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use hyper::{Response, StatusCode};
-use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::{World, answers};
+use super::{
+    World, answers,
+    assertion::{Asked, Assertions, Federation, Registered},
+};
 use crate::{
     content::TenantId,
     simulator::{SimulatedTenant, locked, server::Body},
@@ -23,9 +26,9 @@ pub(super) struct Entra {
     issued: HashMap<String, Issued>,
     codes: HashMap<String, TenantId>,
     roles: HashMap<TenantId, BTreeSet<String>>,
-    certificates: HashMap<TenantId, (DecodingKey, Option<String>)>,
+    assertions: Assertions,
     federated: HashMap<TenantId, String>,
-    secrets: HashMap<TenantId, String>,
+    secrets: HashMap<TenantId, Vec<Secret>>,
     consenting: Option<TenantId>,
 }
 
@@ -53,17 +56,39 @@ impl Entra {
         self.roles.insert(tenant, roles);
     }
 
-    pub(super) fn set_secret(&mut self, tenant: TenantId, secret: String) {
-        self.secrets.insert(tenant, secret);
+    pub(super) fn set_secret(&mut self, tenant: TenantId, value: String) {
+        self.secrets.insert(tenant, vec![Secret { value, expired: false }]);
     }
 
-    pub(super) fn trust_certificate(
-        &mut self,
-        tenant: TenantId,
-        key: DecodingKey,
-        thumbprint: Option<String>,
-    ) {
-        self.certificates.insert(tenant, (key, thumbprint));
+    pub(super) fn add_secret(&mut self, tenant: &SimulatedTenant, value: String) {
+        self.secrets_of(tenant).push(Secret { value, expired: false });
+    }
+
+    pub(super) fn expire_secret(&mut self, tenant: &SimulatedTenant) {
+        self.secrets_of(tenant).iter_mut().for_each(|secret| secret.expired = true);
+    }
+
+    /// The secrets of the tenant's application: at first the one from the start, if there is one.
+    fn secrets_of(&mut self, tenant: &SimulatedTenant) -> &mut Vec<Secret> {
+        let first = Secret { value: tenant.client_secret.clone(), expired: false };
+        self.secrets.entry(tenant.id).or_insert_with(|| vec![first])
+    }
+
+    /// The certificates of a tenant's application from now on.
+    pub(super) fn register(&mut self, tenant: TenantId, certificates: Vec<Registered>) {
+        self.assertions.register(tenant, certificates);
+    }
+
+    pub(super) fn latest_assertion(&self, tenant: TenantId) -> Option<String> {
+        self.assertions.latest(tenant)
+    }
+
+    pub(super) fn demand_sha256(&mut self, tenant: TenantId) {
+        self.assertions.demand_sha256(tenant);
+    }
+
+    pub(super) fn federate(&mut self, tenant: TenantId, federation: Federation) {
+        self.assertions.federate(tenant, federation);
     }
 
     pub(super) fn trust_federated(&mut self, tenant: TenantId, token: String) {
@@ -76,53 +101,30 @@ impl Entra {
 
     /// Why the credentials in the form are not those of the tenant's application.
     fn refusal(
-        &self,
+        &mut self,
         tenant: &SimulatedTenant,
         form: &HashMap<String, String>,
-        now: Timestamp,
+        asked: &Asked<'_>,
     ) -> Option<u32> {
         if form.get("client_id") != Some(&tenant.client_id.to_string()) {
             return Some(UNKNOWN_CLIENT);
         }
         if let Some(secret) = form.get("client_secret") {
-            let right = self.secrets.get(&tenant.id).unwrap_or(&tenant.client_secret);
-            return (secret != right).then_some(WRONG_SECRET);
+            let known = self.secrets_of(tenant).iter().find(|known| known.value == *secret);
+            return match known {
+                Some(known) if known.value.is_empty() => Some(WRONG_SECRET),
+                Some(known) => known.expired.then_some(EXPIRED_SECRET),
+                None => Some(WRONG_SECRET),
+            };
         }
         let typed = form.get("client_assertion_type").map(String::as_str) == Some(ASSERTION_TYPE);
         let Some(assertion) = form.get("client_assertion").filter(|_| typed) else {
-            return Some(MALFORMED);
+            return Some(NO_CREDENTIAL);
         };
-        let good = self.federated.get(&tenant.id) == Some(assertion)
-            || self.is_signed(tenant, assertion, now);
-        (!good).then_some(BAD_ASSERTION)
-    }
-
-    fn is_signed(&self, tenant: &SimulatedTenant, assertion: &str, now: Timestamp) -> bool {
-        let Some((key, thumbprint)) = self.certificates.get(&tenant.id) else {
-            return false;
-        };
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.required_spec_claims.clear();
-        // Time and audience are judged below: the clock here is this world's.
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let Ok(token) = jsonwebtoken::decode::<Assertion>(assertion, key, &validation) else {
-            return false;
-        };
-        let (claims, client, now) = (token.claims, tenant.client_id.to_string(), now.as_second());
-        let named = match (&token.header.x5t, thumbprint) {
-            (Some(found), Some(expected)) => found == expected,
-            (Some(found), None) => !found.is_empty(),
-            (None, _) => false,
-        };
-        named
-            && claims.iss == client
-            && claims.sub == client
-            && !claims.jti.is_empty()
-            && claims.aud.ends_with(&format!("/{}/oauth2/token", tenant.id))
-            && claims.nbf <= now + SKEW
-            && claims.exp > now
-            && claims.exp <= now + LONGEST_ASSERTION
+        if self.federated.get(&tenant.id) == Some(assertion) {
+            return None;
+        }
+        self.assertions.refusal(tenant, assertion, asked)
     }
 
     fn issue(&mut self, tenant: &SimulatedTenant, resource: &str, issue: &Issue<'_>) -> String {
@@ -146,11 +148,18 @@ impl Entra {
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)
             .expect("plain claims are signed with a shared key");
         self.issued.retain(|_, issued| issue.now < issued.expires);
-        let expires = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        let life = SignedDuration::from_secs(issue.seconds);
+        let expires = issue.now.saturating_add(life).unwrap_or(Timestamp::MAX);
         let issued = Issued { tenant: tenant.id, roles, expires };
         self.issued.insert(token.clone(), issued);
         token
     }
+}
+
+/// A client secret.
+struct Secret {
+    value: String,
+    expired: bool,
 }
 
 struct Issue<'a> {
@@ -179,7 +188,8 @@ pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Bod
     let Some(tenant) = tenant.and_then(|id| world.tenants.get(&id)) else {
         return answers::entra(UNKNOWN_TENANT);
     };
-    if let Some(number) = entra.refusal(tenant, &form, now) {
+    let asked = Asked { login: world.login.as_str(), directory, now };
+    if let Some(number) = entra.refusal(tenant, &form, &asked) {
         return answers::entra(number);
     }
     let Some(resource) = form.get("resource").filter(|resource| !resource.is_empty()) else {
@@ -226,16 +236,6 @@ pub(super) fn authorize(world: &World, query: &HashMap<String, String>) -> Respo
     answers::redirect(location.as_str())
 }
 
-#[derive(Deserialize)]
-struct Assertion {
-    aud: String,
-    iss: String,
-    sub: String,
-    jti: String,
-    nbf: i64,
-    exp: i64,
-}
-
 #[derive(Serialize)]
 struct Claims<'a> {
     aud: &'a str,
@@ -267,19 +267,14 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// The roles of an application that was consented to in full.
 const ROLES: [&str; 3] = ["ActivityFeed.Read", "ActivityFeed.ReadDlp", "ServiceHealth.Read"];
 
-const BAD_ASSERTION: u32 = 700_027;
+const EXPIRED_SECRET: u32 = 7_000_222;
 const MALFORMED: u32 = 900_144;
+const NO_CREDENTIAL: u32 = 7_000_218;
 const SPENT_CODE: u32 = 70_008;
 const UNKNOWN_CLIENT: u32 = 700_016;
 const UNKNOWN_TENANT: u32 = 90_002;
 const UNSUPPORTED_GRANT: u32 = 70_003;
 const WRONG_SECRET: u32 = 7_000_215;
-
-/// Clocks may differ by this many seconds.
-const SKEW: i64 = 300;
-
-/// Assertions live for minutes; Entra refuses those of more than a day.
-const LONGEST_ASSERTION: i64 = 24 * 3600;
 
 /// Consent is given by hand; more pending codes than this are a mistake.
 const MOST_CODES: usize = 100;

@@ -70,6 +70,14 @@ impl Site {
         self.variables.push((format!("M365_COLLECTOR__{name}"), value.to_string()));
     }
 
+    /// Has a tenant prove itself with this line instead of its client secret.
+    pub fn prove(&self, index: usize, line: &str) {
+        let text = fs::read_to_string(&self.config).expect("the file was written");
+        let secret = format!("client_secret = {{ file = \"{}.secret\" }}", self.tenants[index].0);
+        assert!(text.contains(&secret), "the tenant has a secret");
+        fs::write(&self.config, text.replace(&secret, line)).expect("the file is writable");
+    }
+
     pub fn tenant(&self, index: usize) -> TenantId {
         self.tenants[index].1.id
     }

@@ -196,7 +196,9 @@ fn tenants() {
             r#"client_secret = ["in", "a", "list"]"#,
             r#"client_secret = "plain""#,
             r#"certificate = { cert = "domain.crt", key = "missing" }"#,
+            r#"certificate = { cert = "domain.crt" }"#,
             r#"federated_token = { env = "X" }"#,
+            r#"federated_token = { file = "missing" }"#,
             "content_types = []",
             r#"content_types = ["audit.exchange", "Audit.Exchange"]"#,
             r#"content_types = ["Audit.Everything", "DLP.All", "dlp"]"#,
@@ -223,10 +225,12 @@ fn tenants() {
               warning: c.toml:6: tenants[0].client_secret: the secret itself is in the file; use { file = "…" } or { env = "…" }
             certificate = { cert = "domain.crt", key = "missing" }
               c.toml:6: tenants[0].certificate: found client_secret and certificate, expected exactly one of client_secret, certificate, federated_token
-              c.toml:6: tenants[0].certificate: found a setting that is not available yet, expected this key to be left out
+            certificate = { cert = "domain.crt" }
+              c.toml:6: tenants[0].certificate: found client_secret and certificate, expected exactly one of client_secret, certificate, federated_token
             federated_token = { env = "X" }
               c.toml:6: tenants[0].federated_token: found client_secret and federated_token, expected exactly one of client_secret, certificate, federated_token
-              c.toml:6: tenants[0].federated_token: found a setting that is not available yet, expected this key to be left out
+            federated_token = { file = "missing" }
+              c.toml:6: tenants[0].federated_token: found client_secret and federated_token, expected exactly one of client_secret, certificate, federated_token
             content_types = []
               c.toml:6: tenants[0].content_types: found an empty array, expected at least one content type, or the key left out for all
             content_types = ["audit.exchange", "Audit.Exchange"]

@@ -16,6 +16,8 @@ fn microsoft() {
             r#"management_url = "ftp://manage.office.com""#,
             r#"login_url = "https://joe:pw@login.microsoftonline.com""#,
             r#"login_url = "https://login.microsoftonline.com/?x""#,
+            r#"resource = "https://manage.office.com/api""#,
+            r#"resource = "manage.office.com""#,
             r#"ca = "missing.pem""#,
             r#"ca = ".""#,
             r#"publisher_id = "me""#,
@@ -35,6 +37,10 @@ fn microsoft() {
               c.toml:13: microsoft.login_url: found an address with a user name or password, expected an https address without path, query and user name
             login_url = "https://login.microsoftonline.com/?x"
               c.toml:13: microsoft.login_url: found an address with a query or fragment, expected an https address without path, query and user name
+            resource = "https://manage.office.com/api"
+              c.toml:13: microsoft.resource: found an address with a path, expected an https address without path, query and user name
+            resource = "manage.office.com"
+              c.toml:13: microsoft.resource: found "manage.office.com", expected an address such as "https://host.example.com"
             ca = "missing.pem"
               c.toml:13: microsoft.ca: found "missing.pem" (No such file or directory (os error 2)), expected a readable file
             ca = "."
