@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -24,6 +24,14 @@ impl Secret {
     /// A file that holds nothing but the secret; white space around it is not part of it.
     pub fn file(path: PathBuf) -> Self {
         Self(Arc::new(Source::File { path, seen: Mutex::new(None) }))
+    }
+
+    /// The file it is read from, if it is.
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Source::File { path, .. } => Some(path),
+            Source::Fixed(_) => None,
+        }
     }
 
     /// The present value. A file is looked at again at most once a second, and read only when it

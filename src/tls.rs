@@ -13,10 +13,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
 };
 
+mod certificate;
 mod clients;
+mod inspection;
 mod server;
 
+pub use certificate::Certificate;
 pub use clients::{ClientCertificates, ClientVerifier, InvalidName};
+pub use inspection::{Inspected, Trust, inspect};
 pub use server::{Acceptor, ServerFiles};
 
 /// A certificate chain and its key, for client or server authentication.

@@ -34,10 +34,12 @@ mod address;
 mod blob;
 pub(super) mod body;
 mod call;
+mod directory;
 mod error;
 mod fields;
 mod http;
 mod listing;
+mod notification;
 mod subscription;
 
 pub use address::NextPage;
@@ -45,8 +47,10 @@ use address::{Addresses, Paged};
 pub use blob::Blob;
 use body::Answer;
 use call::Call;
+pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
+pub use notification::Notified;
 pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
 
 /// Where Microsoft is and how it is asked.
@@ -102,7 +106,7 @@ impl Client {
         }
         let tokens = Tokens::new(
             http.clone(),
-            config.login_url,
+            config.login_url.clone(),
             // A proxy in between is no resource that Entra knows.
             config.cloud.management_root().to_owned(),
             config.credentials,
@@ -111,6 +115,7 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             http,
             addresses,
+            login: config.login_url,
             tokens,
             pacing: Pacing::new(config.requests_per_minute, &tenants),
             timeout: config.timeout,
@@ -258,6 +263,7 @@ impl Client {
 struct Inner {
     http: reqwest::Client,
     addresses: Addresses,
+    login: Url,
     tokens: Tokens,
     pacing: Pacing,
     timeout: Duration,

@@ -30,8 +30,11 @@ use crate::{
     secret::{Secret, SecretError},
 };
 
+mod claims;
 mod entra;
+mod remedy;
 
+pub use claims::{Claims, role};
 pub use entra::Refusal;
 use entra::{Grant, refresh_after};
 
