@@ -11,6 +11,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 
 mod certificate;
@@ -44,6 +45,17 @@ impl Identity {
         })
     }
 
+    /// Whether certificate and key belong together and are of a kind we can use.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] when not.
+    pub fn check(&self) -> Result<(), TlsError> {
+        let (chain, key) = (self.chain.clone(), self.key.clone_key());
+        CertifiedKey::from_der(chain, key, &provider())?;
+        Ok(())
+    }
+
     /// The certificates, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
@@ -75,6 +87,14 @@ pub enum TlsError {
     /// The certificate and the key do not belong together, or rustls refuses one of them.
     #[error("certificate or key refused")]
     Refused(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether what is wrong is that the key does not belong to the certificate.
+    pub fn is_key_mismatch(&self) -> bool {
+        use rustls::{Error, InconsistentKeys};
+        matches!(self, Self::Refused(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
+    }
 }
 
 /// The crypto provider of the process. `aws-lc-rs`: the fastest AES-GCM on common servers, and the

@@ -38,10 +38,11 @@ impl Client {
     /// [`DirectoryError`].
     pub async fn directory(&self, tenant: TenantId) -> Result<Directory, DirectoryError> {
         let mut url = self.0.login.clone();
-        url.path_segments_mut()
-            .map_err(|()| DirectoryError::Untold)?
-            .pop_if_empty()
-            .extend([&tenant.to_string(), ".well-known", "openid-configuration"]);
+        url.path_segments_mut().map_err(|()| DirectoryError::Untold)?.pop_if_empty().extend([
+            &tenant.to_string(),
+            ".well-known",
+            "openid-configuration",
+        ]);
         let exchange = async {
             let mut answer = Answer::new(self.0.http.get(url).send().await.ok()?);
             let body = answer.prefix(MAX_ANSWER).await.ok()?;

@@ -1,0 +1,312 @@
+//! `check`: the doctor's walk as a list for people, or as JSON.
+//!
+//! The list is written as it is found. Consecutive findings that say the same are one line. What is
+//! under way is shown on standard error, on a terminal only.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::{CommandError, Exit, Outside};
+use crate::{
+    clock::Clock,
+    config::Loaded,
+    doctor::{Doctor, Finding, Given, Outcome, Place, Report, Step, Table},
+};
+
+/// Walks the whole way and says what was found. Fails when anything does not work.
+pub(super) async fn walk(
+    Loaded { config, warnings }: Loaded,
+    file: PathBuf,
+    table: Option<Table>,
+    json: bool,
+    outside: &Outside,
+) -> Result<Exit, CommandError> {
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let doctor = Doctor::new(config.into(), Given { file, warnings, table }, Clock::system());
+    let progress = Progress::new(outside.terminal);
+    let mut list = List::new(io::stdout(), outside.coloured_results);
+    let mut written = Ok(());
+    let report = doctor
+        .examine(|step| match step {
+            Step::Looking(at) => progress.show(at),
+            Step::Found(finding) if !json && written.is_ok() => {
+                written = progress.aside(|| list.take(finding));
+            }
+            Step::Found(_) => {}
+        })
+        .await;
+    progress.end();
+    written?;
+    if json {
+        write_json(&mut io::stdout().lock(), &report)?;
+        writeln!(io::stderr(), "{}", headline(&report))?;
+    } else {
+        list.end()?;
+        list.summary(&report)?;
+    }
+    Ok(if report.is_well() { Exit::Success } else { Exit::Failed })
+}
+
+/// The list for people.
+struct List<W> {
+    output: W,
+    colour: bool,
+    place: Option<Place>,
+    /// Findings that will be one line.
+    alike: Vec<Finding>,
+}
+
+impl<W: Write> List<W> {
+    fn new(output: W, colour: bool) -> Self {
+        Self { output, colour, place: None, alike: Vec::new() }
+    }
+
+    fn take(&mut self, finding: &Finding) -> io::Result<()> {
+        if self.alike.last().is_some_and(|last| !is_alike(last, finding)) {
+            self.end()?;
+        }
+        self.alike.push(finding.clone());
+        Ok(())
+    }
+
+    /// Writes what is held back.
+    fn end(&mut self) -> io::Result<()> {
+        let alike = std::mem::take(&mut self.alike);
+        let Some(first) = alike.first() else {
+            return Ok(());
+        };
+        let place = first.check.place();
+        if self.place != Some(place) {
+            let gap = if self.place.is_some() { "\n" } else { "" };
+            self.place = Some(place);
+            let title = self.paint("1", place.title());
+            writeln!(self.output, "{gap}{title}")?;
+        }
+        let mut titles: Vec<_> = alike.iter().map(|finding| finding.check.title()).collect();
+        titles.dedup();
+        let mut cause = first.cause.clone();
+        let kinds: Vec<_> = alike
+            .iter()
+            .filter_map(|finding| finding.content_type)
+            .map(|kind| kind.as_str())
+            .collect();
+        match (&*kinds, titles.len()) {
+            ([], _) => {}
+            ([one], _) => cause = format!("{one}: {cause}"),
+            (some, 1) => cause = format!("{} content types: {cause}", some.len()),
+            _ => {}
+        }
+        if !first.subject.is_empty() && names_subject(first) {
+            cause = format!("{}: {cause}", first.subject);
+        }
+        let outcome = self.paint(style(first.outcome), &format!("{:<8}", first.outcome.as_str()));
+        let title = if titles.len() > 1 { String::new() } else { titles.concat() };
+        let cause = if titles.len() > 1 { format!("{} {cause}", titles.join(", ")) } else { cause };
+        let mut lines = wrapped(&cause, WIDTH - INDENT).into_iter();
+        let line = lines.next().unwrap_or_default();
+        writeln!(self.output, "  {outcome} {title:<TITLE$} {line}")?;
+        for line in lines {
+            writeln!(self.output, "{:INDENT$}{line}", "")?;
+        }
+        let is_trouble = matches!(first.outcome, Outcome::Failed | Outcome::Warning);
+        let seen = if is_trouble || alike.len() == 1 { &*first.evidence } else { "" };
+        let remedy = if is_trouble { &*first.remedy } else { "" };
+        for (name, text) in [("seen:", seen), ("to do:", remedy)] {
+            self.part(name, text, is_trouble)?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, name: &str, text: &str, is_trouble: bool) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        for (number, line) in wrapped(text, WIDTH - INDENT - PART).into_iter().enumerate() {
+            let name = if number == 0 && is_trouble { name } else { "" };
+            let line = if name == "to do:" || is_trouble && number > 0 {
+                line
+            } else {
+                self.paint("2", &line)
+            };
+            let width = if is_trouble { PART } else { 0 };
+            writeln!(self.output, "{:INDENT$}{name:<width$}{line}", "")?;
+        }
+        Ok(())
+    }
+
+    fn summary(&mut self, report: &Report) -> io::Result<()> {
+        let first = report.first();
+        let code = first.map_or("32;1", |first| style(first.outcome));
+        let mut lines = wrapped(&headline(report), WIDTH).into_iter();
+        let line = lines.next().unwrap_or_default();
+        let line = self.paint(code, &line);
+        writeln!(self.output, "\n{line}")?;
+        for line in lines {
+            let line = self.paint(code, &line);
+            writeln!(self.output, "{line}")?;
+        }
+        if let Some(first) = first.filter(|first| !first.remedy.is_empty()) {
+            for line in wrapped(&first.remedy, WIDTH - 2) {
+                writeln!(self.output, "  {line}")?;
+            }
+        }
+        writeln!(self.output, "{}", counts(report))
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// What is said first at the end: the first cause, or that there is none.
+fn headline(report: &Report) -> String {
+    let Some(first) = report.first() else {
+        return "Everything is well.".to_owned();
+    };
+    let kind = first.content_type.map(|kind| format!(" {kind}")).unwrap_or_default();
+    let subject = match &*first.subject {
+        "" => String::new(),
+        subject => format!(" ({subject}{kind})"),
+    };
+    let begin = if report.is_well() { "Worth a look" } else { "Mend this first" };
+    format!("{begin}: {}{subject}: {}", first.check.title(), first.cause)
+}
+
+fn counts(report: &Report) -> String {
+    let counted = [Outcome::Failed, Outcome::Warning, Outcome::Skipped, Outcome::Ok]
+        .into_iter()
+        .filter(|outcome| report.count(*outcome) > 0)
+        .map(|outcome| format!("{} {}", report.count(outcome), outcome.as_str()));
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether two findings are one line: the same of another feed, or skipped for the same reason.
+fn is_alike(one: &Finding, other: &Finding) -> bool {
+    let same = one.outcome == other.outcome
+        && one.cause == other.cause
+        && one.subject == other.subject
+        && one.check.place() == other.check.place();
+    match one.outcome {
+        Outcome::Skipped => same,
+        _ => same && one.check == other.check && one.content_type.is_some(),
+    }
+}
+
+/// Hosts and files are named in what is said of them; tenants are not.
+fn names_subject(finding: &Finding) -> bool {
+    matches!(finding.check.place(), Place::Tenants | Place::Feeds)
+        || !finding.cause.contains(&*finding.subject)
+            && matches!(finding.outcome, Outcome::Ok | Outcome::Warning | Outcome::Failed)
+}
+
+const fn style(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Failed => "31;1",
+        Outcome::Ok => "32",
+        Outcome::Skipped => "2",
+        Outcome::Warning => "33;1",
+    }
+}
+
+/// Breaks a text between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
+    }
+    lines.push(line);
+    lines
+}
+
+/// An array with one finding on each line.
+fn write_json(output: &mut impl Write, report: &Report) -> Result<(), CommandError> {
+    let mut begin = "[\n";
+    for finding in &report.findings {
+        write!(output, "{begin}{}", serde_json::to_string(&Row::new(finding))?)?;
+        begin = ",\n";
+    }
+    writeln!(output, "\n]")?;
+    Ok(())
+}
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    check: &'static str,
+    outcome: &'static str,
+    subject: &'a str,
+    content_type: Option<&'static str>,
+    cause: &'a str,
+    evidence: &'a str,
+    remedy: &'a str,
+    /// The check because of which this one was skipped.
+    because: Option<&'static str>,
+}
+
+impl<'a> Row<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        Self {
+            check: finding.check.as_str(),
+            outcome: finding.outcome.as_str(),
+            subject: &finding.subject,
+            content_type: finding.content_type.map(|kind| kind.as_str()),
+            cause: &finding.cause,
+            evidence: &finding.evidence,
+            remedy: &finding.remedy,
+            because: finding.because.map(|check| check.as_str()),
+        }
+    }
+}
+
+/// What is under way, on a terminal.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(terminal: bool) -> Self {
+        if !terminal {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("  {spinner} {msg}");
+        bar.set_style(style.expect("the template is a constant"));
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    fn show(&self, at: &str) {
+        self.0.set_message(at.to_owned());
+    }
+
+    /// Writes lines without the progress in between.
+    fn aside(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.0.suspend(write)
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// As wide as the help.
+const WIDTH: usize = 100;
+
+const TITLE: usize = 21;
+
+/// Where what is said begins.
+const INDENT: usize = 2 + 8 + 1 + TITLE + 1;
+
+const PART: usize = 7;
+
+const TICK: Duration = Duration::from_millis(100);

@@ -1,0 +1,125 @@
+//! Failures of calls in words, and the table of them that README shows.
+//!
+//! The words themselves are where the codes are read ([`Refusal`], [`Action`]); this only gathers
+//! them.
+
+use std::fmt::Write as _;
+
+use crate::microsoft::{
+    ApiError,
+    answer::{Action, CODES},
+    tokens::{Refusal, TokenError},
+};
+
+use super::way::with_source;
+
+/// A failure in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) cause: String,
+    pub(super) evidence: String,
+    pub(super) remedy: String,
+}
+
+impl Words {
+    fn new(cause: impl Into<String>, remedy: &str, evidence: String) -> Self {
+        Self { cause: cause.into(), evidence, remedy: remedy.to_owned() }
+    }
+}
+
+/// Why there is no token.
+pub(super) fn of_token(error: &TokenError) -> Words {
+    let seen = with_source(error);
+    match error {
+        TokenError::Refused(refusal) => Words::new(refusal.to_string(), refusal.remedy(), seen),
+        TokenError::Status(status) => {
+            let cause = format!("the login host answered with status {status}, not as Entra does");
+            Words::new(cause, BETWEEN, seen)
+        }
+        TokenError::Timeout | TokenError::Unreachable(_) => {
+            Words::new("the login host did not answer the request for a token", BETWEEN, seen)
+        }
+        TokenError::Transient(code) => {
+            let cause = format!("Entra fails for a moment (AADSTS{code})");
+            Words::new(cause, "wait a minute and check again", seen)
+        }
+        TokenError::Unreadable => {
+            Words::new("the login host answered with something that is no token", BETWEEN, seen)
+        }
+        error => {
+            let remedy = "let the service's user read the file that the tenant's credential names";
+            Words::new(error.to_string(), remedy, seen)
+        }
+    }
+}
+
+/// Why a call of the API has no result.
+pub(super) fn of_api(error: &ApiError) -> Words {
+    let seen = with_source(error);
+    match error {
+        ApiError::Answered { action, status } => {
+            let words = action.words();
+            Words::new(words.cause, words.remedy, format!("status {status}"))
+        }
+        ApiError::Throttled { .. } => {
+            let words = Action::Throttled { wait: None }.words();
+            Words::new(words.cause, words.remedy, seen)
+        }
+        ApiError::Token(error) => of_token(error),
+        ApiError::Unreadable => {
+            let cause = "the answer is none of the Management Activity API";
+            Words::new(cause, BETWEEN, seen)
+        }
+        _ => Words::new("the management host did not answer to the end", BETWEEN, seen),
+    }
+}
+
+/// One line of the table for who has a code and looks for what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is said, by Microsoft or by us.
+    pub code: &'static str,
+    /// What is wrong.
+    pub symptom: String,
+    /// Who has to do what.
+    pub remedy: &'static str,
+}
+
+/// Every code that has words, Entra's first.
+pub fn troubles() -> Vec<Trouble> {
+    let entra = Refusal::KNOWN.iter().map(|(code, refusal)| Trouble {
+        code,
+        symptom: refusal.to_string().split(" (AADSTS").next().unwrap_or_default().to_owned(),
+        remedy: refusal.remedy(),
+    });
+    let api = CODES.iter().map(|(code, action)| {
+        let words = action.words();
+        let symptom = words.cause.split(" (AF").next().unwrap_or_default();
+        Trouble { code, symptom: symptom.to_owned(), remedy: words.remedy }
+    });
+    entra.chain(api).collect()
+}
+
+/// The table as Markdown, as README has it.
+pub fn table() -> String {
+    let mut text =
+        "| code or text | what is wrong | who has to do what |\n| --- | --- | --- |\n".to_owned();
+    for Trouble { code, symptom, remedy } in troubles() {
+        let _infallible = writeln!(text, "| {code} | {symptom} | {remedy} |");
+    }
+    text
+}
+
+const BETWEEN: &str = "network team, if a proxy or firewall stands in between: let it pass this \
+                       host untouched; otherwise wait a minute and check again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readme_has_the_table_as_it_is() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table()), "README needs this table:\n\n{}", table());
+    }
+}
