@@ -81,7 +81,7 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Conne
 
 /// What TLS came to.
 pub(super) struct Shaken {
-    pub(super) stream: wire::Stream,
+    pub(super) stream: Stream,
     pub(super) version: &'static str,
     /// Until when the leaf is good.
     pub(super) not_after: Option<Timestamp>,
@@ -223,22 +223,12 @@ fn read(text: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers, body: body.get(4..).unwrap_or_default().to_vec() })
 }
 
-/// The connection under an answer, without its kind: nobody needs it once hands are shaken.
-pub(super) mod wire {
-    //! What is read from and written to.
+/// Both directions of a connection, whatever its kind: nobody asks once hands are shaken.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
-    use tokio::io::{AsyncRead, AsyncWrite};
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-    /// Both directions.
-    pub(in crate::doctor) trait Duplex:
-        AsyncRead + AsyncWrite + Send + Unpin
-    {
-    }
-
-    impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-    pub(in crate::doctor) type Stream = Box<dyn Duplex>;
-}
+pub(super) type Stream = Box<dyn Duplex>;
 
 /// For each step of a way; a person waits.
 const PATIENCE: Duration = Duration::from_secs(5);

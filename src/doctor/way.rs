@@ -8,7 +8,7 @@ use rustls::{AlertDescription, CertificateError, Error as Tls, pki_types::Certif
 
 use super::{
     finding::{Check, Finding},
-    hop::{self, ConnectFault, NameFault, Peer, TlsFault, wire::Stream},
+    hop::{self, ConnectFault, NameFault, Peer, Stream, TlsFault},
 };
 use crate::tls::{Certificate, Identity, TlsError, Trust};
 

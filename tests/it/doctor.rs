@@ -1,0 +1,115 @@
+//! `check`, the doctor: for each of many misconfigurations it names exactly that cause first, and
+//! the remedy is right; with nothing wrong it is silent about problems.
+
+mod authority;
+mod balancer;
+mod rows;
+mod world;
+
+use futures_util::{StreamExt as _, stream};
+
+use rows::{Row, rows};
+use world::{Found, World};
+
+use crate::support::collector::Said;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nothing_wrong_it_is_silent_about_problems() {
+    let mut world = World::new(|_| ()).await;
+    // Before the first start, and beside a running service.
+    for _ in 0..2 {
+        let (said, found) = world.check().await;
+        assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+        assert_eq!(said.err, "Everything is well.\n");
+        for finding in &found {
+            assert_eq!(finding.outcome, "ok", "{finding:#?}");
+            assert_eq!(finding.remedy, "", "{finding:#?}");
+        }
+        assert!(found.len() > 30, "{found:#?}");
+        if world.kept.is_empty() {
+            world.kept.push(Box::new(world.site.run().await));
+        }
+    }
+    world.arguments = vec!["check"];
+    let said = world.spawn().said().await;
+    assert_eq!((said.code, &*said.err), (Some(0), ""), "{}", said.out);
+    for word in ["failed", "warning", "skipped", "to do"] {
+        assert!(!said.out.contains(word), "{}", said.out);
+    }
+    assert!(said.out.contains("Everything is well."), "{}", said.out);
+    assert!(said.out.contains("served by the running m365-collector"), "{}", said.out);
+    assert!(!said.out.contains('\x1b'), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_record_arrives_in_the_table_of_choice() {
+    let mut world = World::new(|config| config.keep_lines = true).await;
+    world.arguments = vec!["check", "--json", "--record", "test.keep.free"];
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    let confirmation = found.iter().find(|found| found.check == "devo_confirmation").unwrap();
+    assert!(confirmation.evidence.contains("test.keep.free"), "{confirmation:?}");
+    let received = world.site.simulator.devo().received();
+    assert_eq!((received.lines, received.malformed), (1, 0));
+    assert_eq!(received.tags.keys().collect::<Vec<_>>(), ["test.keep.free"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_misconfiguration_is_named_first_with_its_remedy() {
+    let rows = rows();
+    assert!(rows.len() >= 40, "{}", rows.len());
+    let tries = stream::iter(rows).map(Row::examine).buffer_unordered(AT_ONCE);
+    let results: Vec<_> = tries.collect().await;
+    let wrong: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+impl Row {
+    async fn examine(self) -> Result<(), String> {
+        let mut world = World::new(self.world).await;
+        (self.harm)(&mut world).await;
+        let (said, found) = world.check().await;
+        self.judge(&said, &found).map_err(|why| {
+            let first: Vec<_> =
+                found.iter().filter(|found| found.outcome != "ok").take(4).collect();
+            format!("{}: {why}\n{}{first:#?}\n", self.name, said.err)
+        })
+    }
+
+    fn judge(&self, said: &Said, found: &[Found]) -> Result<(), String> {
+        let first = |outcome: &str| found.iter().find(|found| found.outcome == outcome);
+        let (first, code) = match first("failed") {
+            Some(failed) => (Some(failed), 1),
+            None => (first("warning"), 0),
+        };
+        let Some(first) = first else {
+            return Err("nothing was found".to_owned());
+        };
+        let expected = (self.outcome, self.check);
+        let seen = (&*first.outcome, &*first.check);
+        if seen != expected {
+            return Err(format!("{seen:?} first, not {expected:?}"));
+        }
+        if said.code != Some(code) {
+            return Err(format!("ended with {:?}", said.code));
+        }
+        let lower = |text: &str| text.to_lowercase();
+        for (text, words) in [(&first.cause, self.cause), (&first.remedy, self.remedy)] {
+            if let Some(word) = words.iter().find(|word| !lower(text).contains(&lower(word))) {
+                return Err(format!("{word:?} is not in {text:?}"));
+            }
+        }
+        if first.remedy.is_empty() || !said.err.contains(&*first.cause) {
+            return Err("no remedy, or another cause in the headline".to_owned());
+        }
+        let is_bare =
+            |found: &&Found| found.outcome == "skipped" && !found.cause.contains("because");
+        match found.iter().find(is_bare) {
+            Some(skipped) => Err(format!("skipped without a reason: {skipped:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Each is a process and a world of its own.
+const AT_ONCE: usize = 6;
