@@ -88,54 +88,33 @@ impl<W: Write> List<W> {
             let title = self.paint("1", place.title());
             writeln!(self.output, "{gap}{title}")?;
         }
-        let mut titles: Vec<_> = alike.iter().map(|finding| finding.check.title()).collect();
-        titles.dedup();
-        let mut cause = first.cause.clone();
-        let kinds: Vec<_> = alike
-            .iter()
-            .filter_map(|finding| finding.content_type)
-            .map(|kind| kind.as_str())
-            .collect();
-        match (&*kinds, titles.len()) {
-            ([], _) => {}
-            ([one], _) => cause = format!("{one}: {cause}"),
-            (some, 1) => cause = format!("{} content types: {cause}", some.len()),
-            _ => {}
-        }
-        if !first.subject.is_empty() && names_subject(first) {
-            cause = format!("{}: {cause}", first.subject);
-        }
-        let outcome = self.paint(style(first.outcome), &format!("{:<8}", first.outcome.as_str()));
-        let title = if titles.len() > 1 { String::new() } else { titles.concat() };
-        let cause = if titles.len() > 1 { format!("{} {cause}", titles.join(", ")) } else { cause };
-        let mut lines = wrapped(&cause, WIDTH - INDENT).into_iter();
-        let line = lines.next().unwrap_or_default();
-        writeln!(self.output, "  {outcome} {title:<TITLE$} {line}")?;
-        for line in lines {
-            writeln!(self.output, "{:INDENT$}{line}", "")?;
-        }
         let is_trouble = matches!(first.outcome, Outcome::Failed | Outcome::Warning);
-        let seen = if is_trouble || alike.len() == 1 { &*first.evidence } else { "" };
-        let remedy = if is_trouble { &*first.remedy } else { "" };
-        for (name, text) in [("seen:", seen), ("to do:", remedy)] {
-            self.part(name, text, is_trouble)?;
+        let (title, text) = said(&alike, is_trouble);
+        let outcome = self.paint(style(first.outcome), &format!("{:<8}", first.outcome.as_str()));
+        for (number, line) in wrapped(&text, WIDTH - INDENT).into_iter().enumerate() {
+            let line =
+                if first.outcome == Outcome::Skipped { self.paint("2", &line) } else { line };
+            if number == 0 {
+                writeln!(self.output, "  {outcome} {title:<TITLE$} {line}")?;
+            } else {
+                writeln!(self.output, "{:INDENT$}{line}", "")?;
+            }
+        }
+        if is_trouble {
+            self.part("seen", &first.evidence)?;
+            self.part("to do", &first.remedy)?;
         }
         Ok(())
     }
 
-    fn part(&mut self, name: &str, text: &str, is_trouble: bool) -> io::Result<()> {
+    fn part(&mut self, name: &str, text: &str) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
         }
         for (number, line) in wrapped(text, WIDTH - INDENT - PART).into_iter().enumerate() {
-            let name = if number == 0 && is_trouble { name } else { "" };
-            let line = if name == "to do:" || is_trouble && number > 0 {
-                line
-            } else {
-                self.paint("2", &line)
-            };
-            let width = if is_trouble { PART } else { 0 };
-            writeln!(self.output, "{:INDENT$}{name:<width$}{line}", "")?;
+            let name = if number == 0 { name } else { "" };
+            let name = self.paint("2", &format!("{name:<PART$}"));
+            writeln!(self.output, "{:INDENT$}{name}{line}", "")?;
         }
         Ok(())
     }
@@ -198,11 +177,42 @@ fn is_alike(one: &Finding, other: &Finding) -> bool {
     }
 }
 
-/// Hosts and files are named in what is said of them; tenants are not.
+/// The title and the text of findings that are one line.
+fn said(alike: &[Finding], is_trouble: bool) -> (&'static str, String) {
+    let Some(first) = alike.first() else {
+        return ("", String::new());
+    };
+    let mut titles: Vec<_> = alike.iter().map(|finding| finding.check.title()).collect();
+    titles.dedup();
+    let mut text = first.cause.clone();
+    if !is_trouble && !first.evidence.is_empty() {
+        text = format!("{text} ({})", first.evidence);
+    }
+    let (title, many) = match &*titles {
+        [one] => (*one, String::new()),
+        some => ("", format!("{}: ", some.join(", "))),
+    };
+    let kinds: Vec<_> = alike.iter().filter_map(|finding| finding.content_type).collect();
+    let kinds = match &*kinds {
+        [one] => one.to_string(),
+        some if some.len() > 1 && many.is_empty() => format!("{} content types", some.len()),
+        _ => String::new(),
+    };
+    let subject = if names_subject(first) { &*first.subject } else { "" };
+    let whose = [subject, &*kinds].into_iter().filter(|part| !part.is_empty());
+    let whose = whose.collect::<Vec<_>>().join(" ");
+    let whose = if whose.is_empty() { whose } else { format!("{whose}: ") };
+    (title, format!("{whose}{many}{text}"))
+}
+
+/// Whose it is must be said of tenants, and of files unless the cause says it; hosts are named
+/// where the way to them begins.
 fn names_subject(finding: &Finding) -> bool {
-    matches!(finding.check.place(), Place::Tenants | Place::Feeds)
-        || !finding.cause.contains(&*finding.subject)
-            && matches!(finding.outcome, Outcome::Ok | Outcome::Warning | Outcome::Failed)
+    match finding.check.place() {
+        Place::Tenants | Place::Feeds => true,
+        Place::Machine => !finding.cause.contains(&*finding.subject),
+        Place::Address | Place::Devo | Place::Microsoft => false,
+    }
 }
 
 const fn style(outcome: Outcome) -> &'static str {
@@ -307,6 +317,6 @@ const TITLE: usize = 21;
 /// Where what is said begins.
 const INDENT: usize = 2 + 8 + 1 + TITLE + 1;
 
-const PART: usize = 7;
+const PART: usize = 6;
 
 const TICK: Duration = Duration::from_millis(100);

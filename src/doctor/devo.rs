@@ -82,7 +82,7 @@ fn confirmation(
     let check = Check::DevoConfirmation;
     let what = match table {
         Some(table) => format!("a test record to {table}"),
-        None => "an empty session; --record TABLE sends a test record".to_owned(),
+        None => "no record sent, --record TABLE sends one".to_owned(),
     };
     let probe = match tried {
         Ok(probe) => probe,

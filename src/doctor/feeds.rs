@@ -75,6 +75,8 @@ impl Feeds<'_> {
                 notified.push(self.notified(tenant, kind).await.feed(kind));
             }
         }
+        // What is said of several stands together.
+        contents.sort_by(|one, other| one.cause.cmp(&other.cause));
         findings.append(&mut contents);
         findings.append(&mut notified);
         findings
@@ -123,16 +125,19 @@ impl Feeds<'_> {
         };
         // The newest: what is old may be past its end by the time it is asked for.
         let Some(newest) = page.items.iter().max_by_key(|item| item.created) else {
-            let cause = "listed; nothing of the last 24 hours to fetch";
-            return Finding::ok(check, cause).seen("after the first start it takes up to 12 hours");
+            let cause = "nothing listed in the last 24 hours, as is usual for up to 12 hours after \
+                         the first start";
+            return Finding::ok(check, cause);
         };
         let mut blob = match self.client.blob(tenant.id, &newest.id).await {
             Ok(blob) => blob,
             Err(error) => return said(check, &error),
         };
         match blob.chunk().await {
-            Ok(_) => Finding::ok(check, "listed, and the newest can be fetched")
-                .seen(format!("{listed} in the last 24 hours")),
+            Ok(_) => Finding::ok(
+                check,
+                format!("{listed} listed in the last 24 hours, and the newest can be fetched"),
+            ),
             Err(error) => said(check, &error),
         }
     }
@@ -149,8 +154,13 @@ impl Feeds<'_> {
         };
         let mut failed: Vec<_> = tries.iter().filter(|notified| !notified.succeeded).collect();
         if failed.is_empty() {
-            let cause = format!("{} in the last 24 hours, none failed", tries.len());
-            return Finding::ok(check, cause);
+            return Finding::ok(
+                check,
+                match tries.len() {
+                    0 => "no notification in the last 24 hours".to_owned(),
+                    count => format!("{count} in the last 24 hours, each one answered with 200"),
+                },
+            );
         }
         failed.sort_by_key(|notified| notified.at);
         let newest: Vec<_> = failed.iter().rev().filter_map(|notified| notified.at).collect();

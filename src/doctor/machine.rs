@@ -120,7 +120,9 @@ pub(super) fn certificate(
                       certificate, key and chain together from Devo's console";
         return Finding::warning(check, cause, remedy).of(subject).seen(seen);
     }
-    Finding::ok(check, "the key belongs to the certificate").of(subject).seen(seen)
+    let until = leaf.not_after.strftime("%Y-%m-%d");
+    let cause = format!("fits its key, good until {until} ({left} days)");
+    Finding::ok(check, cause).of(subject)
 }
 
 /// The ledger itself.
@@ -128,9 +130,9 @@ pub(super) fn ledger(seen: &Examination) -> Finding {
     let path = seen.path.display().to_string();
     let held = if seen.in_use { "held by a running service" } else { "held by nobody" };
     let finding = match &seen.schema {
-        Ok(()) => Finding::ok(Check::Ledger, "this version can work with it").seen(held),
+        Ok(()) => Finding::ok(Check::Ledger, format!("readable, {held}")),
         Err(OpenError::Missing { .. }) => {
-            Finding::ok(Check::Ledger, "not there yet; `run` creates it")
+            Finding::ok(Check::Ledger, "there is none yet; `run` creates it")
         }
         Err(error @ OpenError::Outdated { .. }) => {
             Finding::ok(Check::Ledger, "of an older version; `run` brings it up to date")
@@ -184,7 +186,7 @@ pub(super) fn ledger_disk(seen: &Examination) -> Finding {
                           few hundred bytes for each blob, and a full disk stops everything";
             Finding::warning(check, "the disk of the ledger is almost full", remedy).seen(room)
         }
-        (Ok(()), _) => Finding::ok(check, "written to and removed again").seen(room),
+        (Ok(()), _) => Finding::ok(check, format!("writable, {room}")),
     };
     finding.of(folder)
 }
@@ -243,9 +245,11 @@ pub(super) fn refused(error: io::Error, running: Option<&str>) -> Held {
 /// What a port's holder means.
 pub(super) fn port(check: Check, address: SocketAddr, held: &Held, key: &str) -> Finding {
     let finding = match held {
-        Held::Free => Finding::ok(check, "free"),
-        Held::Ours(version) => Finding::ok(check, "served by the running m365-collector")
-            .seen(format!("its admin port says version {version}")),
+        Held::Free => Finding::ok(check, "free, the service does not run"),
+        Held::Ours(version) => {
+            Finding::ok(check, format!("served by the running m365-collector {version}"))
+                .seen("that is what the admin port says it is")
+        }
         Held::Taken => {
             let port = address.port();
             let remedy = format!(

@@ -87,8 +87,11 @@ async fn steps(
         }
     };
     let listed: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-    findings
-        .push(Finding::ok(dns, format!("{} has an address", peer.host)).seen(listed.join(", ")));
+    let shown = match &*listed {
+        [one] if *one == peer.host => "an address, no name".to_owned(),
+        some => format!("{} is {}", peer.host, some.join(", ")),
+    };
+    findings.push(Finding::ok(dns, shown));
 
     let stream = match hop::connect(&addresses).await {
         Ok(stream) => stream,
@@ -97,8 +100,8 @@ async fn steps(
             return Err(tcp);
         }
     };
-    let seen = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-    findings.push(Finding::ok(tcp, format!("port {} takes connections", peer.port)).seen(seen));
+    let taken = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    findings.push(Finding::ok(tcp, format!("{taken} takes connections")));
 
     let Some(Handshake { name, trust, identity }) = handshake else {
         // Asked on a connection of its own, which is of no use afterwards.
@@ -155,6 +158,9 @@ fn unconnected(check: Check, peer: &Peer, fault: &ConnectFault, remedies: &Remed
             format!("port {port} of {} does not answer", peer.host),
             "no answer within 5 s, as behind a firewall that drops".to_owned(),
         ),
+        io::ErrorKind::ConnectionReset => {
+            (format!("{} resets the connection at once", peer.host), fault.error.to_string())
+        }
         _ => (format!("no way to port {port} of {}", peer.host), fault.error.to_string()),
     };
     Finding::failed(check, cause, &remedies.connection).seen(format!("{}: {seen}", fault.address))
@@ -170,14 +176,14 @@ fn shaken_well(
     let Some(not_after) = not_after else {
         return Finding::ok(check, version);
     };
-    let seen = format!("{version}, certificate good until {not_after:.0}");
-    match days_left(not_after, now) {
-        left if left < SOON => {
-            let cause = format!("the certificate expires in {left} days");
-            Finding::warning(check, cause, &remedies.expiry).seen(seen)
-        }
-        _ => Finding::ok(check, "the certificate is trusted and has the right name").seen(seen),
+    let left = days_left(not_after, now);
+    let until = format!("good until {} ({left} days)", not_after.strftime("%Y-%m-%d"));
+    if left < SOON {
+        let cause = format!("the certificate expires in {left} days");
+        return Finding::warning(check, cause, &remedies.expiry)
+            .seen(format!("{version}, {until}"));
     }
+    Finding::ok(check, format!("{version}, certificate trusted, {until}"))
 }
 
 fn unshaken(
@@ -228,6 +234,10 @@ fn unshaken(
         )) => {
             let cause = format!("{host} does not accept our certificate, or asks for one");
             Finding::failed(check, cause, &remedies.identity).seen(seen)
+        }
+        None if error.kind() == io::ErrorKind::ConnectionReset => {
+            let cause = format!("{host} resets the connection before TLS begins");
+            Finding::failed(check, cause, &remedies.connection).seen(seen)
         }
         None if chain.is_empty() => not_tls(seen),
         _ => {

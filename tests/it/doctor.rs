@@ -85,10 +85,10 @@ impl Row {
         let Some(first) = first else {
             return Err("nothing was found".to_owned());
         };
-        let expected = (self.outcome, self.check);
-        let seen = (&*first.outcome, &*first.check);
-        if seen != expected {
-            return Err(format!("{seen:?} first, not {expected:?}"));
+        let is_named = self.check.split(" or ").any(|check| check == first.check);
+        if first.outcome != self.outcome || !is_named {
+            let Self { outcome, check, .. } = self;
+            return Err(format!("{} {} first, not {outcome} {check}", first.outcome, first.check));
         }
         if said.code != Some(code) {
             return Err(format!("ended with {:?}", said.code));

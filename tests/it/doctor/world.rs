@@ -9,8 +9,8 @@ use std::{
 use m365_collector::{
     content::{ContentType, TenantId},
     simulator::{
-        self, Microsoft,
-        microsoft::{Subscription, Webhook, WebhookState},
+        self, Blob, Microsoft,
+        microsoft::{Publication, Subscription, Webhook, WebhookState},
     },
 };
 use serde::Deserialize;
@@ -56,7 +56,11 @@ impl World {
             kept: Vec::new(),
         };
         world.set_address(world.balancer.address.port());
-        world.microsoft().publish(world.tenant(), ContentType::General, &[r#"{"Id":"1"}"#]);
+        let publication = Publication {
+            created: Some(world.site.simulator.clock().now() - HOUR),
+            ..Publication::of(Blob::array(&[r#"{"Id":"1"}"#]))
+        };
+        world.microsoft().publish_as(world.tenant(), ContentType::General, publication);
         world.register();
         world
     }
@@ -156,3 +160,5 @@ pub fn address(port: u16) -> String {
 pub fn make_private(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
+
+const HOUR: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
