@@ -28,25 +28,27 @@
 //! Microsoft. No finding holds a secret, a token or a record (I9); it asks only hosts of the
 //! configuration (I6).
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use prometheus::Registry;
 use url::Url;
 
 mod address;
 mod devo;
+mod entra;
 mod feeds;
 mod finding;
 mod hop;
 mod machine;
+mod table;
 mod tenants;
 mod trouble;
 mod way;
 
 pub use finding::{Check, Finding, Outcome, Place, Report};
-pub use trouble::{Trouble, table, troubles};
+pub use table::{InvalidTable, Table};
+pub use trouble::{Trouble, troubles};
 
 use crate::{
     app,
@@ -100,7 +102,7 @@ impl Doctor {
     pub async fn examine(self, tell: impl FnMut(Step<'_>)) -> Report {
         let mut walk = Walk { report: Report::default(), tell };
         let running = machine::running(self.config.admin.listen).await;
-        let certificate_is_usable = self.machine(&mut walk).await;
+        let certificate_is_usable = self.machine(&mut walk, running.is_some()).await;
         let stand_in = self.ports(&mut walk, running.as_deref()).await;
         let ways = self.microsoft(&mut walk).await;
         let client = self.client();
@@ -127,7 +129,7 @@ impl Doctor {
     }
 
     /// Files and ledger; says whether the certificate for Devo, if there is one, can be used.
-    async fn machine(&self, walk: &mut Walk<impl FnMut(Step<'_>)>) -> bool {
+    async fn machine(&self, walk: &mut Walk<impl FnMut(Step<'_>)>, running: bool) -> bool {
         let now = self.clock.now();
         let file = self.given.file.display().to_string();
         let warned = |text: &String| {
@@ -153,7 +155,7 @@ impl Doctor {
         walk.found(devo);
         walk.looking("looking at the ledger");
         let ledger = examine(&self.config.ledger).await;
-        walk.found([machine::ledger(&ledger), machine::ledger_disk(&ledger)]);
+        walk.found([machine::ledger(&ledger, running), machine::ledger_disk(&ledger)]);
         usable
     }
 
@@ -175,16 +177,16 @@ impl Doctor {
             return Serving::Nobody;
         };
         let (check, listen, key) = (Check::WebhookPort, webhook.listen, "webhook.listen");
-        let (held, serving) = match StandIn::serve(&self.config, &self.clock).await {
+        let (held, serving) = match StandIn::serve(&self.config, webhook, &self.clock).await {
             Ok(stand_in) => (Held::Free, Serving::StandIn(stand_in)),
             Err(NoStandIn::Listen(error)) => match machine::refused(error, running) {
                 held @ Held::Ours(_) => (held, Serving::Running),
                 held => (held, Serving::Nobody),
             },
-            Err(NoStandIn::Other(why)) => {
+            Err(error) => {
                 let cause = "the port is free, and the webhook cannot be served";
                 let remedy = "mend what was seen; `run` would fail in the same way";
-                let failed = Finding::failed(check, cause, remedy).seen(why);
+                let failed = Finding::failed(check, cause, remedy).seen(way::with_source(&error));
                 walk.found([failed.of(listen.to_string())]);
                 return Serving::Nobody;
             }
@@ -217,22 +219,10 @@ impl Doctor {
                 return (Err(broken), Finding::skipped(Check::Clock, broken));
             }
         };
-        let request = discovery(url);
-        let before = self.clock.now();
-        let answered = hop::ask(stream, request.as_bytes()).await;
-        let after = self.clock.now();
-        let finding = answers(answered.as_ref().ok());
-        let login = if finding.is_failed() { Err(Check::LoginAnswer) } else { Ok(()) };
-        walk.found([finding.of(subject)]);
-        let date = answered.ok().and_then(|answer| {
-            rfc2822::DateTimeParser::new().parse_timestamp(answer.header("date")?).ok()
-        });
-        let clock = match (date, login) {
-            (Some(date), _) => clock(date, before, after),
-            (None, Err(broken)) => Finding::skipped(Check::Clock, broken),
-            (None, Ok(())) => Finding::skipped(Check::Clock, Check::LoginAnswer),
-        };
-        (login, clock)
+        let (answer, clock) = entra::look(stream, url, &self.clock).await;
+        let login = if answer.is_failed() { Err(Check::LoginAnswer) } else { Ok(()) };
+        walk.found([answer.of(subject)]);
+        (login, clock.unwrap_or_else(|| Finding::skipped(Check::Clock, Check::LoginAnswer)))
     }
 
     async fn way(&self, way: Way, url: &Url) -> way::Walked {
@@ -251,7 +241,10 @@ impl Doctor {
         let tenants = &self.config.tenants;
         // Counted for nobody, but the client always counts.
         let metrics = microsoft::Metrics::register(&Registry::new(), tenants).ok()?;
-        let config = self.config.microsoft.clone();
+        let config = microsoft::Config {
+            timeout: self.config.microsoft.timeout.min(PATIENCE),
+            ..self.config.microsoft.clone()
+        };
         Client::new(config, tenants.clone(), self.clock.clone(), metrics).ok()
     }
 
@@ -261,7 +254,7 @@ impl Doctor {
         tenants: &[&Tenant],
         client: Option<&Client>,
         ways: &Ways,
-    ) -> Vec<Result<(), Check>> {
+    ) -> Vec<tenants::Usable> {
         let cloud: Cloud = self.config.microsoft.cloud;
         let (Some(client), Ok(())) = (client, ways.login) else {
             let broken = ways.login.err().unwrap_or(Check::LoginTls);
@@ -298,19 +291,21 @@ impl Doctor {
             })
         });
         let now = self.clock.now();
-        let pairs: Vec<_> = tenants.iter().copied().zip(usable.iter().copied()).collect();
+        let pairs: Vec<_> = tenants.iter().copied().zip(usable).collect();
         for some in pairs.chunks(AT_ONCE) {
             let listed: Vec<_> = some.iter().map(|(tenant, _)| *tenant).collect();
             walk.looking(&format!("asking Microsoft about the feeds ({})", names(&listed)));
             let looks = some.iter().map(async |(tenant, usable)| {
-                let broken = usable.and(ways.management).err();
-                match (broken, client) {
-                    (None, Some(client)) => {
+                let usable = usable.as_ref().map_err(|broken| *broken);
+                match (usable.and_then(|kinds| ways.management.map(|()| kinds)), client) {
+                    (Ok(readable), Some(client)) => {
                         let webhook = webhook.clone();
                         let manage = wanted.manage;
-                        Feeds { client, webhook, manage, running, now }.look(tenant).await
+                        let feeds = Feeds { client, webhook, manage, running, now };
+                        feeds.look(tenant, readable).await
                     }
-                    (broken, _) => Feeds::skipped(tenant, broken.unwrap_or(Check::LoginTls)),
+                    (Err(broken), _) => Feeds::skipped(tenant, broken),
+                    (Ok(_), None) => Feeds::skipped(tenant, Check::LoginTls),
                 }
             });
             for findings in join_all(looks).await {
@@ -319,46 +314,6 @@ impl Doctor {
         }
     }
 }
-
-/// A table of Devo, for a test record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
-    /// The levels before the last; none: those of the configuration.
-    prefix: Option<String>,
-    name: String,
-}
-
-impl FromStr for Table {
-    type Err = InvalidTable;
-
-    fn from_str(text: &str) -> Result<Self, InvalidTable> {
-        let level = |level: &str| {
-            let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-            !level.is_empty() && level.bytes().all(known)
-        };
-        if text.len() > LONGEST_TAG || !text.split('.').all(level) {
-            return Err(InvalidTable);
-        }
-        Ok(match text.rsplit_once('.') {
-            Some((prefix, name)) => Self { prefix: Some(prefix.into()), name: name.into() },
-            None => Self { prefix: None, name: text.into() },
-        })
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.prefix {
-            Some(prefix) => write!(f, "{prefix}.{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// The text names no table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the last level of a tag, such as test, or a whole one, such as test.keep.free")]
-pub struct InvalidTable;
 
 /// Gathers and tells.
 struct Walk<T> {
@@ -395,7 +350,7 @@ struct Ways {
 
 struct Usable<'a> {
     tenants: &'a [&'a Tenant],
-    usable: &'a [Result<(), Check>],
+    usable: &'a [tenants::Usable],
     running: bool,
 }
 
@@ -404,105 +359,15 @@ fn names(tenants: &[&Tenant]) -> String {
     names.join(", ")
 }
 
-/// What Entra tells anybody, which is enough to see that it is Entra.
-fn discovery(login: &Url) -> String {
-    let path = login.path().trim_end_matches('/');
-    let host = login.host_str().unwrap_or_default();
-    let port = login.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!(
-        "GET {path}/common/.well-known/openid-configuration HTTP/1.1\r\nHost: {host}{port}\r\n\
-         User-Agent: m365-collector\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
-    )
-}
-
-fn answers(answer: Option<&hop::Answer>) -> Finding {
-    let check = Check::LoginAnswer;
-    let remedy = "network team: a proxy or firewall answers in the place of the login host; let \
-                  this machine reach it untouched. If there is none, wait a minute and check again";
-    let Some(answer) = answer else {
-        let cause = "the login host takes the request and does not answer";
-        return Finding::failed(check, cause, remedy);
-    };
-    let html = answer.header("content-type").is_some_and(|kind| kind.contains("html"));
-    if html || answer.status >= 500 || answer.status == 407 {
-        let kind = if html { "a page of HTML" } else { "an error" };
-        let cause = format!("something that is not Entra answers, with {kind} ({})", answer.status);
-        return Finding::failed(check, cause, remedy).seen(answer.shown());
-    }
-    Finding::ok(check, "answers as Entra does")
-}
-
-/// Judges our clock by a `Date` header that was written between two moments of ours.
-fn clock(date: Timestamp, before: Timestamp, after: Timestamp) -> Finding {
-    let check = Check::Clock;
-    // The header has whole seconds.
-    let latest = date.saturating_add(SignedDuration::from_secs(1)).unwrap_or(date);
-    let (off, side) = if after < date {
-        (date.duration_since(after), "behind")
-    } else if before > latest {
-        (before.duration_since(latest), "ahead of")
-    } else {
-        (SignedDuration::ZERO, "")
-    };
-    let seen = format!("{before:.0} here, {date:.0} there");
-    let remedy = "administrator of this machine: set the clock by NTP (`timedatectl` tells how it \
-                  is set)";
-    let cause = format!("this machine's clock is {} {side} Microsoft's", rounded(off));
-    if off > MOST_SKEW {
-        Finding::failed(check, cause, remedy).seen(seen)
-    } else if off > SOME_SKEW {
-        Finding::warning(check, cause, remedy).seen(seen)
-    } else {
-        Finding::ok(check, "agrees with Microsoft's").seen(seen)
-    }
-}
-
-fn rounded(off: SignedDuration) -> String {
-    match off.as_secs() {
-        seconds @ ..120 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", (seconds + 30) / 60),
-    }
-}
-
-/// Entra refuses assertions, and Microsoft windows, that are off by about this much.
-const MOST_SKEW: SignedDuration = SignedDuration::from_mins(4);
-
-/// A clock that is kept by NTP is never off by this much.
-const SOME_SKEW: SignedDuration = SignedDuration::from_secs(30);
+/// For each call; the service itself is more patient, but nobody watches it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Tenants asked for side by side.
 const AT_ONCE: usize = 8;
 
-const LONGEST_TAG: usize = 200;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clocks_are_judged_by_the_whole_seconds_of_a_header() {
-        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
-        let judged = |date: &str| {
-            let (before, after) = (at("2026-01-01T12:00:00.9Z"), at("2026-01-01T12:00:01.1Z"));
-            let found = clock(at(date), before, after);
-            (found.outcome, found.cause)
-        };
-        assert_eq!(judged("2026-01-01T12:00:00Z").0, Outcome::Ok);
-        assert_eq!(judged("2026-01-01T12:00:20Z").0, Outcome::Ok);
-        let (outcome, cause) = judged("2026-01-01T12:01:00Z");
-        assert_eq!((outcome, cause.contains("58 seconds behind")), (Outcome::Warning, true));
-        let (outcome, cause) = judged("2026-01-01T11:50:00Z");
-        assert_eq!((outcome, cause.contains("10 minutes ahead of")), (Outcome::Failed, true));
-    }
-
-    #[test]
-    fn tables_are_read_with_and_without_their_prefix() {
-        assert_eq!("test.keep.free".parse::<Table>().unwrap().to_string(), "test.keep.free");
-        assert_eq!("other".parse::<Table>().unwrap().prefix, None);
-        for wrong in ["", "a..b", "a b", "ä", ".a", "a."] {
-            assert_eq!(wrong.parse::<Table>(), Err(InvalidTable), "{wrong}");
-        }
-    }
 
     #[test]
     fn every_check_is_in_the_list_of_the_module() {

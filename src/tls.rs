@@ -155,6 +155,11 @@ pub fn client_trusting_also(extra: Vec<CertificateDer<'static>>) -> Result<Clien
         .with_no_client_auth())
 }
 
+/// Whether the system names any authority.
+pub fn has_system_roots() -> bool {
+    !system_roots().is_empty()
+}
+
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // Some system stores hold certificates rustls refuses; the rest still serves.

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{CommandError, Exit, Outside};
 use crate::{
     clock::Clock,
-    config::Loaded,
+    config::{Loaded, Problems},
     doctor::{Doctor, Finding, Given, Outcome, Place, Report, Step, Table},
 };
 
@@ -51,6 +51,12 @@ pub(super) async fn walk(
         list.summary(&report)?;
     }
     Ok(if report.is_well() { Exit::Success } else { Exit::Failed })
+}
+
+/// Writes what is wrong with the file, as far as the walk came.
+pub(super) fn problems(problems: &Problems, file: &Path) -> Result<(), CommandError> {
+    let findings = problems.iter().map(|problem| Finding::invalid(file, problem.to_string()));
+    write_json(&mut io::stdout().lock(), &Report { findings: findings.collect() })
 }
 
 /// The list for people.
@@ -89,7 +95,7 @@ impl<W: Write> List<W> {
             writeln!(self.output, "{gap}{title}")?;
         }
         let is_trouble = matches!(first.outcome, Outcome::Failed | Outcome::Warning);
-        let (title, text) = said(&alike, is_trouble);
+        let (title, text) = said(&alike);
         let outcome = self.paint(style(first.outcome), &format!("{:<8}", first.outcome.as_str()));
         for (number, line) in wrapped(&text, WIDTH - INDENT).into_iter().enumerate() {
             let line =
@@ -111,10 +117,10 @@ impl<W: Write> List<W> {
         if text.is_empty() {
             return Ok(());
         }
-        for (number, line) in wrapped(text, WIDTH - INDENT - PART).into_iter().enumerate() {
+        for (number, line) in wrapped(text, WIDTH - PARTS - PART).into_iter().enumerate() {
             let name = if number == 0 { name } else { "" };
             let name = self.paint("2", &format!("{name:<PART$}"));
-            writeln!(self.output, "{:INDENT$}{name}{line}", "")?;
+            writeln!(self.output, "{:PARTS$}{name}{line}", "")?;
         }
         Ok(())
     }
@@ -150,8 +156,8 @@ fn headline(report: &Report) -> String {
     };
     let kind = first.content_type.map(|kind| format!(" {kind}")).unwrap_or_default();
     let subject = match &*first.subject {
-        "" => String::new(),
-        subject => format!(" ({subject}{kind})"),
+        subject if names_subject(first) => format!(" ({subject}{kind})"),
+        _ => String::new(),
     };
     let begin = if report.is_well() { "Worth a look" } else { "Mend this first" };
     format!("{begin}: {}{subject}: {}", first.check.title(), first.cause)
@@ -178,16 +184,13 @@ fn is_alike(one: &Finding, other: &Finding) -> bool {
 }
 
 /// The title and the text of findings that are one line.
-fn said(alike: &[Finding], is_trouble: bool) -> (&'static str, String) {
+fn said(alike: &[Finding]) -> (&'static str, String) {
     let Some(first) = alike.first() else {
         return ("", String::new());
     };
     let mut titles: Vec<_> = alike.iter().map(|finding| finding.check.title()).collect();
     titles.dedup();
-    let mut text = first.cause.clone();
-    if !is_trouble && !first.evidence.is_empty() {
-        text = format!("{text} ({})", first.evidence);
-    }
+    let text = first.cause.clone();
     let (title, many) = match &*titles {
         [one] => (*one, String::new()),
         some => ("", format!("{}: ", some.join(", "))),
@@ -200,7 +203,7 @@ fn said(alike: &[Finding], is_trouble: bool) -> (&'static str, String) {
     };
     let subject = if names_subject(first) { &*first.subject } else { "" };
     let whose = [subject, &*kinds].into_iter().filter(|part| !part.is_empty());
-    let whose = whose.collect::<Vec<_>>().join(" ");
+    let whose = whose.collect::<Vec<_>>().join(", ");
     let whose = if whose.is_empty() { whose } else { format!("{whose}: ") };
     (title, format!("{whose}{many}{text}"))
 }
@@ -210,6 +213,7 @@ fn said(alike: &[Finding], is_trouble: bool) -> (&'static str, String) {
 fn names_subject(finding: &Finding) -> bool {
     match finding.check.place() {
         Place::Tenants | Place::Feeds => true,
+        // An empty one is in every text.
         Place::Machine => !finding.cause.contains(&*finding.subject),
         Place::Address | Place::Devo | Place::Microsoft => false,
     }
@@ -317,6 +321,9 @@ const TITLE: usize = 21;
 /// Where what is said begins.
 const INDENT: usize = 2 + 8 + 1 + TITLE + 1;
 
-const PART: usize = 6;
+/// Where evidence and remedy begin: they are long.
+const PARTS: usize = 2 + 8 + 1;
+
+const PART: usize = 7;
 
 const TICK: Duration = Duration::from_millis(100);

@@ -30,7 +30,12 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
         Command::Check(Check { record, json, .. }) => {
             match Config::load(&path, outside.variables.iter().cloned()) {
                 Ok(loaded) => check::walk(loaded, path, record, json, &outside).await,
-                Err(_) => Ok(offline::check(&path, outside.variables, &mut io::stderr())?),
+                Err(problems) => {
+                    if json {
+                        check::problems(&problems, &path)?;
+                    }
+                    Ok(offline::check(&path, outside.variables, &mut io::stderr())?)
+                }
             }
         }
         Command::Config(ConfigCommand::AuthId) => {

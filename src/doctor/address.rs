@@ -17,7 +17,8 @@ use url::Url;
 use crate::{
     app,
     clock::Clock,
-    ledger::{self, Ledger, Location},
+    ledger::{self, Ledger, Location, OpenError},
+    microsoft::answer::Words,
     outcomes::{Announced, Outcomes},
     shutdown::Shutdown,
     tls::{self, Trust},
@@ -37,42 +38,46 @@ pub(super) struct StandIn {
 }
 
 /// Why there is no stand-in.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum NoStandIn {
-    Listen(io::Error),
-    Other(String),
+    #[error("the webhook cannot be served")]
+    Bind(#[source] BindError),
+    #[error("no temporary folder can be made")]
+    Folder(#[source] io::Error),
+    #[error("no temporary ledger can be made")]
+    Ledger(#[from] OpenError),
+    #[error("the port cannot be listened on")]
+    Listen(#[source] io::Error),
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
 }
 
 impl StandIn {
-    pub(super) async fn serve(config: &app::Config, clock: &Clock) -> Result<Self, NoStandIn> {
-        let other =
-            |error: &(dyn std::error::Error + 'static)| NoStandIn::Other(with_source(error));
-        let Some(webhook) = config.webhook.clone() else {
-            return Err(NoStandIn::Other("there is no [webhook]".to_owned()));
-        };
-        let webhook = webhook::Config { drain_delay: Duration::ZERO, ..webhook };
-        let folder = tempfile::tempdir().map_err(NoStandIn::Listen)?;
+    pub(super) async fn serve(
+        config: &app::Config,
+        webhook: &webhook::Config,
+        clock: &Clock,
+    ) -> Result<Self, NoStandIn> {
+        let folder = tempfile::tempdir().map_err(NoStandIn::Folder)?;
         let location = Location::Sqlite(folder.path().join("none.db"));
-        let ledger = ledger::Config { location, ..config.ledger.clone() };
         // Without its writer it commits nothing.
-        let (ledger, _) = Ledger::open(&ledger).await.map_err(|error| other(&error))?;
+        let (ledger, _) =
+            Ledger::open(&ledger::Config { location, ..config.ledger.clone() }).await?;
         let registry = Registry::new();
         let tenants = &config.tenants;
-        let announced = Announced::register(&registry, tenants).map_err(|error| other(&error))?;
-        let metrics =
-            webhook::Metrics::register(&registry, announced).map_err(|error| other(&error))?;
-        let outcomes = Outcomes::register(&registry, tenants).map_err(|error| other(&error))?;
+        let announced = Announced::register(&registry, tenants)?;
         let bound = Webhook::bind(
-            webhook,
+            webhook::Config { drain_delay: Duration::ZERO, ..webhook.clone() },
             tenants.clone(),
             config.microsoft.management_roots(),
             ledger,
             clock.clone(),
-            metrics,
-            outcomes,
+            webhook::Metrics::register(&registry, announced)?,
+            Outcomes::register(&registry, tenants)?,
         );
         let bound = bound.await.map_err(|error| match error {
             BindError::Listen(error) => NoStandIn::Listen(error),
-            error => other(&error),
+            error => NoStandIn::Bind(error),
         })?;
         let mut serving = JoinSet::new();
         serving.spawn(bound.run(Shutdown::new()));
@@ -107,13 +112,21 @@ pub(super) async fn look(
             Ok(auth_id) => {
                 let request = validation(address, auth_id.expose_secret());
                 let answered = hop::ask(first, request.as_bytes()).await;
-                findings.push(answer(&answered, behind));
-                let well = answered.is_ok_and(|answer| answer.status == 200);
-                findings.push(if well {
-                    stranger(address, &peer, now).await
+                let refused = answered.as_ref().is_ok_and(|answer| answer.status == 403);
+                if demands_certificate(webhook) && (refused || answered.is_err()) {
+                    findings.push(Finding::ok(Check::AddressAnswer, NOT_MICROSOFT));
+                } else if demands_source(webhook) && refused {
+                    findings.push(elsewhere());
                 } else {
-                    Finding::skipped(Check::AddressRefusal, Check::AddressAnswer)
-                });
+                    findings.push(answer(&answered, behind));
+                }
+                let well = answered.is_ok_and(|answer| answer.status == 200);
+                if well {
+                    findings.push(stranger(address, &peer, now).await);
+                } else if findings.iter().any(Finding::is_failed) {
+                    let because = Check::AddressAnswer;
+                    findings.push(Finding::skipped(Check::AddressRefusal, because));
+                }
             }
         },
     }
@@ -122,6 +135,23 @@ pub(super) async fn look(
         .into_iter()
         .map(|finding| if finding.subject.is_empty() { finding.of(shown.clone()) } else { finding })
         .collect()
+}
+
+/// Whether callers must show the certificate that only Microsoft has.
+fn demands_certificate(webhook: &webhook::Config) -> bool {
+    let by_us = webhook.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    by_us || webhook.client_certificate.is_some()
+}
+
+fn demands_source(webhook: &webhook::Config) -> bool {
+    webhook.allowed_tag.is_some() || !webhook.allowed_sources.is_empty()
+}
+
+fn elsewhere() -> Finding {
+    let cause = "requests from this machine are refused, which webhook.allowed_sources leaves out";
+    let remedy = "nothing, if it is meant to be so; to try the address from here, add this \
+                  machine's public address to webhook.allowed_sources for a moment";
+    Finding::warning(Check::AddressAnswer, cause, remedy).seen("status 403")
 }
 
 async fn approach(peer: &Peer, now: Timestamp) -> super::way::Walked {
@@ -173,51 +203,54 @@ fn answer(answered: &io::Result<Answer>, behind: &str) -> Finding {
         }
     };
     let seen = format!("{}; behind it is {behind}; tried from this machine", answer.shown());
-    let failed = |cause: &str, remedy: &str| Finding::failed(check, cause, remedy);
-    let finding = match answer.status {
-        200 => Finding::ok(check, "answered with 200, tried from this machine"),
-        201..=299 => failed(
-            "a validation is answered, but not with 200, which is the only answer Microsoft takes",
-            "whoever runs the load balancer: pass requests on to webhook.listen and its answers \
-             back unchanged",
-        ),
-        300..=399 => failed(
-            "the public address redirects, and Microsoft does not follow",
-            "correct webhook.address to where it leads, or stop the load balancer from redirecting \
-             this path",
-        ),
-        401 => failed(
-            "the right auth id is refused: something on the way removes or rewrites the header \
-             Webhook-AuthID",
-            "whoever runs the load balancer: pass the request header Webhook-AuthID on unchanged; \
-             and give every replica the same webhook.auth_id",
-        ),
-        403 => failed(
-            "the public address refuses requests from this machine",
-            "see that webhook.allowed_sources, or the firewall in front, lets this machine in as \
-             well as Microsoft; it may be that only this trial is refused",
-        ),
-        404 | 405 => failed(
-            "the public address does not lead to our webhook",
-            "whoever runs the load balancer: forward the path of webhook.address to \
-             webhook.listen, unchanged",
-        ),
-        502..=504 => failed(
-            "the load balancer cannot reach the service behind it",
-            "whoever runs the load balancer: forward to webhook.listen on this machine and let the \
-             health check ask /readyz of the admin port, or only connect; network team: open the \
-             port between them",
-        ),
-        _ => failed(
-            "the public address answers with something that is not ours",
-            "whoever runs the load balancer: forward the path of webhook.address to \
-             webhook.listen, and nothing else to it",
-        ),
-    };
     if answer.status == 200 {
-        finding.seen(format!("behind it is {behind}"))
-    } else {
-        finding.seen(seen)
+        let cause = format!("answered with 200 by {behind}, tried from this machine");
+        return Finding::ok(check, cause).seen(seen);
+    }
+    let words = words(answer.status);
+    Finding::failed(check, words.cause, words.remedy).seen(seen)
+}
+
+/// What an answer that is not 200 to a right validation means.
+pub(super) const fn words(status: u16) -> Words {
+    match status {
+        201..=299 => Words {
+            cause: "a validation is answered, but not with 200, which is the only answer Microsoft takes",
+            remedy: "whoever runs the load balancer: pass requests on to webhook.listen and its answers \
+             back unchanged",
+        },
+        300..=399 => Words {
+            cause: "the public address redirects, and Microsoft does not follow",
+            remedy: "correct webhook.address to where it leads, or stop the load balancer from redirecting \
+             this path",
+        },
+        401 => Words {
+            cause: "the right auth id is refused: something on the way removes or rewrites the header \
+             Webhook-AuthID",
+            remedy: "whoever runs the load balancer: pass the request header Webhook-AuthID on unchanged; \
+             and give every replica the same webhook.auth_id",
+        },
+        403 => Words {
+            cause: "the public address refuses requests from this machine",
+            remedy: "see that webhook.allowed_sources, or the firewall in front, lets this machine in as \
+             well as Microsoft; it may be that only this trial is refused",
+        },
+        404 | 405 => Words {
+            cause: "the public address does not lead to our webhook",
+            remedy: "whoever runs the load balancer: forward the path of webhook.address to \
+             webhook.listen, unchanged",
+        },
+        502..=504 => Words {
+            cause: "the load balancer cannot reach the service behind it",
+            remedy: "whoever runs the load balancer: forward to webhook.listen on this machine; \
+                     network team: open the port between them. If only the balancer's health check \
+                     has not noticed the service yet, start it and check again",
+        },
+        _ => Words {
+            cause: "the public address answers with something that is not ours",
+            remedy: "whoever runs the load balancer: forward the path of webhook.address to \
+             webhook.listen, and nothing else to it",
+        },
     }
 }
 
@@ -235,6 +268,10 @@ fn validation(address: &Url, auth_id: &str) -> String {
         body.len()
     )
 }
+
+/// Said where only Microsoft can get further.
+const NOT_MICROSOFT: &str = "refused without the client certificate that only Microsoft has, as \
+                             configured; more cannot be tried from here";
 
 const NO_ANSWER: &str = "whoever runs the load balancer: see that it forwards to webhook.listen \
                          and that nothing in between waits for more";

@@ -82,16 +82,17 @@ fn confirmation(
     let check = Check::DevoConfirmation;
     let what = match table {
         Some(table) => format!("a test record to {table}"),
-        None => "no record sent, --record TABLE sends one".to_owned(),
+        None => "without a record, --record TABLE sends one".to_owned(),
     };
     let probe = match tried {
         Ok(probe) => probe,
         Err(error) => return undialled(error),
     };
-    let took = format!("{what}; {:.1} s", probe.took.as_secs_f64());
+    let took = format!("{what}, {:.1} s", probe.took.as_secs_f64());
     match (probe.confirmed, config.confirm) {
         (Ok(()), Confirm::EndOfStream) => {
-            Finding::ok(check, "confirmed: devo.confirm = \"end-of-stream\" fits").seen(took)
+            let cause = format!("confirmed, devo.confirm = \"end-of-stream\" fits ({took})");
+            Finding::ok(check, cause).seen(took)
         }
         (Ok(()), Confirm::Tcp) => Finding::warning(
             check,
@@ -100,7 +101,7 @@ fn confirmation(
         )
         .seen(took),
         (Err(Reason::Unconfirmed), Confirm::Tcp) => {
-            Finding::ok(check, "acknowledged: devo.confirm = \"tcp\" fits").seen(took)
+            Finding::ok(check, format!("acknowledged, devo.confirm = \"tcp\" fits ({took})"))
         }
         (Err(Reason::Unconfirmed), Confirm::EndOfStream) => Finding::failed(
             check,

@@ -30,10 +30,10 @@ pub(super) struct Feeds<'a> {
 }
 
 impl Feeds<'_> {
-    /// Looks at the feeds of one tenant.
-    pub(super) async fn look(&self, tenant: &Tenant) -> Vec<Finding> {
+    /// Looks at the feeds of one tenant, of some of which the role is there.
+    pub(super) async fn look(&self, tenant: &Tenant, readable: &[ContentType]) -> Vec<Finding> {
         let findings = match self.client.list_subscriptions(tenant.id).await {
-            Ok(listed) => self.each(tenant, &listed).await,
+            Ok(listed) => self.each(tenant, readable, &listed).await,
             Err(error) => {
                 let failed = said(Check::Subscription, &error);
                 let left = [Check::Content, Check::Notifications];
@@ -50,7 +50,12 @@ impl Feeds<'_> {
         checks.map(|check| Finding::skipped(check, because).of(&*tenant.name)).into()
     }
 
-    async fn each(&self, tenant: &Tenant, listed: &[Subscription]) -> Vec<Finding> {
+    async fn each(
+        &self,
+        tenant: &Tenant,
+        readable: &[ContentType],
+        listed: &[Subscription],
+    ) -> Vec<Finding> {
         let wanted = Wanted { content_types: &tenant.content_types, webhook: self.webhook.clone() };
         let steps = plan(&wanted, listed, self.now, &Starts::default());
         let mut findings: Vec<_> =
@@ -59,26 +64,29 @@ impl Feeds<'_> {
         let mut notified = Vec::new();
         for step in steps {
             let kind = step.content_type();
-            if matches!(step.why(), Some(Why::Missing | Why::Disabled)) {
-                for check in [Check::Content, Check::Notifications] {
-                    let finding = Finding::skipped(check, Check::Subscription).feed(kind);
-                    if check == Check::Content {
-                        contents.push(finding);
-                    } else if self.webhook.is_some() {
-                        notified.push(finding);
-                    }
-                }
-                continue;
-            }
-            contents.push(self.content(tenant, kind).await.feed(kind));
-            if self.webhook.is_some() {
-                notified.push(self.notified(tenant, kind).await.feed(kind));
-            }
+            let because = match step.why() {
+                Some(Why::Missing | Why::Disabled) => Some(Check::Subscription),
+                _ if !readable.contains(&kind) => Some(Check::Roles),
+                _ => None,
+            };
+            let (content, notification) = match because {
+                Some(because) => (
+                    Finding::skipped(Check::Content, because),
+                    Finding::skipped(Check::Notifications, because),
+                ),
+                None => (self.content(tenant, kind).await, self.notified(tenant, kind).await),
+            };
+            contents.push(content.feed(kind));
+            notified.push(notification.feed(kind));
+        }
+        if self.webhook.is_none() {
+            notified.clear();
         }
         // What is said of several stands together.
-        contents.sort_by(|one, other| one.cause.cmp(&other.cause));
-        findings.append(&mut contents);
-        findings.append(&mut notified);
+        for part in [&mut contents, &mut notified] {
+            part.sort_by(|one, other| one.cause.cmp(&other.cause));
+            findings.append(part);
+        }
         findings
     }
 
@@ -144,6 +152,9 @@ impl Feeds<'_> {
 
     async fn notified(&self, tenant: &Tenant, kind: ContentType) -> Finding {
         let check = Check::Notifications;
+        if self.webhook.is_none() {
+            return Finding::ok(check, "nobody is to be notified");
+        }
         let tries = match self.client.notifications(tenant.id, kind, self.last_day()).await {
             Ok(tries) => tries,
             Err(error) => {
@@ -188,14 +199,14 @@ fn said(check: Check, error: &ApiError) -> Finding {
     Finding::failed(check, words.cause, words.remedy).seen(words.evidence)
 }
 
-struct OfWhy {
-    cause: &'static str,
-    remedy: &'static str,
+pub(super) struct OfWhy {
+    pub(super) cause: &'static str,
+    pub(super) remedy: &'static str,
     /// Whether it is so in a set-up nobody has run yet.
     is_usual_before_a_start: bool,
 }
 
-const fn of_why(why: Why) -> OfWhy {
+pub(super) const fn of_why(why: Why) -> OfWhy {
     const RESTARTED: &str = "the running service starts it again within \
                              subscriptions.check_interval, at most once in 15 minutes; start the \
                              service if it does not run";

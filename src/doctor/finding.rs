@@ -1,6 +1,6 @@
 //! What a look at one hop came to, in words.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use crate::content::ContentType;
 
@@ -188,6 +188,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A problem of the configuration file, which ends the walk before it begins.
+    pub fn invalid(file: &Path, problem: String) -> Self {
+        let remedy = "correct the key named here; `m365-collector config sample` explains each";
+        Self::failed(Check::Configuration, problem, remedy).of(file.display().to_string())
+    }
+
     pub(super) fn ok(check: Check, cause: impl Into<String>) -> Self {
         Self::new(check, Outcome::Ok, cause.into())
     }

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::{
     finding::{Check, Finding},
     hop,
-    way::{SOON, days_left, with_source},
+    way::{SOON, days_left, good_until, with_source},
 };
 use crate::{
     app,
@@ -120,16 +120,24 @@ pub(super) fn certificate(
                       certificate, key and chain together from Devo's console";
         return Finding::warning(check, cause, remedy).of(subject).seen(seen);
     }
-    let until = leaf.not_after.strftime("%Y-%m-%d");
-    let cause = format!("fits its key, good until {until} ({left} days)");
+    let cause = format!("fits its key, {}", good_until(leaf.not_after, left));
     Finding::ok(check, cause).of(subject)
 }
 
 /// The ledger itself.
-pub(super) fn ledger(seen: &Examination) -> Finding {
+pub(super) fn ledger(seen: &Examination, running: bool) -> Finding {
     let path = seen.path.display().to_string();
     let held = if seen.in_use { "held by a running service" } else { "held by nobody" };
     let finding = match &seen.schema {
+        Ok(()) if seen.in_use && !running => {
+            let remedy = format!(
+                "stop that process (`fuser {path}.lock` names it), or set ledger.url to a file of \
+                 its own for this service; it may be that the service is only starting or ending"
+            );
+            let cause = "another process holds the ledger, and no service of ours answers";
+            Finding::failed(Check::Ledger, cause, remedy)
+                .seen("the lock is taken, and the admin port does not answer")
+        }
         Ok(()) => Finding::ok(Check::Ledger, format!("readable, {held}")),
         Err(OpenError::Missing { .. }) => {
             Finding::ok(Check::Ledger, "there is none yet; `run` creates it")

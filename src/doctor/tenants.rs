@@ -18,9 +18,12 @@ use super::{
 /// What became of one tenant.
 pub(super) struct Known {
     pub(super) findings: Vec<Finding>,
-    /// Whether its feeds can be asked for.
-    pub(super) usable: Result<(), Check>,
+    /// What of its feeds can be asked for.
+    pub(super) usable: Usable,
 }
+
+/// The feeds of a tenant whose role is there, or what keeps us from all of them.
+pub(super) type Usable = Result<Vec<ContentType>, Check>;
 
 /// Looks at one tenant.
 pub(super) async fn look(client: &Client, tenant: &Tenant, cloud: Cloud) -> Known {
@@ -50,7 +53,7 @@ async fn granted(
     tenant: &Tenant,
     cloud: Cloud,
     findings: &mut Vec<Finding>,
-) -> Result<(), Check> {
+) -> Usable {
     let claims = match client.tokens().bearer(tenant.id).await {
         Ok(bearer) => bearer.claims(),
         Err(error) => {
@@ -61,15 +64,19 @@ async fn granted(
     let Some(claims) = claims else {
         findings.push(Finding::ok(Check::Token, "granted; it cannot be read"));
         findings.push(Finding::ok(Check::Roles, "not told by the token"));
-        return Ok(());
+        return Ok(tenant.content_types.clone());
     };
     findings.push(fitting(&claims, tenant, cloud));
     if findings.iter().any(Finding::is_failed) {
         return Err(Check::Token);
     }
     findings.push(roles(&claims, &tenant.content_types));
-    // The types whose role is there are worth a look all the same.
-    Ok(())
+    // Without this one nothing of the feeds can be asked for.
+    if !claims.may_read(ContentType::General) {
+        return Err(Check::Roles);
+    }
+    let kinds = tenant.content_types.iter().copied();
+    Ok(kinds.filter(|kind| claims.may_read(*kind)).collect())
 }
 
 fn known(told: &Result<Directory, DirectoryError>, tenant: &Tenant, cloud: Cloud) -> Finding {
@@ -122,7 +129,10 @@ fn fitting(claims: &Claims, tenant: &Tenant, cloud: Cloud) -> Finding {
         let remedy = "compare client_id of the tenant with the application's overview page";
         return Finding::failed(check, cause, remedy).seen(seen);
     }
-    Finding::ok(check, "granted, for the right resource, tenant and application").seen(seen)
+    let ends = claims.ends().map(|at| format!(", until {}", at.strftime("%H:%M UTC")));
+    let ends = ends.unwrap_or_default();
+    Finding::ok(check, format!("granted for the right resource, tenant and application{ends}"))
+        .seen(seen)
 }
 
 /// Names the role that is missing, for each content type that needs it.

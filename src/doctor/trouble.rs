@@ -3,15 +3,16 @@
 //! The words themselves are where the codes are read ([`Refusal`], [`Action`]); this only gathers
 //! them.
 
-use std::fmt::Write as _;
-
-use crate::microsoft::{
-    ApiError,
-    answer::{Action, CODES},
-    tokens::{Refusal, TokenError},
+use crate::{
+    microsoft::{
+        ApiError,
+        answer::{Action, CODES},
+        tokens::{Refusal, TokenError},
+    },
+    subscriptions::Why,
 };
 
-use super::way::with_source;
+use super::{address, feeds::of_why, way::with_source};
 
 /// A failure in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,44 +79,69 @@ pub(super) fn of_api(error: &ApiError) -> Words {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// What is said, by Microsoft or by us.
-    pub code: &'static str,
+    pub code: String,
     /// What is wrong.
     pub symptom: String,
     /// Who has to do what.
     pub remedy: &'static str,
 }
 
-/// Every code that has words, Entra's first.
+/// Every code and symptom that has words: Entra's, the API's, those of `subscriptions list`, and what
+/// the public address answers.
 pub fn troubles() -> Vec<Trouble> {
     let entra = Refusal::KNOWN.iter().map(|(code, refusal)| Trouble {
-        code,
+        code: (*code).to_owned(),
         symptom: refusal.to_string().split(" (AADSTS").next().unwrap_or_default().to_owned(),
         remedy: refusal.remedy(),
     });
     let api = CODES.iter().map(|(code, action)| {
         let words = action.words();
         let symptom = words.cause.split(" (AF").next().unwrap_or_default();
-        Trouble { code, symptom: symptom.to_owned(), remedy: words.remedy }
+        Trouble { code: (*code).to_owned(), symptom: symptom.to_owned(), remedy: words.remedy }
     });
-    entra.chain(api).collect()
+    let listed = LISTED.iter().map(|why| {
+        let words = of_why(*why);
+        let code = format!("`subscriptions list`: {why}");
+        Trouble { code, symptom: words.cause.to_owned(), remedy: words.remedy }
+    });
+    let answered = ANSWERED.iter().map(|status| {
+        let words = address::words(*status);
+        let code = format!("{status} from the public address");
+        Trouble { code, symptom: words.cause.to_owned(), remedy: words.remedy }
+    });
+    entra.chain(api).chain(listed).chain(answered).collect()
 }
 
-/// The table as Markdown, as README has it.
-pub fn table() -> String {
-    let mut text =
-        "| code or text | what is wrong | who has to do what |\n| --- | --- | --- |\n".to_owned();
-    for Trouble { code, symptom, remedy } in troubles() {
-        let _infallible = writeln!(text, "| {code} | {symptom} | {remedy} |");
-    }
-    text
-}
+/// What may be wrong with a subscription for longer than a moment.
+const LISTED: &[Why] = &[
+    Why::OtherAddress,
+    Why::OtherAuthId,
+    Why::WebhookDisabled,
+    Why::WebhookExpired,
+    Why::WebhookMissing,
+];
+
+/// What balancers are known to answer.
+const ANSWERED: &[u16] = &[204, 301, 401, 403, 404, 502];
 
 const BETWEEN: &str = "network team, if a proxy or firewall stands in between: let it pass this \
                        host untouched; otherwise wait a minute and check again";
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
+
+    fn table() -> String {
+        let mut text =
+            "| code or text | what is wrong | who has to do what |\n| --- | --- | --- |\n"
+                .to_owned();
+        for Trouble { code, symptom, remedy } in troubles() {
+            let _infallible = writeln!(text, "| {code} | {symptom} | {remedy} |");
+        }
+        text
+    }
 
     #[test]
     fn readme_has_the_table_as_it_is() {

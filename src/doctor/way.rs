@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Finding},
     hop::{self, ConnectFault, NameFault, Peer, Stream, TlsFault},
 };
-use crate::tls::{Certificate, Identity, TlsError, Trust};
+use crate::tls::{self, Certificate, Identity, TlsError, Trust};
 
 mod remedies;
 
@@ -77,7 +77,7 @@ async fn steps(
     now: Timestamp,
     findings: &mut Vec<Finding>,
 ) -> Result<Stream, Check> {
-    let [dns, tcp, tls] = way.checks();
+    let [dns, tcp, tls_check] = way.checks();
     let remedies = Remedies::of(way, peer);
     let addresses = match hop::resolve(peer).await {
         Ok(addresses) => addresses,
@@ -108,27 +108,33 @@ async fn steps(
         if hop::speaks_tls(stream).await {
             let cause = format!("port {} speaks TLS, and devo.endpoint says tcp://", peer.port);
             let seen = "it answered plain text with an alert of TLS";
-            findings.push(Finding::failed(tls, cause, remedies.is_tls).seen(seen));
-            return Err(tls);
+            findings.push(Finding::failed(tls_check, cause, remedies.is_tls).seen(seen));
+            return Err(tls_check);
         }
-        findings.push(Finding::ok(tls, "plain TCP, as configured"));
+        findings.push(Finding::ok(tls_check, "plain TCP, as configured"));
         return hop::connect(&addresses)
             .await
             .map(|wire| Box::new(wire) as Stream)
             .map_err(|_| tcp);
     };
+    // With no authority at all the other side need not be asked.
+    let bare = matches!(&trust, Ok(Trust::SystemAnd(more)) if more.is_empty());
+    if bare && !tls::has_system_roots() {
+        findings.push(rootless(tls_check));
+        return Err(tls_check);
+    }
     let shaken = match trust {
         Ok(trust) => hop::shake(stream, &name, trust, identity).await,
         Err(error) => Err(TlsFault::Ours(error)),
     };
     match shaken {
         Ok(shaken) => {
-            findings.push(shaken_well(tls, shaken.version, shaken.not_after, now, &remedies));
+            findings.push(shaken_well(tls_check, shaken.version, shaken.not_after, now, &remedies));
             Ok(shaken.stream)
         }
         Err(fault) => {
-            findings.push(unshaken(tls, &name, peer, &fault, now, &remedies));
-            Err(tls)
+            findings.push(unshaken(tls_check, &name, peer, &fault, now, &remedies));
+            Err(tls_check)
         }
     }
 }
@@ -177,13 +183,20 @@ fn shaken_well(
         return Finding::ok(check, version);
     };
     let left = days_left(not_after, now);
-    let until = format!("good until {} ({left} days)", not_after.strftime("%Y-%m-%d"));
+    let until = good_until(not_after, left);
     if left < SOON {
         let cause = format!("the certificate expires in {left} days");
         return Finding::warning(check, cause, &remedies.expiry)
             .seen(format!("{version}, {until}"));
     }
     Finding::ok(check, format!("{version}, certificate trusted, {until}"))
+}
+
+fn rootless(check: Check) -> Finding {
+    let remedy = "administrator of this machine: install the package ca-certificates (in a \
+                  container, in its image)";
+    Finding::failed(check, "this machine knows no public authority at all", remedy)
+        .seen("the system's store of certificates is empty")
 }
 
 fn unshaken(
@@ -293,6 +306,16 @@ fn distrusted(
 /// Whole days, none once it is over.
 pub(super) fn days_left(until: Timestamp, now: Timestamp) -> i64 {
     until.duration_since(now).max(SignedDuration::ZERO).as_hours() / 24
+}
+
+/// The end of a certificate; the days to it while it is near.
+pub(super) fn good_until(until: Timestamp, days: i64) -> String {
+    let date = until.strftime("%Y-%m-%d");
+    if days < 400 {
+        format!("good until {date} ({days} days)")
+    } else {
+        format!("good until {date}")
+    }
 }
 
 /// An error and what caused it, on one line.

@@ -8,10 +8,11 @@ mod world;
 
 use futures_util::{StreamExt as _, stream};
 
+use authority::Leaf;
 use rows::{Row, rows};
-use world::{Found, World};
+use world::{Found, World, address};
 
-use crate::support::collector::Said;
+use crate::support::collector::{Said, command};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_nothing_wrong_it_is_silent_about_problems() {
@@ -42,6 +43,59 @@ async fn with_nothing_wrong_it_is_silent_about_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_without_a_webhook_has_no_public_address_to_look_at() {
+    let world = World::new(|_| ()).await;
+    world.edit(|text| format!("[admin]{}", text.split_once("[admin]").unwrap().1));
+    let (said, found) = {
+        let variables = [("SSL_CERT_FILE", world.folder().join("public.pem"))];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.to_str().unwrap()));
+        let said = command(world.folder(), &world.arguments, &variables).await;
+        let found: Vec<Found> = serde_json::from_str(&said.out).unwrap();
+        (said, found)
+    };
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    assert!(found.iter().all(|found| found.outcome == "ok"), "{found:#?}");
+    let called = ["webhook", "address", "notifications"];
+    let of_calls = |found: &Found| called.iter().any(|part| found.check.contains(part));
+    assert!(!found.iter().any(of_calls), "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_only_microsoft_gets_through_is_well() {
+    let mut world = World::new(|_| ()).await;
+    let folder = world.folder().to_owned();
+    let (cert, key) = world.authority.issue(&folder, "ours", &Leaf::default());
+    world.set("webhook.tls.cert", cert.display());
+    world.set("webhook.tls.key", key.display());
+    let ca = world.site.simulator.ca_path().display().to_string();
+    world.set("webhook.tls.client_ca", ca);
+    let port = world.site.webhook.port();
+    world.set_address(port);
+    world.change_each(|subscription, mut webhook| {
+        webhook.address = address(port);
+        subscription.webhook = Some(webhook);
+    });
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    assert!(found.iter().all(|found| found.outcome == "ok"), "{found:#?}");
+    let answer = found.iter().find(|found| found.check == "address_answer").unwrap();
+    assert!(answer.cause.contains("only Microsoft has"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn problems_of_the_file_are_findings_too() {
+    let world = World::new(|_| ()).await;
+    world
+        .edit(|text| text.replace("[fetch]", "[fetch]\nretries = 3\n").replace("tls://", "udp://"));
+    let (said, found) = world.check().await;
+    assert_eq!((said.code, found.len()), (Some(78), 2), "{}\n{}", said.out, said.err);
+    for finding in &found {
+        assert_eq!((&*finding.check, &*finding.outcome), ("configuration", "failed"));
+        assert!(said.err.contains(&finding.cause), "{finding:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_record_arrives_in_the_table_of_choice() {
     let mut world = World::new(|config| config.keep_lines = true).await;
     world.arguments = vec!["check", "--json", "--record", "test.keep.free"];
@@ -69,6 +123,13 @@ impl Row {
         let mut world = World::new(self.world).await;
         (self.harm)(&mut world).await;
         let (said, found) = world.check().await;
+        let secrets = [
+            world.site.tenants[0].1.client_secret.clone(),
+            std::fs::read_to_string(world.folder().join("auth-id")).unwrap(),
+        ];
+        for secret in secrets {
+            assert!(!said.out.contains(&secret) && !said.err.contains(&secret), "{}", self.name);
+        }
         self.judge(&said, &found).map_err(|why| {
             let first: Vec<_> =
                 found.iter().filter(|found| found.outcome != "ok").take(4).collect();

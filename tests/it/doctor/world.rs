@@ -114,7 +114,7 @@ impl World {
 
     /// Another certificate at the public address.
     pub async fn certify(&mut self, leaf: Leaf<'_>) {
-        let (cert, key) = self.authority.issue(&self.folder().to_owned(), "other", &leaf);
+        let (cert, key) = self.authority.issue(self.folder(), "other", &leaf);
         self.at_the_edge(Some((cert, key))).await;
     }
 

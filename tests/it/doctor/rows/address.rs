@@ -37,6 +37,9 @@ pub fn rows() -> Vec<Row> {
             let files = Authority::new("In the house").issue(&folder, "p", &Leaf::default());
             world.at_the_edge(Some(files)).await;
         }),
+        row!("a machine without authorities", failed address_tls, ["no public authority"], ["ca-certificates"], |world| {
+            std::fs::write(world.folder().join("public.pem"), "").unwrap();
+        }),
         row!("a balancer that removes the header", failed address_answer, ["Webhook-AuthID"], ["pass the request header"], |world| {
             world.balancer.behave(Manner::Renames("webhook-authid", None));
         }),
@@ -68,7 +71,7 @@ pub fn rows() -> Vec<Row> {
         row!("a balancer without a service behind it", failed address_answer, ["cannot reach the service"], ["forward to webhook.listen"], |world| {
             world.set("webhook.listen", ports::free());
         }),
-        row!("sources that leave us out", failed address_answer, ["refuses requests from this machine"], ["webhook.allowed_sources"], |world| {
+        row!("sources that leave us out", warning address_answer, ["webhook.allowed_sources leaves out"], ["if it is meant"], |world| {
             world.set("webhook.allowed_sources", "[\"192.0.2.0/24\"]");
         }),
         row!("a wrong answer at the public address", failed address_answer, ["not ours"], ["forward the path"], |world| {

@@ -34,6 +34,10 @@ pub fn rows() -> Vec<Row> {
         row!("a portal that answers HTML with a 200", failed subscription, ["none of the Management Activity API"], ["proxy"], |world| {
             world.microsoft().fail(Operation::List, Fault::Html(200), u32::MAX);
         }),
+        row!("a management host that hangs", failed subscription, ["did not answer"], ["proxy"], |world| {
+            world.set("fetch.timeout", "2s");
+            world.microsoft().fail(Operation::List, Fault::Hang, u32::MAX);
+        }),
         row!("windows that are refused", failed content, ["AF20030"], ["NTP"], |world| {
             world.microsoft().fail(Operation::Content, Fault::Af(20_030), u32::MAX);
         }),

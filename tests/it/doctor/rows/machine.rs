@@ -76,6 +76,10 @@ pub fn rows() -> Vec<Row> {
             sqlx::query(step).execute(&mut database).await.unwrap();
             database.close().await.unwrap();
         }),
+        row!("a ledger another process holds", failed ledger, ["another process holds"], ["fuser", "ledger.url"], |world| {
+            let held = Ledger::open(&ledger(&world.folder().join("ledger.db"))).await.unwrap();
+            world.kept.push(Box::new(held));
+        }),
         row!("a ledger that is no database", failed ledger, ["damaged"], ["move it away"], |world| {
             fs::write(world.folder().join("ledger.db"), "not a database ".repeat(1000)).unwrap();
         }),
