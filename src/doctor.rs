@@ -18,8 +18,8 @@
 //!
 //! # How it is made
 //!
-//! Probes (`hop`, and the calls of [`microsoft`](crate::microsoft), [`ledger`](crate::ledger) and
-//! [`deliver`](crate::deliver)) do the I/O, each bounded in time; what their results mean is decided
+//! Probes (`hop`, and the calls of [`microsoft`], [`ledger`](mod@crate::ledger) and
+//! [`deliver`](mod@crate::deliver)) do the I/O, each bounded in time; what their results mean is decided
 //! without any. A running service is not disturbed: its ports, and that its ledger is held, are
 //! recognised by the answer of its admin port. Nothing is started, stopped or delivered, but for a
 //! test record where a table was chosen, and no ledger is made or changed.

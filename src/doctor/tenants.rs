@@ -93,7 +93,7 @@ fn known(told: &Result<Directory, DirectoryError>, tenant: &Tenant, cloud: Cloud
         Ok(Directory { cloud: None }) => Finding::ok(check, "known to the login host"),
         Err(DirectoryError::Unknown) => {
             let cause = format!("there is no tenant {} in the {cloud} cloud", tenant.id);
-            Finding::failed(check, cause, Refusal::UnknownTenant.remedy())
+            Finding::failed(check, cause, trouble::of_refusal(Refusal::UnknownTenant))
                 .seen("the login host does not know it (AADSTS90002)")
         }
         // The token endpoint has a word to say about it, too.

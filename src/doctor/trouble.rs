@@ -32,7 +32,7 @@ impl Words {
 pub(super) fn of_token(error: &TokenError) -> Words {
     let seen = with_source(error);
     match error {
-        TokenError::Refused(refusal) => Words::new(refusal.to_string(), refusal.remedy(), seen),
+        TokenError::Refused(refusal) => Words::new(refusal.to_string(), of_refusal(*refusal), seen),
         TokenError::Status(status) => {
             let cause = format!("the login host answered with status {status}, not as Entra does");
             Words::new(cause, BETWEEN, seen)
@@ -52,6 +52,14 @@ pub(super) fn of_token(error: &TokenError) -> Words {
             Words::new(error.to_string(), remedy, seen)
         }
     }
+}
+
+/// Who has to do what about a refusal.
+pub(super) fn of_refusal(refusal: Refusal) -> &'static str {
+    refusal.advice().unwrap_or(
+        "Entra administrator: look the code up in the application's sign-in logs (Service \
+         principal sign-ins); a conditional access policy may be in the way",
+    )
 }
 
 /// Why a call of the API has no result.
@@ -92,7 +100,7 @@ pub fn troubles() -> Vec<Trouble> {
     let entra = Refusal::KNOWN.iter().map(|(code, refusal)| Trouble {
         code: (*code).to_owned(),
         symptom: refusal.to_string().split(" (AADSTS").next().unwrap_or_default().to_owned(),
-        remedy: refusal.remedy(),
+        remedy: of_refusal(*refusal),
     });
     let api = CODES.iter().map(|(code, action)| {
         let words = action.words();

@@ -148,7 +148,10 @@ fn nameless(check: Check, peer: &Peer, fault: &NameFault, remedies: &Remedies) -
         }
         NameFault::TimedOut => {
             let cause = format!("the name {host} cannot be looked up: no name server answers");
-            let remedy = "network team: give this machine a name server that answers";
+            let remedy = format!(
+                "{}. Before that, give this machine a name server that answers",
+                remedies.name
+            );
             Finding::failed(check, cause, remedy).seen("no answer within 5 s")
         }
     }

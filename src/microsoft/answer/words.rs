@@ -29,21 +29,19 @@ impl Action {
     pub const fn words(self) -> Words {
         match self {
             Self::AuditingOff => Words {
-                cause: "auditing is not turned on in the tenant, or was within the last 24 hours \
-                        (\"tenant does not exist\")",
+                cause: advice(Reason::AuditingOff),
                 remedy: "tenant administrator: turn auditing on (Purview, Audit, Start recording) \
                          and wait up to 24 hours; if it is on for longer, compare id and \
                          microsoft.cloud with the tenant's",
             },
             Self::NotSubscribed => Words {
-                cause: "there is no subscription, or it is disabled",
-                remedy: "nothing, if subscriptions.manage is on: the service starts it within \
-                         subscriptions.check_interval, at most once in 15 minutes; otherwise start \
-                         it",
+                cause: advice(Reason::NotSubscribed),
+                remedy: "see that subscriptions.manage is on; a start is allowed once in 15 minutes, and \
+                         content follows within hours",
             },
             Self::RoleMissing => Words {
                 cause: "the application lacks a role at Microsoft (AF10001)",
-                remedy: ROLES,
+                remedy: advice(Reason::RoleMissing),
             },
             Self::Throttled { .. } => Words {
                 cause: "Microsoft throttles this tenant: too many requests",
@@ -53,7 +51,7 @@ impl Action {
             Self::Unauthorized => Words {
                 cause: "Microsoft refuses the token (401), mostly because a role is missing for \
                         this content type",
-                remedy: ROLES,
+                remedy: advice(Reason::Unauthorized),
             },
             Self::WebhookRefused => Words {
                 cause: "our webhook did not answer Microsoft's validation with 200 (AF20021)",
@@ -77,7 +75,7 @@ impl Action {
     }
 }
 
-const ROLES: &str = "Entra administrator: give the application the application permission \
-                     ActivityFeed.Read of the Office 365 Management APIs, and \
-                     ActivityFeed.ReadDlp for DLP.All, then grant admin consent; it counts within \
-                     minutes";
+/// The words that logs and status pages have for it, too.
+const fn advice(reason: Reason) -> &'static str {
+    reason.advice().expect("a person is told of these")
+}

@@ -13,9 +13,9 @@ impl Refusal {
         ("AADSTS65001", Self::ConsentMissing),
     ];
 
-    /// Who has to do what.
-    pub const fn remedy(self) -> &'static str {
-        match self {
+    /// Who has to do what, where that is known.
+    pub const fn advice(self) -> Option<&'static str> {
+        Some(match self {
             Self::BadAssertion => {
                 "Entra administrator: upload the public part of the configured certificate to the \
                  application (Certificates & secrets), or configure the one that is registered"
@@ -28,10 +28,7 @@ impl Refusal {
                 "Entra administrator: make a new client secret for the application (Certificates \
                  & secrets); put its value where client_secret points, no restart is needed"
             }
-            Self::Other(_) => {
-                "Entra administrator: look the code up in the sign-in logs of the application \
-                 (Service principal sign-ins); a conditional access policy may be in the way"
-            }
+            Self::Other(_) => return None,
             Self::UnknownClient => {
                 "compare client_id and id of the tenant with the application's overview page; if \
                  it is registered in another tenant, an administrator of this one must consent to \
@@ -45,6 +42,6 @@ impl Refusal {
                 "put the secret's value, not its id, where client_secret points; if it is lost, \
                  the Entra administrator makes a new one (Certificates & secrets)"
             }
-        }
+        })
     }
 }

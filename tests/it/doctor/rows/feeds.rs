@@ -12,7 +12,7 @@ use crate::support::eventually;
 
 pub fn rows() -> Vec<Row> {
     vec![
-        row!("auditing that is off", failed subscription, ["auditing is not turned on", "tenant does not exist"], ["Purview", "24 hours"], |world| {
+        row!("auditing that is off", failed subscription, ["auditing is not turned on", "\"tenant does not exist\""], ["Purview", "24 hours"], |world| {
             world.microsoft().fail(Operation::List, Fault::AuditingOff, u32::MAX);
         }),
         row!("auditing that is fresh", failed content, ["auditing", "24 hours"], ["Purview"], |world| {
