@@ -215,41 +215,42 @@ fn answer(answered: &io::Result<Answer>, behind: &str) -> Finding {
 pub(super) const fn words(status: u16) -> Words {
     match status {
         201..=299 => Words {
-            cause: "a validation is answered, but not with 200, which is the only answer Microsoft takes",
-            remedy: "whoever runs the load balancer: pass requests on to webhook.listen and its answers \
-             back unchanged",
+            cause: "a validation is answered, but not with 200, which is the only answer \
+                    Microsoft takes",
+            remedy: "whoever runs the load balancer: pass requests on to webhook.listen and its \
+                     answers back unchanged",
         },
         300..=399 => Words {
             cause: "the public address redirects, and Microsoft does not follow",
-            remedy: "correct webhook.address to where it leads, or stop the load balancer from redirecting \
-             this path",
+            remedy: "correct webhook.address to where it leads, or stop the load balancer from \
+                     redirecting this path",
         },
         401 => Words {
-            cause: "the right auth id is refused: something on the way removes or rewrites the header \
-             Webhook-AuthID",
-            remedy: "whoever runs the load balancer: pass the request header Webhook-AuthID on unchanged; \
-             and give every replica the same webhook.auth_id",
+            cause: "the right auth id is refused: something on the way removes or rewrites the \
+                    header Webhook-AuthID",
+            remedy: "whoever runs the load balancer: pass the request header Webhook-AuthID on \
+                     unchanged; and give every replica the same webhook.auth_id",
         },
         403 => Words {
             cause: "the public address refuses requests from this machine",
-            remedy: "see that webhook.allowed_sources, or the firewall in front, lets this machine in as \
-             well as Microsoft; it may be that only this trial is refused",
+            remedy: "see that webhook.allowed_sources, or the firewall in front, lets this \
+                     machine in as well as Microsoft; it may be that only this trial is refused",
         },
         404 | 405 => Words {
             cause: "the public address does not lead to our webhook",
             remedy: "whoever runs the load balancer: forward the path of webhook.address to \
-             webhook.listen, unchanged",
+                     webhook.listen, unchanged",
         },
         502..=504 => Words {
             cause: "the load balancer cannot reach the service behind it",
             remedy: "whoever runs the load balancer: forward to webhook.listen on this machine; \
-                     network team: open the port between them. If only the balancer's health check \
-                     has not noticed the service yet, start it and check again",
+                     network team: open the port between them. If only the balancer's health \
+                     check has not noticed the service yet, start it and check again",
         },
         _ => Words {
             cause: "the public address answers with something that is not ours",
             remedy: "whoever runs the load balancer: forward the path of webhook.address to \
-             webhook.listen, and nothing else to it",
+                     webhook.listen, and nothing else to it",
         },
     }
 }

@@ -183,7 +183,8 @@ impl Feeds<'_> {
             times.first().map_or("an untold time", String::as_str)
         );
         let remedy = "compare the times with restarts and with the balancer's log; what was lost \
-                      is found by listing. While the public address is well, nothing has to be done";
+                      is found by listing. While the public address is well, nothing has to be \
+                      done";
         Finding::warning(check, cause, remedy).seen(format!("failed at {}", times.join(", ")))
     }
 

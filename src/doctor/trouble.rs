@@ -94,8 +94,8 @@ pub struct Trouble {
     pub remedy: &'static str,
 }
 
-/// Every code and symptom that has words: Entra's, the API's, those of `subscriptions list`, and what
-/// the public address answers.
+/// Every code and symptom that has words: Entra's, the API's, those of `subscriptions list`, and
+/// what the public address answers.
 pub fn troubles() -> Vec<Trouble> {
     let entra = Refusal::KNOWN.iter().map(|(code, refusal)| Trouble {
         code: (*code).to_owned(),

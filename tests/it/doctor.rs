@@ -6,13 +6,22 @@ mod balancer;
 mod rows;
 mod world;
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, stream};
+use m365_collector::simulator::microsoft::IdForm;
+use tokio::net::TcpStream;
 
 use authority::Leaf;
+use balancer::Manner;
 use rows::{Row, rows};
 use world::{Found, World, address};
 
-use crate::support::collector::{Said, command};
+use crate::support::{
+    collector::{Said, command},
+    edge::{Post, Protocol, notification},
+    eventually,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_nothing_wrong_it_is_silent_about_problems() {
@@ -106,6 +115,47 @@ async fn a_test_record_arrives_in_the_table_of_choice() {
     let received = world.site.simulator.devo().received();
     assert_eq!((received.lines, received.malformed), (1, 0));
     assert_eq!(received.tags.keys().collect::<Vec<_>>(), ["test.keep.free"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stand_in_acknowledges_nothing_that_it_cannot_keep() {
+    let world = World::new(|_| ()).await;
+    world.balancer.behave(Manner::Waits(Duration::from_secs(3)));
+    let mut check = world.spawn();
+    let port = world.site.webhook;
+    eventually("the stand-in serves", async || TcpStream::connect(port).await.is_ok()).await;
+    let contents = world.microsoft().contents();
+    let form = IdForm::Listed;
+    let entry = world.microsoft().entry(world.tenant(), &contents[0].id, form).unwrap();
+    let auth_id = std::fs::read_to_string(world.folder().join("auth-id")).unwrap();
+    let body = notification(&[serde_json::json!(entry)]);
+    let answer = Post::new(&*auth_id, body).ask(port, Protocol::Http1).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("10")), "I1");
+    let validation = Post::new(&*auth_id, r#"{"validationCode":"x"}"#);
+    assert_eq!(validation.ask(port, Protocol::Http1).await.status, 200);
+    assert!(check.process.is_running(), "all of that was the stand-in");
+    let said = check.said().await;
+    assert_eq!(said.code, Some(0), "{}", said.out);
+    assert!(!world.folder().join("ledger.db").exists(), "no ledger is made by a check");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_gets_colours_and_progress_unless_unwanted() {
+    let mut world = World::new(|_| ()).await;
+    world.arguments = vec!["check"];
+    let on_terminal = "export TERM=xterm-256color SHELL=/bin/sh PATH=/usr/bin:/bin; \
+                       exec script -qec \"$0 $*\" /dev/null";
+    world.script = on_terminal.to_owned();
+    let said = world.spawn().said().await;
+    for expected in ["\x1b[32m", "\x1b[1mThe way to Devo", "trying Devo", "Everything is well."] {
+        assert!(said.out.contains(expected), "{expected}: {}", said.out);
+    }
+    world.script = format!("export NO_COLOR=1; {on_terminal}");
+    let said = world.spawn().said().await;
+    assert!(said.out.contains("Everything is well."), "{}", said.out);
+    for style in 1..48 {
+        assert!(!said.out.contains(&format!("\x1b[{style}m")), "{}", said.out);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,8 @@ pub enum Manner {
     Answers(&'static str),
     /// A header is passed on under another name, or not at all.
     Renames(&'static str, Option<&'static str>),
+    /// It takes its time.
+    Waits(Duration),
 }
 
 /// A listener that ends with its owner.
@@ -94,6 +96,10 @@ where
     let answer = match manner {
         Manner::Answers(answer) => answer.as_bytes().to_vec(),
         Manner::Faithful => pass_on(&text, behind).await,
+        Manner::Waits(wait) => {
+            tokio::time::sleep(wait).await;
+            pass_on(&text, behind).await
+        }
         Manner::Renames(name, to) => pass_on(&renamed(&text, name, to), behind).await,
     };
     stream.write_all(&answer).await.ok();
