@@ -41,6 +41,7 @@ mod feeds;
 mod finding;
 mod hop;
 mod machine;
+mod ports;
 mod table;
 mod tenants;
 mod trouble;
@@ -61,7 +62,7 @@ use crate::{
 use address::{NoStandIn, StandIn};
 use feeds::Feeds;
 use hop::Peer;
-use machine::Held;
+use ports::{Held, Running};
 use way::{Handshake, Way, walk};
 
 /// Looks at everything a configuration names.
@@ -101,9 +102,9 @@ impl Doctor {
     /// Walks the whole way.
     pub async fn examine(self, tell: impl FnMut(Step<'_>)) -> Report {
         let mut walk = Walk { report: Report::default(), tell };
-        let running = machine::running(self.config.admin.listen).await;
+        let running = ports::running(self.config.admin.listen).await;
         let certificate_is_usable = self.machine(&mut walk, running.is_some()).await;
-        let stand_in = self.ports(&mut walk, running.as_deref()).await;
+        let stand_in = self.ports(&mut walk, running.as_ref()).await;
         let ways = self.microsoft(&mut walk).await;
         let client = self.client();
         let mut tenants: Vec<_> = self.config.tenants.iter().collect();
@@ -169,17 +170,21 @@ impl Doctor {
     }
 
     /// The ports. Where the public one is free, a stand-in has it from here on.
-    async fn ports(&self, walk: &mut Walk<impl FnMut(Step<'_>)>, running: Option<&str>) -> Serving {
+    async fn ports(
+        &self,
+        walk: &mut Walk<impl FnMut(Step<'_>)>,
+        running: Option<&Running>,
+    ) -> Serving {
         let admin = self.config.admin.listen;
-        let held = machine::hold(admin, running).await;
-        walk.found([machine::port(Check::AdminPort, admin, &held, "admin.listen")]);
+        let held = ports::hold(admin, running).await;
+        walk.found([ports::port(Check::AdminPort, admin, &held, "admin.listen")]);
         let Some(webhook) = &self.config.webhook else {
             return Serving::Nobody;
         };
         let (check, listen, key) = (Check::WebhookPort, webhook.listen, "webhook.listen");
         let (held, serving) = match StandIn::serve(&self.config, webhook, &self.clock).await {
             Ok(stand_in) => (Held::Free, Serving::StandIn(stand_in)),
-            Err(NoStandIn::Listen(error)) => match machine::refused(error, running) {
+            Err(NoStandIn::Listen(error)) => match ports::refused(error, running) {
                 held @ Held::Ours(_) => (held, Serving::Running),
                 held => (held, Serving::Nobody),
             },
@@ -191,7 +196,7 @@ impl Doctor {
                 return Serving::Nobody;
             }
         };
-        walk.found([machine::port(check, listen, &held, key)]);
+        walk.found([ports::port(check, listen, &held, key)]);
         serving
     }
 

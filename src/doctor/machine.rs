@@ -1,18 +1,15 @@
-//! This machine: files, the ledger and its disk, the ports.
+//! This machine: files, the ledger and its disk.
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
-use tokio::net::TcpListener;
 
 use super::{
     finding::{Check, Finding},
-    hop,
     way::{SOON, days_left, good_until, with_source},
 };
 use crate::{
@@ -209,90 +206,6 @@ fn is_full(error: &io::Error) -> bool {
 fn size(space: Space) -> String {
     let gib = |bytes: u64| format!("{}.{}", bytes >> 30, ((bytes >> 20) % 1024) / 103);
     format!("{} of {} GiB", gib(space.free), gib(space.total))
-}
-
-/// Who has a port.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// Nobody.
-    Free,
-    /// A running service of ours, of this version.
-    Ours(String),
-    /// Somebody else.
-    Taken,
-    /// It cannot be had.
-    Refused(io::Error),
-}
-
-/// Asks the port of the operators whether it is a running service, and which version.
-pub(super) async fn running(admin: SocketAddr) -> Option<String> {
-    let stream = hop::connect(&[reachable(admin)]).await.ok()?;
-    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let answer = hop::ask(stream, request).await.ok().filter(|answer| answer.status == 200)?;
-    let body = String::from_utf8_lossy(&answer.body).into_owned();
-    let (_, build) = body.split_once("m365_build_info{")?;
-    let (_, version) = build.split_once("version=\"")?;
-    version.split_once('"').map(|(version, _)| version.to_owned())
-}
-
-pub(super) async fn hold(address: SocketAddr, running: Option<&str>) -> Held {
-    match TcpListener::bind(address).await {
-        Ok(_) => Held::Free,
-        Err(error) => refused(error, running),
-    }
-}
-
-pub(super) fn refused(error: io::Error, running: Option<&str>) -> Held {
-    match (error.kind(), running) {
-        (io::ErrorKind::AddrInUse, Some(version)) => Held::Ours(version.to_owned()),
-        (io::ErrorKind::AddrInUse, None) => Held::Taken,
-        _ => Held::Refused(error),
-    }
-}
-
-/// What a port's holder means.
-pub(super) fn port(check: Check, address: SocketAddr, held: &Held, key: &str) -> Finding {
-    let finding = match held {
-        Held::Free => Finding::ok(check, "free, the service does not run"),
-        Held::Ours(version) => {
-            Finding::ok(check, format!("served by the running m365-collector {version}"))
-                .seen("that is what the admin port says it is")
-        }
-        Held::Taken => {
-            let port = address.port();
-            let remedy = format!(
-                "stop the other program (`ss -ltnp 'sport = :{port}'` names it), or set {key} to \
-                 a free port"
-            );
-            Finding::failed(check, format!("another program has port {port}"), remedy)
-                .seen("no running m365-collector answers on the admin port")
-        }
-        Held::Refused(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let remedy = format!(
-                "set {key} to a port above 1023 and let the load balancer forward to it, or give \
-                 the service CAP_NET_BIND_SERVICE"
-            );
-            Finding::failed(check, "this user may not listen on the port", remedy)
-                .seen(error.to_string())
-        }
-        Held::Refused(error) => {
-            let remedy = format!("set {key} to an address of this machine, such as 0.0.0.0");
-            Finding::failed(check, "the address cannot be listened on", remedy)
-                .seen(error.to_string())
-        }
-    };
-    finding.of(address.to_string())
-}
-
-/// How something on this machine is reached that listens there.
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 const READABLE_BY_OTHERS: u32 = 0o004;

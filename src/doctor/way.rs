@@ -106,7 +106,7 @@ async fn steps(
     let Some(Handshake { name, trust, identity }) = handshake else {
         // Asked on a connection of its own, which is of no use afterwards.
         if hop::speaks_tls(stream).await {
-            let cause = format!("port {} speaks TLS, and devo.endpoint says tcp://", peer.port);
+            let cause = format!("port {} speaks TLS, and plain TCP is configured", peer.port);
             let seen = "it answered plain text with an alert of TLS";
             findings.push(Finding::failed(tls_check, cause, remedies.is_tls).seen(seen));
             return Err(tls_check);

@@ -20,7 +20,7 @@ use world::{Found, World, address};
 use crate::support::{
     collector::{Said, command},
     edge::{Post, Protocol, notification},
-    eventually,
+    eventually, get,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +38,9 @@ async fn with_nothing_wrong_it_is_silent_about_problems() {
         assert!(found.len() > 30, "{found:#?}");
         if world.kept.is_empty() {
             world.kept.push(Box::new(world.site.run().await));
+            let admin = world.site.admin;
+            let is_ready = async || get(admin, "/readyz").await.1.contains(r#""status": "ready""#);
+            eventually("it is ready", is_ready).await;
         }
     }
     world.arguments = vec!["check"];

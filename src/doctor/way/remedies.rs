@@ -50,7 +50,7 @@ impl Remedies {
             other_name: format!("correct {key}, or see who answers in the place of {host}"),
             identity: inspected,
             not_tls: format!("correct {key}, or see who answers in the place of {host}"),
-            is_tls: "",
+            is_tls: "write https:// in microsoft.login_url and microsoft.management_url",
         }
     }
 
