@@ -247,7 +247,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// An array with one finding on each line.
 fn write_json(output: &mut impl Write, report: &Report) -> Result<(), CommandError> {
-    let mut begin = "[\n";
+    write!(output, "[")?;
+    let mut begin = "\n";
     for finding in &report.findings {
         write!(output, "{begin}{}", serde_json::to_string(&Row::new(finding))?)?;
         begin = ",\n";
@@ -327,3 +328,6 @@ const PARTS: usize = 2 + 8 + 1;
 const PART: usize = 7;
 
 const TICK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;
