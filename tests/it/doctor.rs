@@ -9,7 +9,7 @@ mod world;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use m365_collector::simulator::microsoft::IdForm;
+use m365_collector::simulator::{Fault, Operation, microsoft::IdForm};
 use tokio::net::TcpStream;
 
 use authority::Leaf;
@@ -105,6 +105,24 @@ async fn problems_of_the_file_are_findings_too() {
         assert_eq!((&*finding.check, &*finding.outcome), ("configuration", "failed"));
         assert!(said.err.contains(&finding.cause), "{finding:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_in_trouble_hides_nothing_of_the_others() {
+    let world = World::of(3, |_| ()).await;
+    let fault = Fault::Entra(7_000_222);
+    world.microsoft().fail_tenant(world.site.tenant(1), Operation::Token, fault, u32::MAX);
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.err.starts_with("Mend this first: token (tenant-1): "), "{}", said.err);
+    let (of_it, others): (Vec<_>, Vec<_>) =
+        found.iter().partition(|found| found.subject == "tenant-1");
+    assert!(others.iter().all(|found| found.outcome == "ok"), "{others:#?}");
+    let outcomes: Vec<_> = of_it.iter().map(|found| (&*found.check, &*found.outcome)).collect();
+    let skipped = ["roles", "subscription", "content", "notifications"];
+    let expected = [("tenant", "ok"), ("token", "failed")];
+    let expected = expected.into_iter().chain(skipped.map(|check| (check, "skipped")));
+    assert_eq!(outcomes, expected.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,10 +36,16 @@ pub struct World {
 
 impl World {
     pub async fn new(change: impl FnOnce(&mut simulator::Config)) -> Self {
-        let mut site = Site::start(1, None, change).await;
+        Self::of(1, change).await
+    }
+
+    /// With so many tenants.
+    pub async fn of(tenants: usize, change: impl FnOnce(&mut simulator::Config)) -> Self {
+        let mut site = Site::start(tenants, None, change).await;
         let folder = site.folder.path().to_owned();
-        for file in ["auth-id", "tenant-0.secret"] {
-            make_private(&folder.join(file));
+        make_private(&folder.join("auth-id"));
+        for (name, _) in &site.tenants {
+            make_private(&folder.join(format!("{name}.secret")));
         }
         let authority = Authority::new("The public authority");
         fs::write(folder.join("public.pem"), authority.pem()).unwrap();
@@ -105,10 +111,12 @@ impl World {
             expiration: None,
             state: WebhookState::Enabled,
         };
-        for kind in ContentType::ALL {
-            self.microsoft().change_subscription(self.tenant(), kind, |subscription| {
-                change(subscription, webhook.clone());
-            });
+        for (_, tenant) in &self.site.tenants {
+            for kind in ContentType::ALL {
+                let right = webhook.clone();
+                let changed = |subscription: &mut Subscription| change(subscription, right);
+                self.microsoft().change_subscription(tenant.id, kind, changed);
+            }
         }
     }
 
@@ -147,6 +155,7 @@ impl World {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Found {
     pub check: String,
+    pub subject: String,
     pub outcome: String,
     pub cause: String,
     pub evidence: String,
