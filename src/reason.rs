@@ -132,8 +132,8 @@ impl Reason {
     pub const fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::AuditingOff => {
-                "auditing is not turned on, or was within the last 24 hours (\"tenant does not \
-                 exist\"); or the tenant id or microsoft.cloud is not the tenant's"
+                "auditing is not turned on, or was within the last 24 hours (Microsoft: tenant does \
+                 not exist); or the tenant id or microsoft.cloud is not the tenant's"
             }
             Self::AuthIdUnreadable => "webhook.auth_id cannot be read; why is in the log",
             Self::CredentialsRefused => "Entra refuses the credentials; its reason is in the log",

@@ -13,7 +13,7 @@ use crate::support::eventually;
 pub fn rows() -> Vec<Row> {
     vec![
         row!("auditing that is off", failed subscription,
-            ["auditing is not turned on", "\"tenant does not exist\""],
+            ["auditing is not turned on", "tenant does not exist"],
             ["Purview", "24 hours"], |world| {
             world.microsoft().fail(Operation::List, Fault::AuditingOff, u32::MAX);
         }),
