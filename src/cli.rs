@@ -17,11 +17,13 @@ use crate::{
 };
 use crate::{
     content::{ContentId, ContentType, InvalidContentId},
+    doctor::Table,
     reason::Reason,
 };
 
 mod asking;
 mod backfill;
+mod check;
 mod completeness;
 mod error;
 mod execute;
@@ -92,10 +94,12 @@ pub enum Command {
     /// after what comes in live. Works beside a running service and without one; run again after an
     /// interruption, it goes on where it was.
     Backfill(Backfill),
-    /// Say in plain words what is wrong with the configuration
+    /// Say in plain words what is wrong, and who has to do what
     ///
-    /// Shows all problems at once, each on its own line with file, key, what was found and what is
-    /// expected.
+    /// First all problems of the configuration file at once, each on its own line. Then every hop is
+    /// looked at: files, ledger and ports, Microsoft's hosts, clock, tokens and roles, the public
+    /// address, subscriptions and content, Devo. Nothing is started or changed; a service may be
+    /// running or not. Fails when anything does not work.
     Check(Check),
     /// Help with the configuration file
     #[command(subcommand)]
@@ -177,6 +181,13 @@ pub struct Check {
     /// Check the file only, without any connection
     #[arg(long)]
     pub offline: bool,
+    /// Send a test record to this table of Devo: the last level of a tag, or a whole tag such as
+    /// test.keep.free
+    #[arg(long, value_name = "TABLE", conflicts_with = "offline")]
+    pub record: Option<Table>,
+    /// Write JSON to standard output instead of a list
+    #[arg(long, conflicts_with = "offline")]
+    pub json: bool,
 }
 
 /// Help with the configuration file.
@@ -347,7 +358,7 @@ Examples:
   m365-collector demo --tenants 5 --rate 50 --for 1m
   m365-collector config sample > m365-collector.toml
   m365-collector config auth-id > /run/secrets/auth-id
-  m365-collector check --offline
+  m365-collector check
   m365-collector run --config /etc/m365-collector.toml
   m365-collector backfill --tenant contoso --from 2026-01-31
   m365-collector ledger pending --tenant contoso --type Audit.Exchange --json

@@ -52,6 +52,7 @@
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`] | one activity each | everything above, never each other |
 //! | [`completeness`] | the listing against the books | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
+//! | [`doctor`] | every hop looked at once, from outside | everything above, nothing of which it starts |
 //! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |
 //! | [`config`], [`cli`], `demo` | reading the outside, showing the inside | [`app`] |
 //!
@@ -94,6 +95,7 @@ pub mod content;
 pub mod deliver;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod expiry;
 pub mod frame;
 pub mod http;

@@ -132,8 +132,8 @@ impl Reason {
     pub const fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::AuditingOff => {
-                "auditing is not turned on, or was within the last 24 hours; or the tenant id or \
-                 microsoft.cloud is not the tenant's"
+                "auditing is not turned on, or was within the last 24 hours (Microsoft: tenant does \
+                 not exist); or the tenant id or microsoft.cloud is not the tenant's"
             }
             Self::AuthIdUnreadable => "webhook.auth_id cannot be read; why is in the log",
             Self::CredentialsRefused => {
@@ -144,8 +144,9 @@ impl Reason {
                  subscriptions.manage is off"
             }
             Self::RoleMissing | Self::Unauthorized => {
-                "the application needs the role ActivityFeed.Read, and ActivityFeed.ReadDlp for \
-                 DLP.All, with an administrator's consent"
+                "Entra administrator: give the application the application permission \
+                 ActivityFeed.Read of the Office 365 Management APIs, and ActivityFeed.ReadDlp for \
+                 DLP.All, then grant admin consent; it counts within minutes"
             }
             _ => return None,
         })

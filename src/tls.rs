@@ -17,10 +17,12 @@ use rustls::{
 
 mod clients;
 mod facts;
+mod inspection;
 mod server;
 
 pub use clients::{ClientCertificates, ClientVerifier, InvalidName};
 pub use facts::{Facts, rsa_public_key};
+pub use inspection::{Inspected, Trust, inspect};
 pub use server::{Acceptor, ServerFiles};
 
 /// A certificate chain and its key, for client or server authentication.
@@ -42,6 +44,17 @@ impl Identity {
             chain: certificates(cert)?,
             key: PrivateKeyDer::from_pem_file(key).map_err(unreadable)?,
         })
+    }
+
+    /// Whether certificate and key belong together and are of a kind we can use.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] when not.
+    pub fn check(&self) -> Result<(), TlsError> {
+        let (chain, key) = (self.chain.clone(), self.key.clone_key());
+        CertifiedKey::from_der(chain, key, &provider())?;
+        Ok(())
     }
 
     /// The certificates, leaf first.
@@ -96,6 +109,14 @@ pub enum TlsError {
     /// The certificate and the key do not belong together, or rustls refuses one of them.
     #[error("certificate or key refused")]
     Refused(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether what is wrong is that the key does not belong to the certificate.
+    pub fn is_key_mismatch(&self) -> bool {
+        use rustls::{Error, InconsistentKeys};
+        matches!(self, Self::Refused(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
+    }
 }
 
 /// The crypto provider of the process. `aws-lc-rs`: the fastest AES-GCM on common servers, and the
@@ -154,6 +175,11 @@ pub fn client_trusting_also(extra: Vec<CertificateDer<'static>>) -> Result<Clien
         .with_safe_default_protocol_versions()?
         .with_root_certificates(with_certificates(system_roots(), extra)?)
         .with_no_client_auth())
+}
+
+/// Whether the system names any authority.
+pub fn has_system_roots() -> bool {
+    !system_roots().is_empty()
 }
 
 fn system_roots() -> RootCertStore {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::world;
 use super::{
     Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand,
-    backfill, ledger,
-    offline::{auth_id, check, sample, schema},
+    backfill, check, ledger,
+    offline::{self, auth_id, sample, schema},
     service, subscriptions,
 };
 use crate::config::{Config, Loaded};
@@ -24,15 +24,19 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             Ok(config) => backfill::announce(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
-        Command::Check(Check { offline }) => {
-            let human = &mut io::stderr();
-            let exit = check(&path, outside.variables, human)?;
-            if offline || exit != Exit::Success {
-                return Ok(exit);
+        Command::Check(Check { offline: true, .. }) => {
+            Ok(offline::check(&path, outside.variables, &mut io::stderr())?)
+        }
+        Command::Check(Check { record, json, .. }) => {
+            match Config::load(&path, outside.variables.iter().cloned()) {
+                Ok(loaded) => check::walk(loaded, path, record, json, &outside).await,
+                Err(problems) => {
+                    if json {
+                        check::problems(&problems, &path)?;
+                    }
+                    Ok(offline::check(&path, outside.variables, &mut io::stderr())?)
+                }
             }
-            // A success would be taken for a word about the connections.
-            writeln!(human, "error: {ONLY_OFFLINE}")?;
-            Ok(Exit::Failed)
         }
         Command::Config(ConfigCommand::AuthId) => {
             auth_id(&mut io::stdout())?;
@@ -88,6 +92,3 @@ fn load(path: &std::path::Path, outside: &Outside) -> Result<Result<Config, Exit
         }
     }
 }
-
-const ONLY_OFFLINE: &str = "only the file was checked, because connections cannot be checked yet; \
-                            `check --offline` asks for no more than that";

@@ -109,7 +109,7 @@ fn the_help_is_worth_reading() {
           demo           Show the whole path on this machine, with no account and no file
           simulate       Simulate only the Microsoft side and the Devo side
           backfill       Collect what Microsoft lists for a range of time
-          check          Say in plain words what is wrong with the configuration
+          check          Say in plain words what is wrong, and who has to do what
           config         Help with the configuration file
           ledger         Look into the ledger: what arrived, what waits, what is dead; replay what is dead
           subscriptions  Look at the subscriptions Microsoft keeps for us
@@ -134,7 +134,7 @@ fn the_help_is_worth_reading() {
           m365-collector demo --tenants 5 --rate 50 --for 1m
           m365-collector config sample > m365-collector.toml
           m365-collector config auth-id > /run/secrets/auth-id
-          m365-collector check --offline
+          m365-collector check
           m365-collector run --config /etc/m365-collector.toml
           m365-collector backfill --tenant contoso --from 2026-01-31
           m365-collector ledger pending --tenant contoso --type Audit.Exchange --json

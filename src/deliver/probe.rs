@@ -1,4 +1,4 @@
-//! A trial of the receiver that sends no record: can it be reached, and does it confirm?
+//! A trial of the receiver: can it be reached, does it take a line, and does it confirm?
 
 use std::time::Duration;
 
@@ -19,9 +19,21 @@ use crate::reason::Reason;
 ///
 /// [`ProbeError`] when there is no connection to try it on.
 pub async fn probe(config: &Config) -> Result<Probe, ProbeError> {
+    trial(config, b"").await
+}
+
+/// As [`probe`], with lines to send before the connection is ended.
+///
+/// # Errors
+///
+/// As for [`probe`].
+pub async fn trial(config: &Config, lines: &[u8]) -> Result<Probe, ProbeError> {
     let mut wire = Dialer::new(config)?.dial(Welcome::Stay).await?;
     let started = Instant::now();
-    let confirmed = closing::by_end_of_stream(&mut wire, config.confirm_timeout).await;
+    let confirmed = match wire.write(lines, config.confirm_timeout).await {
+        Ok(()) => closing::by_end_of_stream(&mut wire, config.confirm_timeout).await,
+        Err(reason) => Err(reason),
+    };
     Ok(Probe { confirmed, took: started.elapsed() })
 }
 

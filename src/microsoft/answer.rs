@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use crate::reason::Reason;
 
 mod wait;
+mod words;
+
+pub use words::{CODES, Words};
 
 /// What an answer means to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,10 +39,12 @@ mod address;
 mod blob;
 pub(super) mod body;
 mod call;
+mod directory;
 mod error;
 mod fields;
 mod http;
 mod listing;
+mod notification;
 mod subscription;
 
 use address::{Addresses, Paged};
@@ -50,8 +52,10 @@ pub use address::{ForeignPage, NextPage};
 pub use blob::Blob;
 use body::Answer;
 use call::Call;
+pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
+pub use notification::Notified;
 pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
 
 /// Where Microsoft is and how it is asked.
@@ -110,7 +114,7 @@ impl Client {
         }
         let tokens = Tokens::new(
             http.clone(),
-            config.login_url,
+            config.login_url.clone(),
             config.resource,
             config.credentials,
             tenants.clone(),
@@ -119,6 +123,7 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             http,
             addresses,
+            login: config.login_url,
             tokens,
             pacing: Pacing::new(config.requests_per_minute, &tenants),
             timeout: config.timeout,
@@ -266,6 +271,7 @@ impl Client {
 struct Inner {
     http: reqwest::Client,
     addresses: Addresses,
+    login: Url,
     tokens: Tokens,
     pacing: Pacing,
     timeout: Duration,

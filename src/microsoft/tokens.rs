@@ -32,12 +32,14 @@ use crate::{
 };
 
 mod assertion;
+mod claims;
 mod credential;
 mod entra;
 mod error;
 mod refusal;
 
 use assertion::{Claim, Form};
+pub use claims::{Claims, role};
 pub use credential::{CertificateError, ClientCertificate, Credential};
 use entra::{Grant, refresh_after};
 pub use error::TokenError;

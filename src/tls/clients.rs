@@ -73,6 +73,24 @@ pub struct ClientVerifier {
 }
 
 impl ClientVerifier {
+    /// Asks for the signature of an authority in a PEM file, and for no name.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] when the file cannot be used.
+    pub fn any_of(ca: &Path) -> Result<impl Fn(&[CertificateDer<'_>]) -> bool, TlsError> {
+        let roots = with_certificates(RootCertStore::empty(), certificates(ca)?)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| TlsError::Refused(Error::General(error.to_string())))?;
+        Ok(move |chain: &[CertificateDer<'_>]| {
+            let [leaf, intermediates @ ..] = chain else {
+                return false;
+            };
+            verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+        })
+    }
+
     /// Whether a certificate that was not shown to us in a handshake, leaf first, is acceptable.
     pub fn accepts(&self, chain: &[CertificateDer<'_>]) -> bool {
         let [leaf, intermediates @ ..] = chain else {

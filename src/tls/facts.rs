@@ -30,6 +30,11 @@ impl Facts {
             not_after: at(validity.not_after.timestamp())?,
         })
     }
+
+    /// Whether it names itself as its issuer, as authorities do.
+    pub fn is_self_signed(&self) -> bool {
+        self.subject == self.issuer
+    }
 }
 
 /// The RSA public key of a certificate, as PKCS#1; none when its key is of another kind.

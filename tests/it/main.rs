@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod deadletters;
 mod delivery;
+mod doctor;
 mod edge;
 mod errors;
 mod faults;

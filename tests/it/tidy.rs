@@ -41,6 +41,11 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         "admin",
         with("admin", &["ledger", "microsoft", "deliver", "http", "subscriptions"]),
     );
+    // The doctor looks at everything from outside, and lets the webhook stand in for the service.
+    arrows.insert(
+        "doctor",
+        with("doctor", &["ledger", "microsoft", "deliver", "webhook", "subscriptions", "app"]),
+    );
     arrows.insert("simulator", BTreeSet::from(["content", "tls", "shutdown", "clock"]));
     arrows
 }

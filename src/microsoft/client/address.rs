@@ -51,6 +51,20 @@ impl Addresses {
         self.feed(tenant, &["subscriptions", "content"], &query)
     }
 
+    pub(super) fn notifications(
+        &self,
+        tenant: TenantId,
+        content_type: ContentType,
+        window: Window,
+    ) -> Url {
+        let query = [
+            ("contentType", content_type.as_str()),
+            ("startTime", &wire_time(window.start)),
+            ("endTime", &wire_time(window.end)),
+        ];
+        self.feed(tenant, &["subscriptions", "notifications"], &query)
+    }
+
     /// The id is one path segment, whatever it holds; `$` stays raw.
     pub(super) fn blob(&self, tenant: TenantId, id: &ContentId) -> Url {
         self.feed(tenant, &["audit", id.as_str()], &[])

@@ -59,6 +59,15 @@ impl Credential {
         }
     }
 
+    /// The file that nobody else may read, where it is one.
+    pub fn private_file(&self) -> Option<&Path> {
+        match self {
+            // The key is the last of the two.
+            Self::Certificate(certificate) => certificate.0.loaded.files().last().map(|key| &**key),
+            Self::Federated(secret) | Self::Secret(secret) => secret.path(),
+        }
+    }
+
     /// When what is in use now ends, as far as it says so itself; a client secret does not.
     ///
     /// # Errors

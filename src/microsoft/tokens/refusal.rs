@@ -34,6 +34,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every refusal that has words of its own, with the codes Entra says it by.
+    pub const KNOWN: &[(&str, Self)] = &[
+        ("AADSTS7000215", Self::WrongSecret),
+        ("AADSTS7000222", Self::ExpiredSecret),
+        ("AADSTS700027", Self::BadAssertion),
+        ("AADSTS700027, the key used is expired", Self::ExpiredCertificate),
+        ("AADSTS700023", Self::AssertionAudience),
+        ("AADSTS700024", Self::AssertionTime),
+        ("AADSTS70021, AADSTS700211, AADSTS700212, AADSTS700213", Self::FederationMissing),
+        ("AADSTS700016", Self::UnknownClient),
+        ("AADSTS7000112", Self::ApplicationDisabled),
+        ("AADSTS90002, AADSTS900023", Self::UnknownTenant),
+        ("AADSTS500011", Self::UnknownResource),
+        ("AADSTS65001", Self::ConsentMissing),
+    ];
+
     pub(super) fn read(code: u32, text: &str) -> Self {
         match code {
             65001 => Self::ConsentMissing,

@@ -17,6 +17,11 @@ impl Microsoft {
         locked(&self.0.entra).set_roles(tenant, roles);
     }
 
+    /// Where a tenant lives, as its discovery document spells it; without this, worldwide.
+    pub fn set_region(&self, tenant: TenantId, scope: &str, sub_scope: Option<&str>) {
+        locked(&self.0.entra).set_region(tenant, scope, sub_scope);
+    }
+
     /// Replaces the secrets of a tenant's application.
     pub fn set_secret(&self, tenant: TenantId, secret: impl Into<String>) {
         locked(&self.0.entra).set_secret(tenant, secret.into());

@@ -30,6 +30,7 @@ pub(super) struct Entra {
     federated: HashMap<TenantId, String>,
     secrets: HashMap<TenantId, Vec<Secret>>,
     consenting: Option<TenantId>,
+    regions: HashMap<TenantId, (String, Option<String>)>,
 }
 
 /// A token that was handed out.
@@ -97,6 +98,10 @@ impl Entra {
 
     pub(super) fn consent_as(&mut self, tenant: TenantId) {
         self.consenting = Some(tenant);
+    }
+
+    pub(super) fn set_region(&mut self, tenant: TenantId, scope: &str, sub_scope: Option<&str>) {
+        self.regions.insert(tenant, (scope.to_owned(), sub_scope.map(str::to_owned)));
     }
 
     /// Why the credentials in the form are not those of the tenant's application.
@@ -210,6 +215,25 @@ pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Bod
     answers::json(StatusCode::OK, &answer)
 }
 
+/// Answers anybody who asks what there is to know of a tenant, or of `common`.
+pub(super) fn directory(world: &World, directory: &str) -> Response<Body> {
+    let tenant = directory.parse().ok().filter(|id| world.tenants.contains_key(id));
+    if tenant.is_none() && directory != "common" {
+        return answers::entra(UNKNOWN_TENANT);
+    }
+    let regions = &locked(&world.entra).regions;
+    let (scope, sub_scope) = match tenant.and_then(|id| regions.get(&id)) {
+        Some((scope, sub_scope)) => (&**scope, sub_scope.as_deref()),
+        None => ("WW", None),
+    };
+    let told = Told {
+        issuer: format!("https://sts.windows.net/{directory}/"),
+        tenant_region_scope: tenant.map(|_| scope),
+        tenant_region_sub_scope: sub_scope,
+    };
+    answers::json(StatusCode::OK, &told)
+}
+
 /// Answers the administrator's browser: consents at once and sends it back with a code.
 pub(super) fn authorize(world: &World, query: &HashMap<String, String>) -> Response<Body> {
     let (Some(redirect), Some(client)) = (query.get("redirect_uri"), query.get("client_id")) else {
@@ -249,6 +273,14 @@ struct Claims<'a> {
     roles: Vec<String>,
     uti: String,
     ver: &'static str,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    issuer: String,
+    tenant_region_scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_region_sub_scope: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -22,6 +22,8 @@ pub enum Operation {
     BlobOf(ContentId),
     /// The first page of a listing of content.
     Content,
+    /// What Entra tells anybody of a tenant.
+    Directory,
     /// The list of subscriptions.
     List,
     /// A further page of a listing of content.
@@ -43,6 +45,11 @@ impl Operation {
             Self::BlobOf(_) => Self::Blob,
             other => other.clone(),
         }
+    }
+
+    /// Whether it counts against a tenant's requests; Entra's have no such limit.
+    pub(super) fn is_paced(&self) -> bool {
+        !matches!(self, Self::Directory | Self::Token)
     }
 
     pub(super) fn covers(&self, other: &Self) -> bool {

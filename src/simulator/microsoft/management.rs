@@ -42,9 +42,9 @@ pub(in crate::simulator) async fn answer(
     let at = Instant::now();
     let (number, throttled) = {
         let mut requests = locked(&world.requests);
-        let throttled = tenant.zip(world.requests_per_minute).is_some_and(|(t, limit)| {
-            operation != Operation::Token && requests.last_minute(t, at) >= limit
-        });
+        let throttled = tenant
+            .zip(world.requests_per_minute)
+            .is_some_and(|(t, limit)| operation.is_paced() && requests.last_minute(t, at) >= limit);
         let number = requests.arrived(requests::Request {
             at,
             tenant,
@@ -94,6 +94,9 @@ impl Route {
         let post = request.method() == Method::POST;
         let (directory, operation) = match *segments.as_slice() {
             [directory, "oauth2", "token"] if post => (directory, Operation::Token),
+            [directory, ".well-known", "openid-configuration"] if get => {
+                (directory, Operation::Directory)
+            }
             ["api", "v1.0" | "v1", directory, "activity", "feed", what, which] => {
                 let operation = match (what, which) {
                     ("audit", id) if get => {
@@ -133,6 +136,9 @@ impl Call<'_> {
         };
         if self.operation == Operation::Token {
             return entra::token(self.world, self.directory, &body);
+        }
+        if self.operation == Operation::Directory {
+            return entra::directory(self.world, self.directory);
         }
         let bearer = parts.headers.get(AUTHORIZATION);
         let Some(issued) = bearer.and_then(|value| self.authorized(value)) else {

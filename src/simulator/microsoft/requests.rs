@@ -39,7 +39,7 @@ impl Requests {
     pub(super) fn arrived(&mut self, request: Request) -> u64 {
         let key = (request.tenant, request.operation.kind());
         *self.counts.entry(key).or_default() += 1;
-        if !request.publisher && request.operation != Operation::Token {
+        if !request.publisher && request.operation.is_paced() {
             self.without_publisher += 1;
         }
         if self.recent.len() == KEPT {
@@ -110,7 +110,7 @@ impl Requests {
 }
 
 fn is_paced(request: &Request, tenant: TenantId) -> bool {
-    request.tenant == Some(tenant) && request.operation != Operation::Token
+    request.tenant == Some(tenant) && request.operation.is_paced()
 }
 
 /// Enough for a test of several minutes at full rate; a long demonstration keeps only the end.

@@ -67,7 +67,12 @@ impl Site {
     /// Overrides a key through the environment of what is started from now on.
     pub fn set(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
         let name = key.to_uppercase().replace('.', "__");
-        self.variables.push((format!("M365_COLLECTOR__{name}"), value.to_string()));
+        self.export(&format!("M365_COLLECTOR__{name}"), value);
+    }
+
+    /// Puts a variable into the environment of what is started from now on.
+    pub fn export(&mut self, name: &str, value: &(impl ToString + ?Sized)) {
+        self.variables.push((name.to_owned(), value.to_string()));
     }
 
     /// Has a tenant prove itself with this line instead of its client secret.
@@ -98,11 +103,16 @@ impl Site {
 
     /// As [`Site::run`], from a shell that was told this before.
     pub async fn run_after(&self, script: &str) -> Collector {
+        self.listening(self.spawn_after(script, &["run"])).await
+    }
+
+    /// As [`Site::spawn`], from a shell that was told this before.
+    pub fn spawn_after(&self, script: &str, arguments: &[&str]) -> Collector {
         let mut command = Command::new("/bin/sh");
-        let script = format!("{script}; exec \"$0\" run --config \"$1\"");
-        command.args(["-c", &script, BINARY]).arg(&self.config);
+        let script = format!("{script}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, BINARY]).args(arguments).arg("--config").arg(&self.config);
         command.env_clear().envs(self.variables.iter().cloned());
-        self.listening(Collector::start(command, self.folder.path())).await
+        Collector::start(command, self.folder.path())
     }
 
     async fn listening(&self, mut collector: Collector) -> Collector {

@@ -1,0 +1,111 @@
+//! Whether the login host answers as Entra does, and our clock against its.
+
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use url::Url;
+
+use super::{
+    finding::{Check, Finding},
+    hop::{self, Stream},
+};
+use crate::clock::Clock;
+
+/// Asks it something that needs no credentials. No word about the clock where no time was told.
+pub(super) async fn look(stream: Stream, login: &Url, clock: &Clock) -> (Finding, Option<Finding>) {
+    let request = discovery(login);
+    let before = clock.now();
+    let answered = hop::ask(stream, request.as_bytes()).await;
+    let after = clock.now();
+    let answer = answers(answered.as_ref().ok());
+    let date = answered.ok().and_then(|answer| {
+        rfc2822::DateTimeParser::new().parse_timestamp(answer.header("date")?).ok()
+    });
+    (answer, date.map(|date| judge(date, before, after)))
+}
+
+/// What Entra tells anybody, which is enough to see that it is Entra.
+fn discovery(login: &Url) -> String {
+    let path = login.path().trim_end_matches('/');
+    let host = login.host_str().unwrap_or_default();
+    let port = login.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!(
+        "GET {path}/common/.well-known/openid-configuration HTTP/1.1\r\nHost: {host}{port}\r\n\
+         User-Agent: m365-collector\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+    )
+}
+
+fn answers(answer: Option<&hop::Answer>) -> Finding {
+    let check = Check::LoginAnswer;
+    let remedy = "network team: a proxy or firewall answers in the place of the login host; let \
+                  this machine reach it untouched. If there is none, wait a minute and check again";
+    let Some(answer) = answer else {
+        let cause = "the login host takes the request and does not answer";
+        return Finding::failed(check, cause, remedy);
+    };
+    let html = answer.header("content-type").is_some_and(|kind| kind.contains("html"));
+    if html || answer.status >= 500 || answer.status == 407 {
+        let kind = if html { "a page of HTML" } else { "an error" };
+        let cause = format!("something that is not Entra answers, with {kind} ({})", answer.status);
+        return Finding::failed(check, cause, remedy).seen(answer.shown());
+    }
+    Finding::ok(check, "answers as Entra does")
+}
+
+/// Judges our clock by a `Date` header that was written between two moments of ours.
+fn judge(date: Timestamp, before: Timestamp, after: Timestamp) -> Finding {
+    let check = Check::Clock;
+    // The header has whole seconds.
+    let latest = date.saturating_add(SignedDuration::from_secs(1)).unwrap_or(date);
+    let (off, side) = if after < date {
+        (date.duration_since(after), "behind")
+    } else if before > latest {
+        (before.duration_since(latest), "ahead of")
+    } else {
+        (SignedDuration::ZERO, "")
+    };
+    let seen = format!("{before:.0} here, {date:.0} there");
+    let remedy = "administrator of this machine: set the clock by NTP (`timedatectl` tells how it \
+                  is set)";
+    let cause = format!("this machine's clock is {} {side} Microsoft's", rounded(off));
+    if off > MOST_SKEW {
+        Finding::failed(check, cause, remedy).seen(seen)
+    } else if off > SOME_SKEW {
+        Finding::warning(check, cause, remedy).seen(seen)
+    } else {
+        Finding::ok(check, "agrees with Microsoft's").seen(seen)
+    }
+}
+
+fn rounded(off: SignedDuration) -> String {
+    match off.as_secs() {
+        seconds @ ..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", (seconds + 30) / 60),
+    }
+}
+
+/// Entra refuses assertions, and Microsoft windows, that are off by about this much.
+const MOST_SKEW: SignedDuration = SignedDuration::from_mins(4);
+
+/// A clock that is kept by NTP is never off by this much.
+const SOME_SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Outcome;
+
+    #[test]
+    fn clocks_are_judged_by_the_whole_seconds_of_a_header() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let judged = |date: &str| {
+            let (before, after) = (at("2026-01-01T12:00:00.9Z"), at("2026-01-01T12:00:01.1Z"));
+            let found = judge(at(date), before, after);
+            (found.outcome, found.cause)
+        };
+        assert_eq!(judged("2026-01-01T12:00:00Z").0, Outcome::Ok);
+        assert_eq!(judged("2026-01-01T12:00:20Z").0, Outcome::Ok);
+        let (outcome, cause) = judged("2026-01-01T12:01:00Z");
+        assert_eq!((outcome, cause.contains("58 seconds behind")), (Outcome::Warning, true));
+        let (outcome, cause) = judged("2026-01-01T11:50:00Z");
+        assert_eq!((outcome, cause.contains("10 minutes ahead of")), (Outcome::Failed, true));
+    }
+}

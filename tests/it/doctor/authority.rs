@@ -1,0 +1,93 @@
+//! Certificates as they should be, and as they should not.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use m365_collector::clock::Clock;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+
+/// An authority with an intermediate one.
+pub struct Authority {
+    root: CertifiedIssuer<'static, KeyPair>,
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// What a certificate is like.
+pub struct Leaf<'a> {
+    pub name: &'a str,
+    /// Days from now until it ends; negative: it has ended.
+    pub days: i64,
+    /// Whether the intermediate certificate is in the file as well.
+    pub whole: bool,
+    pub client: bool,
+}
+
+impl Default for Leaf<'_> {
+    fn default() -> Self {
+        Self { name: "localhost", days: 365, whole: true, client: false }
+    }
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let params = |name: &str| {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let root = CertifiedIssuer::self_signed(params(name), KeyPair::generate().unwrap());
+        let root = root.unwrap();
+        let name = format!("{name}, intermediate");
+        let intermediate =
+            CertifiedIssuer::signed_by(params(&name), KeyPair::generate().unwrap(), &root);
+        Self { intermediate: intermediate.unwrap(), root }
+    }
+
+    /// The certificate to be trusted.
+    pub fn pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// Writes `NAME.crt` and `NAME.key`, which only the owner reads.
+    pub fn issue(&self, folder: &Path, file: &str, leaf: &Leaf<'_>) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::new(vec![leaf.name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, leaf.name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![if leaf.client {
+            ExtendedKeyUsagePurpose::ClientAuth
+        } else {
+            ExtendedKeyUsagePurpose::ServerAuth
+        }];
+        params.use_authority_key_identifier_extension = true;
+        let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
+        params.not_before = (now - seconds(400 * DAY)).into();
+        params.not_after = if leaf.days < 0 {
+            (now - seconds(-leaf.days * DAY)).into()
+        } else {
+            (now + seconds(leaf.days * DAY + 3600)).into()
+        };
+        let pair = KeyPair::generate().unwrap();
+        let mut pem = params.signed_by(&pair, &self.intermediate).unwrap().pem();
+        if leaf.whole {
+            pem += &self.intermediate.pem();
+        }
+        let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
+        fs::write(&cert, pem).unwrap();
+        fs::write(&key, pair.serialize_pem()).unwrap();
+        super::world::make_private(&key);
+        (cert, key)
+    }
+}
+
+fn seconds(seconds: i64) -> std::time::Duration {
+    std::time::Duration::from_secs(seconds.try_into().unwrap())
+}
+
+const DAY: i64 = 24 * 3600;
