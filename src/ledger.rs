@@ -42,6 +42,7 @@ mod reader;
 mod rows;
 mod sqlite;
 mod state;
+mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
@@ -56,6 +57,7 @@ pub use listed::{SweepDepth, Swept};
 pub use reader::{Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
+pub use tenants::{Onboarding, StoreError, StoredTenant};
 pub use writer::Writer;
 
 use crate::{

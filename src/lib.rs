@@ -44,7 +44,7 @@
 //! | --- | --- | --- |
 //! | [`content`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; the closed reasons of failure | nothing |
 //! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
-//! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
+//! | [`clock`], [`secret`], [`shutdown`], [`tls`], [`outcomes`], [`roster`] | what every activity needs: wall time, secrets, the request to stop, certificates, the counts of what was given up on, following tenants as they come and go | the vocabulary |
 //! | [`ledger`] | durable truth: announcements, leases, outcomes, identities of delivered records, dead letters. All SQL | the rows above |
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
@@ -103,6 +103,7 @@ pub mod notification;
 pub mod outcomes;
 pub mod pipeline;
 pub mod reason;
+pub mod roster;
 pub mod route;
 pub mod secret;
 pub mod security;

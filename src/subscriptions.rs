@@ -18,7 +18,6 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
     time::{Instant, sleep},
 };
 use url::Url;
@@ -31,6 +30,7 @@ use crate::{
         answer::Action,
         client::{Subscription, WebhookSpec},
     },
+    roster,
     secret::{Secret, SecretError},
     shutdown::Shutdown,
 };
@@ -106,23 +106,8 @@ impl Subscriptions {
     /// Looks at every tenant again and again until shutdown. A pending start is abandoned then; the
     /// next process finds out what became of it.
     pub async fn run(self, shutdown: Shutdown) {
-        let mut tasks = JoinSet::new();
-        for tenant in self.0.tenants.iter() {
-            tasks.spawn(self.clone().keep(tenant.id));
-        }
-        let ended = async {
-            while let Some(task) = tasks.join_next().await {
-                if let Err(error) = task
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-            // Without tenants there is nothing to keep, but nothing wrong either.
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
-            () = ended => {}
+            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id)) => {}
             () = shutdown.requested() => {}
         }
     }
@@ -133,12 +118,12 @@ impl Subscriptions {
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
-        let result = self.look_and_start(tenant).await;
+        let result = self.look_and_start(&tenant).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
-            Err(error) => self.note_failure(tenant, error),
+            Err(error) => self.note_failure(&tenant, error),
         };
-        inner.observed.note(tenant, inner.clock.now(), result);
+        inner.observed.note(&tenant, inner.clock.now(), result);
         next.clamp(LEAST_PAUSE, inner.config.check_interval.max(LEAST_PAUSE))
     }
 
@@ -147,7 +132,7 @@ impl Subscriptions {
         let tenants = self.0.tenants.iter().map(async |tenant| Survey {
             tenant: tenant.id,
             name: tenant.name.clone(),
-            result: self.look(tenant).await,
+            result: self.look(&tenant).await,
         });
         let mut surveys = join_all(tenants).await;
         surveys.sort_by(|one, other| one.name.cmp(&other.name));

@@ -311,7 +311,8 @@ impl Receiver {
         let new = self.announce(good, now).await?;
         // Only now, because a notification that is not accepted will be sent and judged again.
         for Refused { tenant, reason } in &refused {
-            let tenant = tenant.map_or("", |tenant| self.tenants.name(tenant));
+            let tenant = tenant.map(|tenant| self.tenants.name(tenant));
+            let tenant = tenant.as_deref().unwrap_or_default();
             self.outcomes.given_up(tenant, *reason, 1);
             tracing::debug!(tenant, %reason, "entry refused");
         }
@@ -344,7 +345,7 @@ impl Receiver {
             if recorded == Recorded::New {
                 new += 1;
                 let tenant = self.tenants.name(tenant);
-                self.metrics.announced(tenant, content_type);
+                self.metrics.announced(&tenant, content_type);
             }
         }
         Ok(new)

@@ -20,7 +20,7 @@ pub(super) async fn list(config: Config, select: &Select) -> Result<Exit, Comman
     let app: app::Config = config.into();
     let wanted = ledger::tenant(select, &app.tenants)?;
     let tenants = app.tenants.iter().filter(|tenant| wanted.is_none_or(|id| id == tenant.id));
-    let tenants = tenants.cloned().collect();
+    let tenants = tenants.map(|tenant| (*tenant).clone()).collect();
     // Counted for nobody, but the client always counts.
     let registry = Registry::new();
     let clock = Clock::system();

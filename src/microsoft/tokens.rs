@@ -101,7 +101,10 @@ impl Tokens {
         }
         state.replaced = Some(now);
         state.current = None;
-        tracing::debug!(tenant = self.0.tenants.name(tenant), "access token refused, replacing it");
+        tracing::debug!(
+            tenant = &*self.0.tenants.name(tenant),
+            "access token refused, replacing it"
+        );
         true
     }
 
@@ -129,7 +132,7 @@ impl Tokens {
                 let until = now + self.0.backoff.delay(times, jitter());
                 let alive = state.alive(now);
                 tracing::warn!(
-                    tenant = self.0.tenants.name(tenant),
+                    tenant = &*self.0.tenants.name(tenant),
                     %error,
                     serving_old_token = alive.is_some(),
                     "no new access token from Entra"
@@ -142,10 +145,9 @@ impl Tokens {
 
     async fn ask(&self, tenant: TenantId) -> Result<(HeaderValue, Duration), TokenError> {
         let inner = &*self.0;
-        let (Some(secret), Some(client_id)) = (
-            inner.credentials.get(&tenant),
-            inner.tenants.find(tenant).map(|tenant| tenant.client_id),
-        ) else {
+        let (Some(secret), Some(client_id)) =
+            (self.credential(tenant), inner.tenants.find(tenant).map(|tenant| tenant.client_id))
+        else {
             return Err(TokenError::NotConfigured);
         };
         let secret = secret.current().map_err(|error| TokenError::Secret(Arc::new(error)))?;
@@ -179,6 +181,24 @@ impl Tokens {
             .map_err(|_| TokenError::Unreadable)?;
         header.set_sensitive(true);
         Ok((header, life))
+    }
+
+    /// The tenant's own credential, or that of a configured tenant with the same application: an
+    /// application of several tenants has one.
+    fn credential(&self, tenant: TenantId) -> Option<&Secret> {
+        let Inner { credentials, tenants, .. } = &*self.0;
+        credentials.get(&tenant).or_else(|| {
+            let application = tenants.find(tenant)?.client_id;
+            let mut same: Vec<_> = tenants
+                .iter()
+                .filter(|other| other.client_id == application)
+                .map(|other| other.id)
+                .filter(|other| credentials.contains_key(other))
+                .collect();
+            // The same one every time.
+            same.sort_unstable();
+            credentials.get(same.first()?)
+        })
     }
 
     fn slot(&self, tenant: TenantId) -> Arc<Slot> {

@@ -10,7 +10,7 @@ use std::{
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let vocabulary = ["content", "reason"];
     let pure = ["notification", "split", "route", "frame", "identity", "backoff"];
-    let needs = ["clock", "secret", "shutdown", "tls", "outcomes"];
+    let needs = ["clock", "secret", "shutdown", "tls", "outcomes", "roster"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
     let with = |own: &str, more: &[&'static str]| -> BTreeSet<&'static str> {
         base.iter().chain(more).copied().filter(|part| *part != own).collect()
