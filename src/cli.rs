@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output, everything meant for people to standard error.
 
-use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -23,8 +23,10 @@ use crate::{
 mod asking;
 mod backfill;
 mod completeness;
+mod consent;
 mod error;
 mod execute;
+mod import;
 mod ledger;
 mod letters;
 mod log;
@@ -33,6 +35,7 @@ mod outside;
 mod service;
 mod subscriptions;
 mod table;
+mod tenants;
 #[cfg(feature = "demo")]
 mod world;
 
@@ -100,14 +103,23 @@ pub enum Command {
     /// Help with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Have another organisation's administrator consent, and collect its records from then on
+    ///
+    /// Shows the address that the administrator opens, waits until the browser comes back, finds
+    /// out whose consent it is and stores the tenant. A running service collects it within
+    /// seconds, with the credential it has for the application.
+    Consent(Consent),
     /// Look into the ledger: what arrived, what waits, what is dead; replay what is dead
     ///
     /// Works beside a running service.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Look at the subscriptions Microsoft keeps for us
+    /// Look at the subscriptions Microsoft keeps for us; start and stop them
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// Look at the tenants that are collected; remove one that was added by `consent`
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
 }
 
 /// How the demonstration runs.
@@ -171,6 +183,53 @@ pub struct Backfill {
     pub again: bool,
 }
 
+/// Whose consent is asked for, and how the browser comes back.
+#[derive(Clone, Debug, Args)]
+pub struct Consent {
+    /// Whose consent is expected: a mail address or domain of the organisation, or its tenant id
+    ///
+    /// The consent of any other organisation is refused and nothing is stored.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tenant_of: String,
+    /// The label of the tenant in logs and metrics; without it the domain, or the id
+    #[arg(long, value_name = "NAME", value_parser = consent::name)]
+    pub name: Option<String>,
+    /// Only this content type, in any case; can be repeated; without it all
+    #[arg(long = "type", value_name = "C", value_parser = content_type(), ignore_case = true)]
+    pub content_types: Vec<ContentType>,
+    /// The configured tenant whose application is consented to; needed where there are several
+    #[arg(long, value_name = "T")]
+    pub application: Option<String>,
+    /// Where the browser comes back to on this machine, unless webhook.consent_callback is on
+    ///
+    /// http://localhost:PORT/consent/callback must be a redirect URI of the application.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400")]
+    pub listen: SocketAddr,
+    /// How long to wait for the browser
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = consent::patience)]
+    pub wait: Duration,
+}
+
+/// Views of the tenants.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TenantsCommand {
+    /// List the tenants of the configuration and those added by `consent`
+    List {
+        /// Write JSON to standard output instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Collect a tenant no more that was added by `consent`
+    ///
+    /// A running service lets go of it within seconds. Its subscriptions stay at Microsoft; stop
+    /// them before with `subscriptions stop --tenant T`.
+    Remove {
+        /// The tenant, by its name or its id
+        #[arg(value_name = "T")]
+        tenant: String,
+    },
+}
+
 /// What is checked.
 #[derive(Clone, Debug, Args)]
 pub struct Check {
@@ -180,7 +239,7 @@ pub struct Check {
 }
 
 /// Help with the configuration file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Write a new auth id to standard output: 64 random hexadecimal digits
     ///
@@ -188,10 +247,22 @@ pub enum ConfigCommand {
     /// old one to `webhook.previous_auth_id` first; it can go when every subscription was started
     /// again.
     AuthId,
+    /// Turn a parameters file of Devo's own collector into ours, on standard output
+    ///
+    /// Says on standard error what could not be carried over.
+    Import {
+        /// The JSON file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Write a commented sample to standard output, with every key and its default
     Sample,
     /// Write the JSON Schema of the file to standard output, for editors
     Schema,
+    /// Write what is in force: file, environment and defaults together, without secrets
+    ///
+    /// Every key says in a comment where its value is from.
+    Show,
 }
 
 /// Views of the ledger.
@@ -270,8 +341,31 @@ pub enum LedgerCommand {
 #[derive(Clone, Debug, Subcommand)]
 pub enum SubscriptionsCommand {
     /// List the state at Microsoft beside the state wanted
+    ///
+    /// With the age of the newest content and of the last delivery, as the ledger knows them.
     List {
         /// Which subscriptions.
+        #[command(flatten)]
+        select: Select,
+    },
+    /// Start what is not as wanted, as the service would
+    ///
+    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes
+    /// and says when the next one may be; then it fails, and so does any other start.
+    Start {
+        /// Which subscriptions.
+        #[command(flatten)]
+        select: Select,
+        /// Start also what is as wanted
+        #[arg(long)]
+        again: bool,
+    },
+    /// Stop subscriptions, so that Microsoft collects and announces nothing more for us
+    ///
+    /// A service that runs with subscriptions.manage starts what is configured again. Content may
+    /// stay away for hours after the next start; never stop in order to change something.
+    Stop {
+        /// Which subscriptions; the tenant must be named.
         #[command(flatten)]
         select: Select,
     },

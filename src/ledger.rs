@@ -54,7 +54,7 @@ use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
-pub use reader::{Filter, Pending, Reader, Status};
+pub use reader::{Ages, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};

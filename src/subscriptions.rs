@@ -129,10 +129,13 @@ impl Subscriptions {
 
     /// Looks at every tenant and says what would be done, without doing it.
     pub async fn survey(&self) -> Vec<Survey> {
-        let tenants = self.0.tenants.iter().map(async |tenant| Survey {
-            tenant: tenant.id,
-            name: tenant.name.clone(),
-            result: self.look(&tenant).await,
+        let tenants = self.0.tenants.iter().map(async |tenant| {
+            let looked = self.look_whole(&tenant).await;
+            let (result, unwanted) = match looked {
+                Ok((seen, unwanted)) => (Ok(seen), unwanted),
+                Err(error) => (Err(error), Vec::new()),
+            };
+            Survey { tenant: tenant.id, name: tenant.name.clone(), result, unwanted }
         });
         let mut surveys = join_all(tenants).await;
         surveys.sort_by(|one, other| one.name.cmp(&other.name));
@@ -187,6 +190,14 @@ impl Subscriptions {
     }
 
     async fn look(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
+        Ok(self.look_whole(tenant).await?.0)
+    }
+
+    /// What is wanted, and the feeds that are listed as on although nobody wants them.
+    async fn look_whole(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<(Vec<Observation>, Vec<ContentType>), CheckError> {
         let inner = &*self.0;
         let wanted =
             Wanted { content_types: &tenant.content_types, webhook: self.wanted_webhook()? };
@@ -204,7 +215,11 @@ impl Subscriptions {
             })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);
-        Ok(seen)
+        let unwanted = listed.iter().filter(|listed| {
+            listed.state.is_on() && !tenant.content_types.contains(&listed.content_type)
+        });
+        let unwanted = unwanted.map(|listed| listed.content_type).collect();
+        Ok((seen, unwanted))
     }
 
     async fn list(&self, tenant: TenantId) -> Result<Vec<Subscription>, ApiError> {
@@ -347,6 +362,8 @@ pub struct Survey {
     pub name: Arc<str>,
     /// One observation for each wanted content type.
     pub result: Result<Vec<Observation>, CheckError>,
+    /// Content types that are listed as on and not wanted.
+    pub unwanted: Vec<ContentType>,
 }
 
 #[derive(Debug)]

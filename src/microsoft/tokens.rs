@@ -30,6 +30,7 @@ use crate::{
     secret::{Secret, SecretError},
 };
 
+mod consent;
 mod entra;
 
 pub use entra::Refusal;

@@ -31,6 +31,7 @@ use crate::{
 
 mod answers;
 mod blob;
+mod consent;
 mod contents;
 mod entra;
 mod faults;
@@ -44,6 +45,7 @@ mod starting;
 mod subscriptions;
 
 pub use blob::Blob;
+pub use consent::ConsentFault;
 pub use faults::{Fault, Operation};
 pub use notifier::{Announcing, Attempt, Entry, IdForm};
 pub use poster::Answer;
@@ -54,6 +56,7 @@ pub use subscriptions::{Subscription, Webhook, WebhookState};
 
 pub(super) use management::answer;
 
+use consent::Consents;
 use contents::{Contents, New};
 use entra::Entra;
 use faults::Script;
@@ -95,6 +98,7 @@ impl Microsoft {
             notification_delay: config.notification_delay,
             notification_batch: config.notification_batch,
             notification_retries: config.notification_retries.clone(),
+            consents: Mutex::default(),
             entra: Mutex::default(),
             subscriptions: Mutex::default(),
             contents: Mutex::new(Contents::new(config.retain, config.retain_contents)),
@@ -366,6 +370,7 @@ pub(super) struct World {
     notification_delay: Duration,
     notification_batch: usize,
     notification_retries: Vec<Duration>,
+    consents: Mutex<Consents>,
     entra: Mutex<Entra>,
     subscriptions: Mutex<Subscriptions>,
     contents: Mutex<Contents>,

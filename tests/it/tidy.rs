@@ -9,7 +9,7 @@ use std::{
 /// Part → the parts it may use. The table of `src/lib.rs`, as data.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let vocabulary = ["content", "reason"];
-    let pure = ["notification", "split", "route", "frame", "identity", "backoff"];
+    let pure = ["notification", "redirect", "split", "route", "frame", "identity", "backoff"];
     let needs = ["clock", "secret", "shutdown", "tls", "outcomes", "roster"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
     let with = |own: &str, more: &[&'static str]| -> BTreeSet<&'static str> {
@@ -33,6 +33,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in ["webhook", "pipeline", "sweep", "subscriptions"] {
         arrows.insert(part, with(part, &activity));
     }
+    arrows.insert("consent", with("consent", &["http"]));
     // It compares, page by page, what the sweep's reader lists.
     arrows.insert("completeness", with("completeness", &["ledger", "microsoft", "sweep"]));
     // The admin port shows what the subscriptions observed; it asks nothing of them.
@@ -48,7 +49,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 const CONFINED: &[(&str, &[&str])] = &[
     ("anyhow", &["main"]),
     ("clap", &["cli", "main"]),
-    ("hyper", &["http", "webhook", "admin", "simulator"]),
+    ("hyper", &["http", "webhook", "admin", "consent", "simulator"]),
     ("hyper_util", &["http", "webhook", "admin", "simulator"]),
     ("indicatif", &["demo", "cli"]),
     ("rcgen", &["simulator"]),
@@ -58,8 +59,17 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Parts that decide: neither runtime, nor I/O, nor clock.
-const PURE: &[&str] =
-    &["content", "reason", "notification", "split", "route", "frame", "identity", "backoff"];
+const PURE: &[&str] = &[
+    "content",
+    "reason",
+    "notification",
+    "redirect",
+    "split",
+    "route",
+    "frame",
+    "identity",
+    "backoff",
+];
 
 struct Source {
     part: String,

@@ -68,6 +68,7 @@ fn it_has_every_key_of_the_contract() {
         webhook.client_certificate.ca
         webhook.client_certificate.header
         webhook.client_certificate.names
+        webhook.consent_callback
         webhook.drain_delay
         webhook.header_timeout
         webhook.idle_timeout
