@@ -42,8 +42,10 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use consent::ConsentError;
 pub use error::{CommandError, complain};
 pub use execute::execute;
+pub use import::ImportError;
 pub use outside::Outside;
 
 /// Microsoft 365 audit records, delivered to Devo

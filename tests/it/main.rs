@@ -17,6 +17,7 @@ mod errors;
 mod faults;
 mod identity;
 mod memory;
+mod onboarding;
 mod outages;
 mod pipeline;
 mod rsyslog;

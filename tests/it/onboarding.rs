@@ -1,0 +1,7 @@
+//! From nothing to records: consents, tenants that come and go, subscriptions by hand, the file of
+//! another collector.
+
+mod consent;
+mod import;
+mod subscriptions;
+mod tenants;
