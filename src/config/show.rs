@@ -71,7 +71,7 @@ impl Shown<'_> {
                     self.line(&format!("\n[[{path}]]"));
                     self.section(items, &key.child(index), &path);
                 }
-            } else if self.document.sets(&key) || schema.get("default").is_some() {
+            } else if self.document.sets(&key) || !OPTIONAL.contains(&&*path) {
                 self.line(&format!("\n[{path}]"));
                 self.section(schema, &key, &path);
             }
@@ -124,6 +124,10 @@ fn is_value(schema: &Json) -> bool {
     let described = |schema: &Json| properties(schema).is_some();
     !described(schema) && !schema.get("items").is_some_and(described)
 }
+
+/// Sections that change what is done by being there.
+const OPTIONAL: [&str; 4] =
+    ["tenants.certificate", "webhook", "webhook.client_certificate", "webhook.tls"];
 
 const HIDDEN: &str = "(a secret, not shown)";
 

@@ -112,7 +112,7 @@ impl Client {
             http,
             addresses,
             tokens,
-            pacing: Pacing::new(config.requests_per_minute),
+            pacing: Pacing::new(config.requests_per_minute, &tenants),
             timeout: config.timeout,
             tenants,
             clock,

@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     backoff::{Backoff, jitter},
-    content::TenantId,
+    content::{TenantId, Tenants},
 };
 
 mod window;
@@ -39,10 +39,11 @@ pub struct Pacing(Arc<Inner>);
 
 impl Pacing {
     /// A pace of `requests_per_minute` for each tenant.
-    pub fn new(requests_per_minute: NonZeroU32) -> Self {
+    pub fn new(requests_per_minute: NonZeroU32, tenants: &Tenants) -> Self {
         Self(Arc::new(Inner {
             requests_per_minute,
             backoff: Backoff::try_new(PAUSE_MIN, PAUSE_MAX).expect("the bounds are in order"),
+            tenants: tenants.clone(),
             share: AtomicU32::new(requests_per_minute.get()),
             lanes: DashMap::new(),
         }))
@@ -61,6 +62,9 @@ impl Pacing {
 
     /// How many requests of the tenant could start now.
     pub fn room(&self, tenant: TenantId) -> usize {
+        if self.0.tenants.find(tenant).is_none() {
+            return 0;
+        }
         let lane = self.lane(tenant);
         let now = Instant::now();
         let mut state = lane.state();
@@ -191,6 +195,7 @@ pub(super) struct Paused {
 struct Inner {
     requests_per_minute: NonZeroU32,
     backoff: Backoff,
+    tenants: Tenants,
     /// Requests per minute for each tenant, of which this process has a part.
     share: AtomicU32,
     lanes: DashMap<TenantId, Arc<Lane>>,

@@ -1,6 +1,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::content::{ContentType, Tenant};
 
 const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
@@ -10,7 +11,13 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn pacing(requests_per_minute: u32) -> Pacing {
-    Pacing::new(NonZeroU32::new(requests_per_minute).unwrap())
+    let tenants = [A, B].map(|id| Tenant {
+        id: tenant(id),
+        client_id: id.parse().unwrap(),
+        name: Arc::from(id),
+        content_types: vec![ContentType::General],
+    });
+    Pacing::new(NonZeroU32::new(requests_per_minute).unwrap(), &Tenants::from_iter(tenants))
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,11 +23,14 @@ pub struct Provider {
 impl Provider {
     pub async fn start() -> Self {
         let ids = [Uuid::new_v4(), Uuid::new_v4()].map(TenantId::from);
-        let site = Site::start(1, None, |world| {
+        let mut site = Site::start(1, None, |world| {
             let own = world.tenants[0].clone();
             world.tenants.extend(ids.map(|id| SimulatedTenant { id, ..own.clone() }));
         })
         .await;
+        // What nobody was told of is found at once.
+        site.set("sweep.settle", "0s");
+        site.set("sweep.interval", "1s");
         let [customer, stranger] = ids;
         let microsoft = site.simulator.microsoft();
         microsoft.set_domain("customer.example", customer);
