@@ -3,5 +3,6 @@
 
 mod consent;
 mod import;
+mod readme;
 mod subscriptions;
 mod tenants;
