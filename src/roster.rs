@@ -85,3 +85,93 @@ pub fn forget<T: MetricVecBuilder>(family: &MetricVec<T>, tenant: &str) {
 
 /// How late a tenant that appeared is taken up, on top of what its appearing takes.
 const LOOK: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+
+    use super::*;
+    use crate::content::ContentType;
+
+    fn tenant(serial: u32, name: &str) -> Arc<Tenant> {
+        let id = format!("aaaaaaaa-0000-4000-8000-{serial:012}");
+        Arc::new(Tenant {
+            id: id.parse().unwrap(),
+            client_id: id.parse().unwrap(),
+            name: name.into(),
+            content_types: vec![ContentType::General],
+        })
+    }
+
+    /// Notes the beginning and the end of a task.
+    struct Running(Arc<Mutex<Vec<String>>>, Arc<Tenant>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().retain(|name| **name != *self.1.name);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_lasts_as_long_as_its_tenant() {
+        let tenants = Tenants::default();
+        tenants.replace([tenant(1, "a")]);
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let mut following = JoinSet::new();
+        let (all, seen) = (tenants.clone(), log.clone());
+        following.spawn(async move {
+            each(&all, |tenant| {
+                seen.lock().unwrap().push(tenant.name.to_string());
+                let running = Running(seen.clone(), tenant);
+                async move {
+                    let _running = running;
+                    std::future::pending().await
+                }
+            })
+            .await;
+        });
+        let check = async |expected: &[&str]| {
+            tokio::time::sleep(2 * LOOK).await;
+            let mut running = log.lock().unwrap().clone();
+            running.sort_unstable();
+            assert_eq!(running, expected);
+        };
+        check(&["a"]).await;
+        tenants.replace([tenant(1, "a"), tenant(2, "b")]);
+        check(&["a", "b"]).await;
+        // Another label is another tenant to whoever counts by it.
+        tenants.replace([tenant(1, "c"), tenant(2, "b")]);
+        check(&["b", "c"]).await;
+        tenants.replace([]);
+        check(&[]).await;
+        following.shutdown().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_passed_on() {
+        let tenants = Tenants::default();
+        tenants.replace([tenant(1, "a")]);
+        let mut following = JoinSet::new();
+        following.spawn(async move {
+            each(&tenants, |_| async { panic!("a broken invariant") }).await;
+        });
+        assert!(following.join_next().await.unwrap().unwrap_err().is_panic());
+    }
+
+    #[test]
+    fn series_of_one_tenant_go_and_others_stay() {
+        let registry = Registry::new();
+        let options = Opts::new("m365_test_total", "A test.");
+        let family = IntCounterVec::new(options, &["tenant", "kind"]).unwrap();
+        registry.register(Box::new(family.clone())).unwrap();
+        for (tenant, kind) in [("a", "x"), ("a", "y"), ("b", "x"), ("x", "a")] {
+            family.with_label_values(&[tenant, kind]).inc();
+        }
+        forget(&family, "a");
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        assert!(!text.contains("tenant=\"a\""), "{text}");
+        assert_eq!(text.lines().filter(|line| line.ends_with(" 1")).count(), 2, "{text}");
+    }
+}
