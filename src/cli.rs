@@ -202,7 +202,7 @@ pub struct Consent {
     /// The configured tenant whose application is consented to; needed where there are several
     #[arg(long, value_name = "T")]
     pub application: Option<String>,
-    /// Where the browser comes back to on this machine, unless webhook.consent_callback is on
+    /// Where the browser comes back to on this machine; not with `webhook.consent_callback`
     ///
     /// http://localhost:PORT/consent/callback must be a redirect URI of the application.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400")]

@@ -324,7 +324,7 @@ fn started(result: Result<(), CheckError>, now: Timestamp) -> Done {
 struct Change {
     tenant: String,
     content_type: &'static str,
-    /// started, kept, too_early, webhook_refused, stopped, not_started or failed.
+    /// `started`, `kept`, `too_early`, `webhook_refused`, `stopped`, `not_started` or `failed`.
     outcome: &'static str,
     /// What was not as wanted.
     reason: Option<&'static str>,

@@ -140,7 +140,8 @@ fn an_independent_validator_takes_it_and_accepts_the_sample_by_it() {
         compiler.set_default_draft(Draft::V2020_12);
         compiler.add_resource("schema.json", schema).unwrap();
         let mut schemas = Schemas::new();
-        compiler.compile("schema.json", &mut schemas).map(|index| (schemas, index))
+        let compiled = compiler.compile("schema.json", &mut schemas);
+        compiled.map(|index| (schemas, index)).map_err(Box::new)
     };
     let mut broken = schema.clone();
     broken["properties"]["webhook"]["type"] = json!(5);

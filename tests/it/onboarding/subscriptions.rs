@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use m365_collector::{
+    clock::Clock,
     content::ContentType::{self, AzureActiveDirectory, Dlp, Exchange, General, SharePoint},
     simulator::{
         Operation,
@@ -46,7 +47,7 @@ async fn change(site: &Site, arguments: &[&str]) -> (Option<i32>, Vec<Change>, S
     (said.code, rows.unwrap_or_else(|error| panic!("{error}: {}", said.err)), said.err)
 }
 
-fn of<'a>(rows: &'a [Row], kind: ContentType) -> &'a Row {
+fn of(rows: &[Row], kind: ContentType) -> &Row {
     rows.iter().find(|row| row.content_type == kind.as_str()).expect("every type has a row")
 }
 
@@ -121,7 +122,7 @@ async fn a_start_within_the_quarter_of_an_hour_says_when_it_will_be_allowed() {
     let _collector = site.run().await;
     let (code, ..) = change(&site, &["start", "--type", "DLP.All"]).await;
     assert_eq!(code, Some(0));
-    let before = Timestamp::now();
+    let before = Clock::system().now();
     let (code, rows, _) = change(&site, &["start", "--type", "DLP.All", "--again"]).await;
     let [row] = &rows[..] else { panic!("one row") };
     assert_eq!((code, &*row.outcome), (Some(1), "too_early"), "{:?}", row.error);
