@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 mod backfill;
 mod backlog;
 mod books;
+mod consents;
 mod guest;
 mod identities;
 mod letters;

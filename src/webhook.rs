@@ -209,7 +209,6 @@ struct Receiver {
     bodies: Arc<Semaphore>,
     /// What is being recorded, whether or not its client still waits.
     recordings: TaskTracker,
-    /// None: no browser is expected here.
     consents: Option<Consents>,
     body_timeout: Duration,
     request_timeout: Duration,

@@ -50,6 +50,8 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
 
     let state = state()?;
     let way = Way::open(&config, &command).await?;
+    // Whoever opens the address may be back before anything else happens here.
+    way.expect(&mut ledger, &state, &clock, command.wait).await?;
     let redirect = way.address();
     let tokens = client.tokens();
     let address = tokens.consent_address(application.id, &redirect, &state);
@@ -62,7 +64,7 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
          without a change.",
         command.tenant_of,
     )?;
-    let returned = way.wait(&mut ledger, &state, &clock, command.wait).await?;
+    let returned = way.wait(&mut ledger, &state, command.wait).await?;
     let code = match returned.answer {
         Answer::Code(code) => code,
         Answer::Refused(refused) => return Err(ConsentError::Refused(refused).into()),
@@ -213,11 +215,24 @@ impl Way {
         }
     }
 
+    async fn expect(
+        &self,
+        ledger: &mut Onboarding,
+        state: &str,
+        clock: &Clock,
+        limit: Duration,
+    ) -> Result<(), CommandError> {
+        if let Self::Public(_) = self {
+            let now = clock.now();
+            ledger.expect(state, now, after(now, limit)).await?;
+        }
+        Ok(())
+    }
+
     async fn wait(
         self,
         ledger: &mut Onboarding,
         state: &str,
-        clock: &Clock,
         limit: Duration,
     ) -> Result<Redirect, CommandError> {
         match self {
@@ -229,8 +244,6 @@ impl Way {
                 Ok(callback.wait(state, limit, stray).await.map_err(ConsentError::Wait)?)
             }
             Self::Public(_) => {
-                let now = clock.now();
-                ledger.expect(state, now, after(now, limit)).await?;
                 let returned = poll(ledger, state, limit).await;
                 ledger.forget(state).await?;
                 returned

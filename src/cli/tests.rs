@@ -57,7 +57,7 @@ fn the_demonstration_takes_its_size_and_a_receiver() {
     };
     assert_eq!(demo.tenants.get(), 3);
     assert_eq!(demo.rate.get(), 50);
-    assert_eq!(demo.duration.0, Duration::from_secs(90));
+    assert_eq!(demo.duration.0, std::time::Duration::from_secs(90));
     assert_eq!(demo.devo.unwrap().to_string(), "tcp://127.0.0.1:5140");
     let Command::Demo(demo) = parse("m365-collector demo --devo tls://[::1]:6514").command else {
         panic!("not demo");

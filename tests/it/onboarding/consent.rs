@@ -1,7 +1,11 @@
 //! `consent`: an administrator at a browser, the real binary, and what comes of it.
 
+use std::time::Duration;
+
 use m365_collector::{
+    clock::{Clock, after},
     content::{ContentType, TenantId},
+    ledger::{self, Onboarding},
     simulator::{SimulatedTenant, microsoft::ConsentFault},
 };
 use reqwest::redirect::Policy;
@@ -79,6 +83,15 @@ impl Provider {
         let location = self.open(address).await;
         self.come_back(&location).await;
         asking.said().await
+    }
+
+    fn ledger(&self) -> ledger::Config {
+        ledger::Config {
+            location: ledger::Location::Sqlite(self.site.folder.path().join("ledger.db")),
+            lease: Duration::from_secs(300),
+            keep_delivered: Duration::from_secs(14 * 86_400),
+            keep_dead: Duration::from_secs(30 * 86_400),
+        }
     }
 
     pub async fn stored(&self) -> String {
@@ -222,7 +235,13 @@ async fn the_public_port_takes_the_browser_where_that_is_switched_on() {
     let mut provider = Provider::start().await;
     let anybody = format!("/consent/callback?code=x&state={}", "a".repeat(64));
     let collector = provider.site.run().await;
-    assert_eq!(get(provider.site.webhook, &anybody).await.0, 404, "it is off by itself");
+    // It is off by itself, also for a state that is waited with.
+    let mut ledger = Onboarding::open(&provider.ledger()).await.unwrap();
+    let (now, state) = (Clock::system().now(), "a".repeat(64));
+    ledger.expect(&state, now, after(now, Duration::from_secs(600))).await.unwrap();
+    assert_eq!(get(provider.site.webhook, &anybody).await.0, 404);
+    assert_eq!(ledger.answer(&state).await.unwrap(), None);
+    ledger.forget(&state).await.unwrap();
     collector.stop().await;
     provider.site.set("webhook.consent_callback", "true");
     let _collector = provider.site.run().await;
