@@ -30,6 +30,7 @@ use crate::{
     deliver::Outlet,
     http::{self, Front, Limits, Listener},
     ledger::{Depth, Ledger},
+    roster::PerTenant,
     shutdown::Shutdown,
     subscriptions::Observed,
 };
@@ -99,6 +100,11 @@ impl Admin {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.listener.local_addr()
+    }
+
+    /// The series that are set at each scrape.
+    pub fn series(&self) -> impl PerTenant + use<> {
+        self.shown.backlog.clone()
     }
 
     /// Serves until asked to stop.

@@ -36,9 +36,12 @@ use crate::{
 };
 
 mod activity;
+mod admission;
 mod certificates;
 
 use activity::Activity;
+use admission::Admission;
+pub use admission::take_up;
 
 /// Everything the process needs to know.
 #[derive(Clone, Debug)]
@@ -71,6 +74,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct App {
     admin: Admin,
+    admission: Admission,
     drain_delay: Duration,
     expiry: Expiry,
     pipeline: Pipeline,
@@ -91,23 +95,24 @@ impl App {
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
         let registry = Registry::new();
         let tenants = config.tenants;
-        let outcomes = Outcomes::register(&registry, &tenants)?;
         admin::register_process(&registry)?;
         let draining = Shutdown::new();
 
         let tables = Arc::new(Tables::try_new(config.route)?);
         let (ledger, writer) = Ledger::open(&config.ledger).await?;
+        // From here on the tenants are all there, and everything below begins with them.
+        let mut admission = Admission::open(tenants.clone(), ledger.clone(), clock.clone()).await?;
+        let outcomes = Outcomes::register(&registry, &tenants)?;
+        admission.count(outcomes.clone());
         let (outlet, sessions) =
             Outlet::open(config.deliver, deliver::Metrics::register(&registry)?)?;
         let management_roots = config.microsoft.management_roots();
         let mut certificates = certificates::of_tenants(&config.microsoft, &tenants);
-        let client = Client::new(
-            config.microsoft,
-            tenants.clone(),
-            clock.clone(),
-            microsoft::Metrics::register(&registry, &tenants)?,
-        )?;
+        let metrics = microsoft::Metrics::register(&registry, &tenants)?;
+        admission.count(metrics.clone());
+        let client = Client::new(config.microsoft, tenants.clone(), clock.clone(), metrics)?;
         let announced = Announced::register(&registry, &tenants)?;
+        admission.count(announced.clone());
         let metrics = webhook::Metrics::register(&registry, announced.clone())?;
         let drain_delay = config.webhook.as_ref().map_or(Duration::ZERO, |port| port.drain_delay);
         let webhook = match config.webhook {
@@ -132,6 +137,8 @@ impl App {
         certificates.push(certificates::of_devo(outlet.clone()));
         certificates.extend(webhook.as_ref().and_then(certificates::of_webhook));
         let expiry = Expiry::register(&registry, clock.clone(), certificates)?;
+        let metrics = sweep::Metrics::register(&registry, &tenants)?;
+        admission.count(metrics.clone());
         let sweep = Sweep::new(
             config.sweep,
             client.clone(),
@@ -139,16 +146,20 @@ impl App {
             tenants.clone(),
             clock.clone(),
             announced,
-            sweep::Metrics::register(&registry, &tenants)?,
+            metrics,
         );
+        let metrics = subscriptions::Metrics::register(&registry, &tenants)?;
+        admission.count(metrics.clone());
         let subscriptions = Subscriptions::new(
             config.subscriptions,
             client.clone(),
             tenants.clone(),
             clock.clone(),
-            subscriptions::Metrics::register(&registry, &tenants)?,
+            metrics,
             webhook.as_ref().map(|webhook| edge(webhook.edge())),
         );
+        let metrics = pipeline::Metrics::register(&registry, &tenants, outcomes)?;
+        admission.count(metrics.clone());
         let pipeline = Pipeline::new(
             &config.pipeline,
             &config.records,
@@ -160,7 +171,7 @@ impl App {
                 tenants: tenants.clone(),
                 clock: clock.clone(),
             },
-            pipeline::Metrics::register(&registry, &tenants, outcomes)?,
+            metrics,
         );
         let address = config.admin.listen;
         let admin = Admin::bind(
@@ -178,8 +189,10 @@ impl App {
         )
         .await
         .map_err(|source| StartError::Bind { address, source })?;
+        admission.count(admin.series());
         Ok(Self {
             admin,
+            admission,
             drain_delay,
             expiry,
             pipeline,
@@ -214,6 +227,8 @@ impl App {
         // answers validations before the first subscription is started.
         let writer = Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
         let sessions = Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
+        let admission =
+            Activity::start("admission", report.clone(), |stop| self.admission.run(stop));
         let admin = Activity::start("admin port", report.clone(), |stop| self.admin.run(stop));
         let webhook = self
             .webhook
@@ -243,6 +258,7 @@ impl App {
         let grace_ends = Instant::now() + GRACE;
         info!("draining: not ready, still serving until the load balancer has noticed");
         // The webhook keeps serving through its drain delay, and the pipeline works meanwhile.
+        admission.request_stop();
         subscriptions.request_stop();
         sweep.request_stop();
         if let Some(webhook) = webhook {
@@ -257,6 +273,7 @@ impl App {
         sweep.end(soon(grace_ends, CLOSING)).await;
         subscriptions.end(soon(grace_ends, CLOSING)).await;
         expiry.end(soon(grace_ends, CLOSING)).await;
+        admission.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
         admin.end(soon(grace_ends, CLOSING)).await;
         match failed {
@@ -283,6 +300,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
+    /// The stored tenants cannot be read.
+    #[error("the stored tenants cannot be read")]
+    Tenants(#[from] ledger::LedgerError),
     /// Two parts claim one metric name.
     #[error("metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

@@ -21,12 +21,15 @@ use crate::{
     reason::Reason,
 };
 
+mod arguments;
 mod asking;
 mod backfill;
 mod check;
 mod completeness;
+mod consent;
 mod error;
 mod execute;
+mod import;
 mod ledger;
 mod letters;
 mod log;
@@ -35,14 +38,18 @@ mod outside;
 mod service;
 mod subscriptions;
 mod table;
+mod tenants;
 #[cfg(feature = "demo")]
 mod world;
 
 #[cfg(test)]
 mod tests;
 
+pub use arguments::{Consent, SubscriptionsCommand, TenantsCommand};
+pub use consent::ConsentError;
 pub use error::{CommandError, complain};
 pub use execute::execute;
+pub use import::ImportError;
 pub use outside::Outside;
 
 /// Microsoft 365 audit records, delivered to Devo
@@ -104,14 +111,23 @@ pub enum Command {
     /// Help with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Have another organisation's administrator consent, and collect its records from then on
+    ///
+    /// Shows the address that the administrator opens, waits until the browser comes back, finds
+    /// out whose consent it is and stores the tenant. A running service collects it within
+    /// seconds, with the credential it has for the application.
+    Consent(Consent),
     /// Look into the ledger: what arrived, what waits, what is dead; replay what is dead
     ///
     /// Works beside a running service.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Look at the subscriptions Microsoft keeps for us
+    /// Look at the subscriptions Microsoft keeps for us; start and stop them
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// Look at the tenants that are collected; remove one that was added by `consent`
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
 }
 
 /// How the demonstration runs.
@@ -191,7 +207,7 @@ pub struct Check {
 }
 
 /// Help with the configuration file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Write a new auth id to standard output: 64 random hexadecimal digits
     ///
@@ -199,10 +215,22 @@ pub enum ConfigCommand {
     /// old one to `webhook.previous_auth_id` first; it can go when every subscription was started
     /// again.
     AuthId,
+    /// Turn a parameters file of Devo's own collector into ours, on standard output
+    ///
+    /// Says on standard error what could not be carried over.
+    Import {
+        /// The JSON file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Write a commented sample to standard output, with every key and its default
     Sample,
     /// Write the JSON Schema of the file to standard output, for editors
     Schema,
+    /// Write what is in force: file, environment and defaults together, without secrets
+    ///
+    /// Every key says in a comment where its value is from.
+    Show,
 }
 
 /// Views of the ledger.
@@ -272,17 +300,6 @@ pub enum LedgerCommand {
     /// Count content by tenant, type and state
     Status {
         /// Which content.
-        #[command(flatten)]
-        select: Select,
-    },
-}
-
-/// Views of the subscriptions.
-#[derive(Clone, Debug, Subcommand)]
-pub enum SubscriptionsCommand {
-    /// List the state at Microsoft beside the state wanted
-    List {
-        /// Which subscriptions.
         #[command(flatten)]
         select: Select,
     },

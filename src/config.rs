@@ -33,6 +33,7 @@ mod read;
 mod sample;
 mod schema;
 pub mod settings;
+mod show;
 mod unavailable;
 mod value;
 

@@ -3,7 +3,13 @@
 //! Nothing here does I/O or knows the time. Facts about the wire forms come from the Office 365
 //! Management Activity API reference.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -184,39 +190,83 @@ pub struct Tenant {
     pub content_types: Vec<ContentType>,
 }
 
-/// The configured tenants, found by id. Cheap to clone.
+/// The tenants whose records are collected, found by id. Clones see the same ones.
+///
+/// Tenants come and go while the service runs. Who looks gets what is true at that moment; only the
+/// composition root [replaces](Self::replace) them.
 #[derive(Clone, Debug, Default)]
-pub struct Tenants(Arc<HashMap<TenantId, Tenant>>);
+pub struct Tenants(Arc<RwLock<Snapshot>>);
+
+type Snapshot = Arc<HashMap<TenantId, Arc<Tenant>>>;
 
 impl Tenants {
     /// Looks a tenant up.
-    pub fn find(&self, id: TenantId) -> Option<&Tenant> {
-        self.0.get(&id)
+    pub fn find(&self, id: TenantId) -> Option<Arc<Tenant>> {
+        self.snapshot().get(&id).cloned()
     }
 
     /// The label for logs and metrics; empty for a tenant that is not ours.
-    pub fn name(&self, id: TenantId) -> &str {
-        self.find(id).map_or("", |tenant| &tenant.name)
+    pub fn name(&self, id: TenantId) -> Arc<str> {
+        self.snapshot().get(&id).map_or_else(|| Arc::from(""), |tenant| tenant.name.clone())
     }
 
-    /// Every tenant, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Tenant> {
-        self.0.values()
+    /// Every tenant of this moment, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Tenant>> + use<> {
+        self.snapshot().values().cloned().collect::<Vec<_>>().into_iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.snapshot().len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.snapshot().is_empty()
+    }
+
+    /// Whether both are the same tenants, not only equal ones, so that there is nothing to do.
+    pub fn is_still(&self, seen: &Seen) -> bool {
+        Arc::ptr_eq(&self.snapshot(), &seen.0)
+    }
+
+    /// The tenants of this moment, to compare with later.
+    pub fn seen(&self) -> Seen {
+        Seen(self.snapshot())
+    }
+
+    /// Makes these the tenants, for everyone who holds a clone.
+    #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
+    pub fn replace(&self, tenants: impl IntoIterator<Item = Arc<Tenant>>) {
+        let tenants = tenants.into_iter().map(|tenant| (tenant.id, tenant)).collect();
+        *self.0.write().expect("no holder of this lock panics") = Arc::new(tenants);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.0.read().expect("no holder of this lock panics").clone()
     }
 }
 
 impl FromIterator<Tenant> for Tenants {
     fn from_iter<I: IntoIterator<Item = Tenant>>(tenants: I) -> Self {
-        Self(Arc::new(tenants.into_iter().map(|tenant| (tenant.id, tenant)).collect()))
+        let these = Self::default();
+        these.replace(tenants.into_iter().map(Arc::new));
+        these
+    }
+}
+
+/// What [`Tenants`] were at some moment.
+#[derive(Clone, Debug)]
+pub struct Seen(Snapshot);
+
+impl Seen {
+    /// Every tenant of that moment, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.0.values()
+    }
+
+    /// Looks a tenant of that moment up.
+    pub fn find(&self, id: TenantId) -> Option<&Arc<Tenant>> {
+        self.0.get(&id)
     }
 }

@@ -28,7 +28,7 @@
 //! Microsoft. No finding holds a secret, a token or a record (I9); it asks only hosts of the
 //! configuration (I6).
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus::Registry;
@@ -256,7 +256,7 @@ impl Doctor {
     async fn tenants(
         &self,
         walk: &mut Walk<impl FnMut(Step<'_>)>,
-        tenants: &[&Tenant],
+        tenants: &[Arc<Tenant>],
         client: Option<&Client>,
         ways: &Ways,
     ) -> Vec<tenants::Usable> {
@@ -296,10 +296,13 @@ impl Doctor {
             })
         });
         let now = self.clock.now();
-        let pairs: Vec<_> = tenants.iter().copied().zip(usable).collect();
+        let pairs: Vec<_> = tenants.iter().zip(usable).collect();
         for some in pairs.chunks(AT_ONCE) {
             let listed: Vec<_> = some.iter().map(|(tenant, _)| *tenant).collect();
-            walk.looking(&format!("asking Microsoft about the feeds ({})", names(&listed)));
+            walk.looking(&format!(
+                "asking Microsoft about the feeds ({})",
+                names(listed.iter().copied())
+            ));
             let looks = some.iter().map(async |(tenant, usable)| {
                 let usable = usable.as_ref().map_err(|broken| *broken);
                 match (usable.and_then(|kinds| ways.management.map(|()| kinds)), client) {
@@ -354,13 +357,13 @@ struct Ways {
 }
 
 struct Usable<'a> {
-    tenants: &'a [&'a Tenant],
+    tenants: &'a [Arc<Tenant>],
     usable: &'a [tenants::Usable],
     running: bool,
 }
 
-fn names(tenants: &[&Tenant]) -> String {
-    let names: Vec<_> = tenants.iter().map(|tenant| &*tenant.name).collect();
+fn names<'a>(tenants: impl IntoIterator<Item = &'a Arc<Tenant>>) -> String {
+    let names: Vec<_> = tenants.into_iter().map(|tenant| &*tenant.name).collect();
     names.join(", ")
 }
 

@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 mod backfill;
 mod backlog;
 mod books;
+mod consents;
 mod examination;
 mod guest;
 mod identities;
@@ -43,6 +44,7 @@ mod reader;
 mod rows;
 mod sqlite;
 mod state;
+mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;
@@ -55,9 +57,10 @@ use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
-pub use reader::{Filter, Pending, Reader, Status};
+pub use reader::{Ages, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
 pub use state::{DeadRecord, Settlement};
+pub use tenants::{Onboarding, StoreError, StoredTenant};
 pub use writer::Writer;
 
 use crate::{

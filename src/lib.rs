@@ -43,13 +43,14 @@
 //! | part | owns | may use |
 //! | --- | --- | --- |
 //! | [`content`], [`moment`], [`reason`] | the vocabulary: tenants, content types and ids, announcements; moments before and after others; the closed reasons of failure | nothing |
-//! | [`notification`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
-//! | [`clock`], [`watched`], [`secret`], [`shutdown`], [`tls`], [`outcomes`] | what every activity needs: wall time, files that change, secrets, the request to stop, certificates, the counts of what was given up on | the vocabulary |
+//! | [`notification`], [`redirect`], [`split`], [`route`], [`frame`], [`identity`], [`backoff`] | decisions: pure, no clock, no I/O | the vocabulary |
+//! | [`clock`], [`watched`], [`secret`], [`shutdown`], [`tls`], [`outcomes`], [`roster`] | what every activity needs: wall time, files that change, secrets, the request to stop, certificates, the counts of what was given up on, following tenants as they come and go | the vocabulary |
 //! | [`ledger`] | durable truth: announcements, leases, outcomes, identities of delivered records, dead letters. All SQL | the rows above |
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`] | one activity each | everything above, never each other |
+//! | [`consent`] | an administrator's browser on loopback | [`http`] |
 //! | [`completeness`] | the listing against the books | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
 //! | [`doctor`] | every hop looked at once, from outside | everything above, nothing of which it starts |
@@ -91,6 +92,7 @@ pub mod cli;
 pub mod clock;
 pub mod completeness;
 pub mod config;
+pub mod consent;
 pub mod content;
 pub mod deliver;
 #[cfg(feature = "demo")]
@@ -107,6 +109,8 @@ pub mod notification;
 pub mod outcomes;
 pub mod pipeline;
 pub mod reason;
+pub mod redirect;
+pub mod roster;
 pub mod route;
 pub mod secret;
 pub mod security;

@@ -110,7 +110,7 @@ pub fn judge(
     let id: TenantId = text(fields.tenant_id).and_then(|id| id.parse().ok()).ok_or(malformed)?;
     let tenant = tenants.find(id);
     fields
-        .judge(tenant, management_roots, now)
+        .judge(tenant.as_deref(), management_roots, now)
         .map_err(|reason| Refused { tenant: tenant.map(|tenant| tenant.id), reason })
 }
 

@@ -6,8 +6,9 @@
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use crate::{
-    content::{ContentType, Tenants},
+    content::{ContentType, Tenant, Tenants},
     reason::{Reason, Stage},
+    roster::{PerTenant, forget},
 };
 
 mod announced;
@@ -59,19 +60,7 @@ impl Outcomes {
         for reason in Reason::ALL.iter().filter(|reason| reason.stage() == Stage::Notification) {
             outcomes.given_up("", *reason, 0);
         }
-        for tenant in tenants.iter() {
-            for reason in Reason::ALL {
-                outcomes.given_up(&tenant.name, *reason, 0);
-                if reason.stage() != Stage::Notification {
-                    outcomes.attempts_failed(&tenant.name, *reason, 0);
-                }
-            }
-        }
-        for tenant in tenants.iter() {
-            for content_type in &tenant.content_types {
-                outcomes.successful.with_label_values(&[&*tenant.name, content_type.as_str()]);
-            }
-        }
+        tenants.iter().for_each(|tenant| outcomes.admit(&tenant));
         Ok(outcomes)
     }
 
@@ -95,5 +84,25 @@ impl Outcomes {
     /// Counts records confirmed by Devo.
     pub fn delivered(&self, tenant: &str, content_type: ContentType, records: u64) {
         self.successful.with_label_values(&[tenant, content_type.as_str()]).inc_by(records);
+    }
+}
+
+impl PerTenant for Outcomes {
+    fn admit(&self, tenant: &Tenant) {
+        for reason in Reason::ALL {
+            self.given_up(&tenant.name, *reason, 0);
+            if reason.stage() != Stage::Notification {
+                self.attempts_failed(&tenant.name, *reason, 0);
+            }
+        }
+        for content_type in &tenant.content_types {
+            self.successful.with_label_values(&[&*tenant.name, content_type.as_str()]);
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        for family in [&self.unsuccessful, &self.attempts_failed, &self.successful] {
+            forget(family, &tenant.name);
+        }
     }
 }

@@ -97,7 +97,6 @@ pub struct Pipeline {
     places: usize,
     changes: Changes,
     tenants: Tenants,
-    ids: Vec<TenantId>,
     running: HashMap<task::Id, Running>,
     steps: JoinSet<Unconfirmed>,
     work: Work,
@@ -128,7 +127,6 @@ impl Pipeline {
         Self {
             places: config.concurrency.get(),
             changes: step.ledger.changes(),
-            ids: tenants.iter().map(|tenant| tenant.id).collect(),
             tenants,
             running: HashMap::new(),
             steps: JoinSet::new(),
@@ -199,7 +197,8 @@ impl Pipeline {
             return;
         }
         let now = self.work.step.clock.now();
-        let due = match self.work.step.ledger.tenants_due(&self.ids, now).await {
+        let ids: Vec<_> = self.tenants.iter().map(|tenant| tenant.id).collect();
+        let due = match self.work.step.ledger.tenants_due(&ids, now).await {
             Ok(due) => due,
             Err(error) => {
                 debug!(error = %error, "cannot look for due content");
@@ -214,9 +213,11 @@ impl Pipeline {
                 room: self.work.step.client.pacing().room(tenant),
             })
             .collect();
-        let most = fairness::most(self.places, self.ids.len());
+        let most = fairness::most(self.places, ids.len());
         let busy: HashSet<_> = self.running.values().map(|step| step.tenant).collect();
-        let reserve = fairness::reserve(self.places, self.ids.len() - busy.len());
+        // Steps of tenants that were removed end by themselves.
+        let idle = ids.iter().filter(|id| !busy.contains(id)).count();
+        let reserve = fairness::reserve(self.places, idle);
         for (tenant, limit) in fairness::shares(free, most, reserve, &due) {
             match self.work.step.ledger.claim(tenant, limit, now).await {
                 Ok(leases) => {

@@ -30,6 +30,7 @@
 //! | | forged addresses | none is dialled: a request is made of our root, the tenant and the id alone (I6) | [`microsoft`](crate::microsoft) |
 //! | | forged tenants, clients, types, ids | compared with the configuration; each refusal counted by reason | [`notification`](crate::notification) |
 //! | | replay | recording known content is a no-op (I2) | [`ledger`](crate::ledger) |
+//! | consent callback, where switched on | a consent of somebody else's, a forged one, floods of tries | 256 random bits as state, good once, for minutes, and compared before anything is written; the code is exchanged with our credential, and its tenant must be the one that was named | [`redirect`](crate::redirect), [`webhook`](crate::webhook) |
 //! | answers of Microsoft's side | redirects, foreign next pages | never followed; only paths of the same feed under our root | [`microsoft`](crate::microsoft) |
 //! | | bombs, bodies without end | unpacked piece by piece with a measure; every text has a cap (I7) | [`microsoft`](crate::microsoft) |
 //! | | records that would be two lines | control characters are escaped, one record is one line (I8) | [`split`](crate::split), [`frame`](crate::frame) |
@@ -53,5 +54,8 @@
 //!   header from what callers send: certificates are public.
 //! - Whoever controls the path to Devo can forge a bare TCP end of stream, which counts as
 //!   confirmation (see `devo.confirm`).
+//! - The code of a consent that came by the public port lies in the ledger for the moment until the
+//!   command takes it, and may stay in free pages of the file. It is spent then, and worth nothing
+//!   without our credential.
 //! - Somebody with the rights of the process, or of root.
 //! - The content of records is not judged: what Microsoft says happened is forwarded.

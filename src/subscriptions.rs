@@ -18,7 +18,6 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
     time::{Instant, sleep},
 };
 use url::Url;
@@ -32,6 +31,7 @@ use crate::{
         client::{Subscription, WebhookSpec},
     },
     moment::after,
+    roster,
     secret::{Secret, SecretError},
     shutdown::Shutdown,
 };
@@ -107,23 +107,8 @@ impl Subscriptions {
     /// Looks at every tenant again and again until shutdown. A pending start is abandoned then; the
     /// next process finds out what became of it.
     pub async fn run(self, shutdown: Shutdown) {
-        let mut tasks = JoinSet::new();
-        for tenant in self.0.tenants.iter() {
-            tasks.spawn(self.clone().keep(tenant.id));
-        }
-        let ended = async {
-            while let Some(task) = tasks.join_next().await {
-                if let Err(error) = task
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-            // Without tenants there is nothing to keep, but nothing wrong either.
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
-            () = ended => {}
+            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id)) => {}
             () = shutdown.requested() => {}
         }
     }
@@ -134,21 +119,24 @@ impl Subscriptions {
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
-        let result = self.look_and_start(tenant).await;
+        let result = self.look_and_start(&tenant).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
-            Err(error) => self.note_failure(tenant, error),
+            Err(error) => self.note_failure(&tenant, error),
         };
-        inner.observed.note(tenant, inner.clock.now(), result);
+        inner.observed.note(&tenant, inner.clock.now(), result);
         next.clamp(LEAST_PAUSE, inner.config.check_interval.max(LEAST_PAUSE))
     }
 
     /// Looks at every tenant and says what would be done, without doing it.
     pub async fn survey(&self) -> Vec<Survey> {
-        let tenants = self.0.tenants.iter().map(async |tenant| Survey {
-            tenant: tenant.id,
-            name: tenant.name.clone(),
-            result: self.look(tenant).await,
+        let tenants = self.0.tenants.iter().map(async |tenant| {
+            let looked = self.look_whole(&tenant).await;
+            let (result, unwanted) = match looked {
+                Ok((seen, unwanted)) => (Ok(seen), unwanted),
+                Err(error) => (Err(error), Vec::new()),
+            };
+            Survey { tenant: tenant.id, name: tenant.name.clone(), result, unwanted }
         });
         let mut surveys = join_all(tenants).await;
         surveys.sort_by(|one, other| one.name.cmp(&other.name));
@@ -203,6 +191,14 @@ impl Subscriptions {
     }
 
     async fn look(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
+        Ok(self.look_whole(tenant).await?.0)
+    }
+
+    /// What is wanted, and the feeds that are listed as on although nobody wants them.
+    async fn look_whole(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<(Vec<Observation>, Vec<ContentType>), CheckError> {
         let inner = &*self.0;
         let wanted =
             Wanted { content_types: &tenant.content_types, webhook: self.wanted_webhook()? };
@@ -220,7 +216,11 @@ impl Subscriptions {
             })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);
-        Ok(seen)
+        let unwanted = listed.iter().filter(|listed| {
+            listed.state.is_on() && !tenant.content_types.contains(&listed.content_type)
+        });
+        let unwanted = unwanted.map(|listed| listed.content_type).collect();
+        Ok((seen, unwanted))
     }
 
     async fn list(&self, tenant: TenantId) -> Result<Vec<Subscription>, ApiError> {
@@ -363,6 +363,8 @@ pub struct Survey {
     pub name: Arc<str>,
     /// One observation for each wanted content type.
     pub result: Result<Vec<Observation>, CheckError>,
+    /// Content types that are listed as on and not wanted.
+    pub unwanted: Vec<ContentType>,
 }
 
 #[derive(Debug)]

@@ -19,7 +19,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 use crate::{
     backoff::Backoff,
@@ -28,6 +28,7 @@ use crate::{
     ledger::{Ledger, Mark, SweepDepth},
     microsoft::Client,
     outcomes::Announced,
+    roster,
     shutdown::Shutdown,
 };
 
@@ -91,27 +92,15 @@ impl Sweep {
     /// Sweeps every tenant again and again until shutdown. A sweep that is under way then is cut
     /// off; it is due again at the next start.
     pub async fn run(self, shutdown: Shutdown) {
-        let mut tasks = JoinSet::new();
-        for tenant in self.0.tenants.iter() {
-            tasks.spawn(self.clone().keep(tenant.clone()));
-        }
-        tasks.spawn(self.clone().count_backfilled());
-        let ended = async {
-            while let Some(task) = tasks.join_next().await {
-                if let Err(error) = task
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        };
+        let inner = self.0.clone();
         tokio::select! {
-            () = ended => {}
+            () = roster::each(&inner.tenants, |tenant| self.clone().keep(tenant)) => {}
+            () = self.clone().count_backfilled() => {}
             () = shutdown.requested() => {}
         }
     }
 
-    async fn keep(self, tenant: Tenant) {
+    async fn keep(self, tenant: Arc<Tenant>) {
         let mut feeds = self.remembered(&tenant).await;
         loop {
             let mut pause = MAX_PAUSE;
@@ -208,7 +197,7 @@ impl Sweep {
                     let name = inner.tenants.name(found.tenant);
                     if !name.is_empty() {
                         inner.announced.count(
-                            name,
+                            &name,
                             found.content_type,
                             Via::Backfill,
                             found.contents,

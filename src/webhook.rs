@@ -52,6 +52,7 @@ mod auth;
 mod body;
 mod certificate;
 mod config;
+mod consent;
 mod edge;
 mod error;
 mod metrics;
@@ -69,6 +70,7 @@ pub use networks::ServiceTagError;
 pub use outcome::{Outcome, Reject};
 
 use certificate::Certificates;
+use consent::Consents;
 use networks::TaggedNetworks;
 use source::Sources;
 
@@ -125,6 +127,7 @@ impl Webhook {
             max_body: config.max_body,
             bodies: Arc::new(Semaphore::new(config.max_connections)),
             recordings: TaskTracker::new(),
+            consents: config.consent_callback.then(Consents::new),
             body_timeout: config.body_timeout,
             request_timeout: config.request_timeout,
             tenants,
@@ -186,6 +189,7 @@ struct Receiver {
     bodies: Arc<Semaphore>,
     /// What is being recorded, whether or not its client still waits.
     recordings: TaskTracker,
+    consents: Option<Consents>,
     body_timeout: Duration,
     request_timeout: Duration,
     tenants: Tenants,
@@ -222,6 +226,9 @@ impl Receiver {
     ) -> Result<Outcome, Reject> {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
+        if let Some(consent) = self.consent(&head).await {
+            return consent;
+        }
         if head.uri.path() != &*self.path {
             return Err(Reject::NotFound);
         }
@@ -243,7 +250,7 @@ impl Receiver {
         }
         let place = timeout_at(deadline, self.bodies.clone().acquire_owned())
             .await
-            .map_err(|_| overloaded())?
+            .map_err(|_| Reject::overloaded())?
             .expect("the semaphore is never closed");
         let body_deadline = deadline.min(Instant::now() + self.body_timeout);
         let body = timeout_at(body_deadline, body::read(body, self.max_body))
@@ -258,7 +265,7 @@ impl Receiver {
                 let recording = self.recordings.spawn(self.clone().record(judged, place));
                 timeout_at(deadline, recording)
                     .await
-                    .map_err(|_| ledger_too_slow())?
+                    .map_err(|_| Reject::ledger_too_slow())?
                     .expect("recording does not panic")?;
                 Ok(Outcome::Accepted)
             }
@@ -291,7 +298,8 @@ impl Receiver {
         let new = self.announce(good, now).await?;
         // Only now, because a notification that is not accepted will be sent and judged again.
         for Refused { tenant, reason } in &refused {
-            let tenant = tenant.map_or("", |tenant| self.tenants.name(tenant));
+            let tenant = tenant.map(|tenant| self.tenants.name(tenant));
+            let tenant = tenant.as_deref().unwrap_or_default();
             self.outcomes.given_up(tenant, *reason, 1);
             tracing::debug!(tenant, %reason, "entry refused");
         }
@@ -324,7 +332,7 @@ impl Receiver {
             if recorded == Recorded::New {
                 new += 1;
                 let tenant = self.tenants.name(tenant);
-                self.metrics.announced(tenant, content_type);
+                self.metrics.announced(&tenant, content_type);
             }
         }
         Ok(new)
@@ -359,16 +367,6 @@ impl Drop for Seen<'_> {
             tracing::debug!(outcome, "request answered");
         }
     }
-}
-
-fn overloaded() -> Reject {
-    tracing::error!("too many notifications at a time, none ended within the time of a request");
-    Reject::Unavailable
-}
-
-fn ledger_too_slow() -> Reject {
-    tracing::error!("the ledger did not commit within the time of a request");
-    Reject::Unavailable
 }
 
 /// What Microsoft wants acknowledged; the same as in the body, and of no use to us.

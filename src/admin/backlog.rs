@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use prometheus::{GaugeVec, Opts, Registry};
 
-use crate::{content::Tenants, ledger::Depth};
+use crate::{
+    content::{Tenant, Tenants},
+    ledger::Depth,
+    roster::{PerTenant, forget},
+};
 
 /// What waits, per tenant.
 #[derive(Clone, Debug)]
@@ -32,10 +36,8 @@ impl Backlog {
         };
         for family in [&backlog.pending, &backlog.oldest, &backlog.expiry] {
             registry.register(Box::new(family.clone()))?;
-            for tenant in tenants.iter() {
-                family.with_label_values(&[&*tenant.name]);
-            }
         }
+        tenants.iter().for_each(|tenant| backlog.admit(&tenant));
         Ok(backlog)
     }
 
@@ -50,6 +52,20 @@ impl Backlog {
             self.pending.with_label_values(name).set(pending);
             self.oldest.with_label_values(name).set(oldest);
             self.expiry.with_label_values(name).set(expiry);
+        }
+    }
+}
+
+impl PerTenant for Backlog {
+    fn admit(&self, tenant: &Tenant) {
+        for family in [&self.pending, &self.oldest, &self.expiry] {
+            family.with_label_values(&[&*tenant.name]);
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        for family in [&self.pending, &self.oldest, &self.expiry] {
+            forget(family, &tenant.name);
         }
     }
 }

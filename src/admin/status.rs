@@ -114,7 +114,7 @@ pub(super) fn gather(seen: &Seen<'_>) -> Status {
         at: seen.now,
         readiness: readiness(&parts),
         parts,
-        tenants: tenants.into_iter().map(|tenant| tenant_status(seen, tenant)).collect(),
+        tenants: tenants.iter().map(|tenant| tenant_status(seen, tenant)).collect(),
     }
 }
 

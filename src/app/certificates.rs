@@ -1,5 +1,7 @@
 //! The certificates that prove who we are, for whoever watches their ends.
 
+use std::sync::Arc;
+
 use crate::{
     content::{Tenant, Tenants},
     deliver::Outlet,
@@ -10,7 +12,7 @@ use crate::{
 
 /// Those of the tenants' applications.
 pub(super) fn of_tenants(config: &microsoft::Config, tenants: &Tenants) -> Vec<Certificate> {
-    let certificate = |tenant: &Tenant| {
+    let certificate = |tenant: Arc<Tenant>| {
         let Some(Credential::Certificate(certificate)) = config.credentials.get(&tenant.id) else {
             return None;
         };

@@ -31,11 +31,12 @@ pub(super) async fn announce(
         .tenants
         .iter()
         .find(|tenant| *tenant.name == *command.tenant || Some(tenant.id) == id)
-        .cloned()
         .ok_or(CommandError::UnknownTenant(command.tenant))?;
     let range = Range {
         tenant: tenant.id,
-        content_types: command.content_type.map_or(tenant.content_types, |kind| vec![kind]),
+        content_types: command
+            .content_type
+            .map_or_else(|| tenant.content_types.clone(), |kind| vec![kind]),
         from: command.from,
         to: command.to,
         again: command.again,

@@ -5,12 +5,13 @@ use std::{
     io::{self, Write},
 };
 
+use super::{consent::ConsentError, import::ImportError};
 #[cfg(feature = "demo")]
 use crate::demo::{DemoError, SimulateError};
 use crate::{
     app::{RunError, StartError},
     config::Problems,
-    ledger::{LedgerError, OpenError},
+    ledger::{LedgerError, OpenError, StoreError},
     microsoft::ClientError,
     sweep::BackfillError,
     tls::TlsError,
@@ -35,6 +36,12 @@ pub enum CommandError {
     /// The result cannot be written as JSON.
     #[error("cannot write JSON")]
     Json(#[from] serde_json::Error),
+    /// A consent was not given, or cannot be asked for.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// The file of Devo's collector cannot be read.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -69,6 +76,15 @@ pub enum CommandError {
     /// The crypto provider does not work.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A tenant cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tenant must be named.
+    #[error("name the tenant whose subscriptions shall be stopped with --tenant")]
+    TenantNeeded,
+    /// A tenant of the configuration cannot be removed by a command.
+    #[error("{0} is in the configuration; take it out there and start the service again")]
+    Configured(String),
     /// No tenant has this name or id.
     #[error("no tenant is configured with the name or id {0:?}")]
     UnknownTenant(String),

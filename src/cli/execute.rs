@@ -5,10 +5,10 @@ use std::io::{self, Write};
 #[cfg(feature = "demo")]
 use super::world;
 use super::{
-    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, SubscriptionsCommand,
-    backfill, check, ledger,
-    offline::{self, auth_id, sample, schema},
-    service, subscriptions,
+    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, backfill, check, consent,
+    import, ledger,
+    offline::{self, auth_id, sample, schema, show},
+    service, subscriptions, tenants,
 };
 use crate::config::{Config, Loaded};
 
@@ -20,7 +20,7 @@ use crate::config::{Config, Loaded};
 pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
     let path = cli.config;
     match cli.command {
-        Command::Backfill(command) => match load(&path, &outside)? {
+        Command::Backfill(command) => match load_all(&path, &outside).await? {
             Ok(config) => backfill::announce(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
@@ -42,6 +42,9 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             auth_id(&mut io::stdout())?;
             Ok(Exit::Success)
         }
+        Command::Config(ConfigCommand::Import { file }) => {
+            import::carry_over(&file, &mut io::stdout(), &mut io::stderr())
+        }
         Command::Config(ConfigCommand::Sample) => {
             sample(&mut io::stdout())?;
             Ok(Exit::Success)
@@ -50,9 +53,16 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             schema(&mut io::stdout())?;
             Ok(Exit::Success)
         }
+        Command::Config(ConfigCommand::Show) => {
+            Ok(show(&path, outside.variables, &mut io::stdout(), &mut io::stderr())?)
+        }
+        Command::Consent(command) => match load(&path, &outside)? {
+            Ok(config) => consent::ask(config, command).await,
+            Err(exit) => Ok(exit),
+        },
         #[cfg(feature = "demo")]
         Command::Demo(demo) => world::demo(demo, &outside).await,
-        Command::Ledger(command) => match load(&path, &outside)? {
+        Command::Ledger(command) => match load_all(&path, &outside).await? {
             Ok(config) => ledger::execute(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
@@ -68,13 +78,27 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
                 Err(exit) => Ok(exit),
             }
         }
-        Command::Subscriptions(SubscriptionsCommand::List { select }) => {
-            match load(&path, &outside)? {
-                Ok(config) => subscriptions::list(config, &select).await,
-                Err(exit) => Ok(exit),
-            }
-        }
+        Command::Subscriptions(command) => match load_all(&path, &outside).await? {
+            Ok(config) => subscriptions::execute(config, &command).await,
+            Err(exit) => Ok(exit),
+        },
+        Command::Tenants(command) => match load(&path, &outside)? {
+            Ok(config) => tenants::execute(config, &command).await,
+            Err(exit) => Ok(exit),
+        },
     }
+}
+
+/// As [`load`], with the tenants the ledger has stored.
+async fn load_all(
+    path: &std::path::Path,
+    outside: &Outside,
+) -> Result<Result<Config, Exit>, CommandError> {
+    let loaded = load(path, outside)?;
+    if let Ok(config) = &loaded {
+        tenants::take_up(config).await;
+    }
+    Ok(loaded)
 }
 
 /// Reads the configuration; says what is wrong with it and how to end, if anything is.

@@ -69,6 +69,32 @@ pub(super) fn sample(output: &mut impl Write) -> io::Result<()> {
     output.write_all(SAMPLE.as_bytes())
 }
 
+/// Writes what is in force, without secrets.
+///
+/// # Errors
+///
+/// When a stream cannot be written to.
+pub(super) fn show(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+    output: &mut impl Write,
+    human: &mut impl Write,
+) -> io::Result<Exit> {
+    match Config::show(path, environment) {
+        Ok((text, warnings)) => {
+            for warning in &warnings {
+                writeln!(human, "warning: {warning}")?;
+            }
+            output.write_all(text.trim_start().as_bytes())?;
+            Ok(Exit::Success)
+        }
+        Err(problems) => {
+            writeln!(human, "{problems}")?;
+            Ok(Exit::InvalidConfiguration)
+        }
+    }
+}
+
 /// Writes the JSON Schema of the configuration file.
 ///
 /// # Errors

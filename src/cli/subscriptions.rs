@@ -1,69 +1,196 @@
-//! `subscriptions list`: what Microsoft lists beside what is wanted.
+//! `subscriptions`: what Microsoft lists beside what is wanted; starting and stopping by hand.
+//!
+//! Works beside a running service. Microsoft counts starts, whoever makes them, so what it allows
+//! is asked of it and not remembered here.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use prometheus::Registry;
 use serde::Serialize;
+use tokio::time::Instant;
 
-use super::{CommandError, Exit, Select, ledger, table};
+use super::{
+    CommandError, Exit, Select, SubscriptionsCommand, asking,
+    ledger::{self, json, span},
+    table,
+};
 use crate::{
-    app,
     clock::Clock,
     config::Config,
-    microsoft::{self, Client},
-    subscriptions::{self, Observation, Step, Subscriptions},
+    content::{ContentType, Tenant, TenantId, Tenants},
+    ledger::{Ages, Reader},
+    microsoft::{ApiError, Client, answer::Action},
+    moment::after,
+    subscriptions::{self, CheckError, Observation, Step, Subscriptions, Survey},
 };
 
-/// Asks Microsoft and shows the answer. Fails when a tenant could not be asked.
-pub(super) async fn list(config: Config, select: &Select) -> Result<Exit, CommandError> {
-    let app: app::Config = config.into();
-    let wanted = ledger::tenant(select, &app.tenants)?;
-    let tenants = app.tenants.iter().filter(|tenant| wanted.is_none_or(|id| id == tenant.id));
-    let tenants = tenants.cloned().collect();
-    // Counted for nobody, but the client always counts.
-    let registry = Registry::new();
-    let clock = Clock::system();
-    let client = Client::new(
-        app.microsoft,
-        app.tenants.clone(),
-        clock.clone(),
-        microsoft::Metrics::register(&registry, &app.tenants)?,
-    )?;
-    let metrics = subscriptions::Metrics::register(&registry, &app.tenants)?;
-    let keeper = Subscriptions::new(app.subscriptions, client, tenants, clock, metrics, None);
-    let survey = keeper.survey().await;
+/// Does what was asked for.
+pub(super) async fn execute(
+    config: Config,
+    command: &SubscriptionsCommand,
+) -> Result<Exit, CommandError> {
+    match command {
+        SubscriptionsCommand::List { select } => list(config, select).await,
+        SubscriptionsCommand::Start { select, again } => start(config, select, *again).await,
+        SubscriptionsCommand::Stop { select } => stop(config, select).await,
+    }
+}
 
+/// Asks Microsoft and shows the answer. Fails when a tenant could not be asked.
+async fn list(config: Config, select: &Select) -> Result<Exit, CommandError> {
+    let clock = Clock::system();
+    let (keeper, _) = keeper(&config, select, &clock)?;
+    let ages = ages(&config).await;
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
-    for tenant in survey {
-        match tenant.result {
-            Ok(observations) => rows.extend(
-                observations
-                    .iter()
-                    .filter(|seen| select.content_type.is_none_or(|kind| kind == seen.content_type))
-                    .map(|seen| Row::new(&tenant.name, seen)),
-            ),
+    for survey in keeper.survey().await {
+        let Survey { tenant, name, result, unwanted } = survey;
+        let observations = match result {
+            Ok(observations) => observations,
             Err(error) => {
-                writeln!(io::stderr(), "{}: {error}", tenant.name)?;
+                complain(&name, &error)?;
                 exit = Exit::Failed;
+                continue;
             }
-        }
+        };
+        let age = |kind| ages.iter().find(|a| a.tenant == tenant && a.content_type == kind);
+        rows.extend(observations.iter().map(|s| Row::new(&name, s, age(s.content_type))));
+        rows.extend(unwanted.iter().map(|kind| Row::unwanted(&name, *kind, age(*kind))));
     }
+    let wanted = select.content_type.map(ContentType::as_str);
+    rows.retain(|row| wanted.is_none_or(|kind| kind == row.content_type));
     rows.sort_by(|a, b| (&a.tenant, a.content_type).cmp(&(&b.tenant, b.content_type)));
     let mut output = io::stdout().lock();
     if select.json {
-        ledger::json(&mut output, &rows)?;
+        json(&mut output, &rows)?;
     } else {
-        show(&mut output, &rows)?;
+        show(&mut output, &rows, clock.now())?;
     }
     Ok(exit)
+}
+
+/// Starts what is not as wanted, one tenant after the other. Fails when a start does.
+async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, CommandError> {
+    let clock = Clock::system();
+    let (keeper, _) = keeper(&config, select, &clock)?;
+    let mut exit = Exit::Success;
+    let mut rows = Vec::new();
+    for survey in keeper.survey().await {
+        let observations = match survey.result {
+            Ok(observations) => observations,
+            Err(error) => {
+                complain(&survey.name, &error)?;
+                exit = Exit::Failed;
+                continue;
+            }
+        };
+        let selected = |kind: ContentType| select.content_type.is_none_or(|wanted| wanted == kind);
+        for seen in observations.iter().filter(|seen| selected(seen.content_type)) {
+            let why = seen.step.why().map(|why| why.as_str());
+            let done = if why.is_none() && !again {
+                Done::of("kept")
+            } else {
+                started(keeper.start(survey.tenant, seen.content_type).await, clock.now())
+            };
+            if done.outcome != "kept" && done.outcome != "started" {
+                exit = Exit::Failed;
+            }
+            rows.push(Change::new(&survey.name, seen.content_type, why, done));
+        }
+    }
+    tell(select, &rows, clock.now())?;
+    Ok(exit)
+}
+
+/// Stops what is on, wanted or not. Fails when a stop does.
+async fn stop(config: Config, select: &Select) -> Result<Exit, CommandError> {
+    let clock = Clock::system();
+    let tenant = ledger::tenant(select, &config.tenants)?.ok_or(CommandError::TenantNeeded)?;
+    let (_, client) = keeper(&config, select, &clock)?;
+    let name = ledger::name(tenant, &config.tenants);
+    let listed = match client.list_subscriptions(tenant).await {
+        Ok(listed) => listed,
+        Err(error) => {
+            complain(&name, &error.into())?;
+            return Ok(Exit::Failed);
+        }
+    };
+    let mut exit = Exit::Success;
+    let mut rows = Vec::new();
+    let kinds = select.content_type.map_or_else(|| ContentType::ALL.to_vec(), |kind| vec![kind]);
+    for kind in kinds {
+        let is_on = listed.iter().any(|s| s.content_type == kind && s.state.is_on());
+        let done = match is_on {
+            true => match client.stop(tenant, kind).await {
+                Ok(()) => Done::of("stopped"),
+                Err(error) => {
+                    exit = Exit::Failed;
+                    Done { error: Some(error.to_string()), ..Done::of("failed") }
+                }
+            },
+            // Only what somebody asked for by name is worth a word.
+            false if select.content_type.is_none() => continue,
+            false => Done::of("not_started"),
+        };
+        rows.push(Change::new(&name, kind, None, done));
+    }
+    tell(select, &rows, clock.now())?;
+    let managed = config.subscriptions.manage
+        && config.tenants.find(tenant).is_some_and(|tenant| {
+            rows.iter()
+                .any(|row| tenant.content_types.iter().any(|k| k.as_str() == row.content_type))
+        });
+    if managed {
+        writeln!(
+            io::stderr(),
+            "warning: a service that runs starts what is configured again; take the content types \
+             out of the configuration, or set subscriptions.manage = false"
+        )?;
+    }
+    Ok(exit)
+}
+
+/// A keeper of the selected tenants that has done nothing, and its client.
+fn keeper(
+    config: &Config,
+    select: &Select,
+    clock: &Clock,
+) -> Result<(Subscriptions, Client), CommandError> {
+    let wanted = ledger::tenant(select, &config.tenants)?;
+    let of = |tenant: &Tenant| wanted.is_none_or(|id: TenantId| id == tenant.id);
+    let tenants = config.tenants.iter().filter(|tenant| of(tenant));
+    let tenants: Tenants = tenants.map(|tenant| (*tenant).clone()).collect();
+    let client = asking::client(config, clock)?;
+    // Counted for nobody, but the keeper always counts.
+    let metrics = subscriptions::Metrics::register(&Registry::new(), &tenants)?;
+    let settings = config.subscriptions.clone();
+    let keeper =
+        Subscriptions::new(settings, client.clone(), tenants, clock.clone(), metrics, None);
+    Ok((keeper, client))
+}
+
+/// None where there is no ledger yet, or not one of this version.
+async fn ages(config: &Config) -> Vec<Ages> {
+    match Reader::open(&config.ledger).await {
+        Ok(reader) => reader.ages().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn complain(tenant: &str, error: &CheckError) -> io::Result<()> {
+    match error.reason().advice() {
+        Some(advice) => writeln!(io::stderr(), "{tenant}: {error}: {advice}"),
+        None => writeln!(io::stderr(), "{tenant}: {error}"),
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Row {
     tenant: String,
     content_type: &'static str,
+    /// Whether the configuration wants it.
+    wanted: bool,
     /// As listed; none: not listed.
     status: Option<&'static str>,
     /// As listed; none: no webhook.
@@ -71,24 +198,33 @@ struct Row {
     address: Option<String>,
     address_is_ours: Option<bool>,
     expiration: Option<Timestamp>,
+    /// When content last came, as far as the ledger remembers.
+    last_content: Option<Timestamp>,
+    last_delivered: Option<Timestamp>,
     /// Whether it is as wanted.
     ok: bool,
+    /// What is not.
+    reason: Option<&'static str>,
     /// What the service will do and why.
     action: String,
 }
 
 impl Row {
-    fn new(tenant: &str, seen: &Observation) -> Self {
+    fn new(tenant: &str, seen: &Observation, ages: Option<&Ages>) -> Self {
         let webhook = seen.webhook.as_ref();
         Self {
             tenant: tenant.to_owned(),
             content_type: seen.content_type.as_str(),
+            wanted: true,
             status: seen.state.map(|state| state.as_str()),
             webhook: webhook.map(|webhook| webhook.state.as_str()),
             address: webhook.and_then(|webhook| webhook.address.clone()),
             address_is_ours: webhook.and_then(|webhook| webhook.is_ours),
             expiration: webhook.and_then(|webhook| webhook.expiration),
+            last_content: ages.and_then(|ages| ages.announced),
+            last_delivered: ages.and_then(|ages| ages.delivered),
             ok: matches!(seen.step, Step::Keep { .. }),
+            reason: seen.step.why().map(|why| why.as_str()),
             action: match &seen.step {
                 Step::Keep { .. } => "keep".to_owned(),
                 Step::Start { why, .. } => format!("start: {why}"),
@@ -96,9 +232,28 @@ impl Row {
             },
         }
     }
+
+    fn unwanted(tenant: &str, kind: ContentType, ages: Option<&Ages>) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            content_type: kind.as_str(),
+            wanted: false,
+            status: Some("enabled"),
+            webhook: None,
+            address: None,
+            address_is_ours: None,
+            expiration: None,
+            last_content: ages.and_then(|ages| ages.announced),
+            last_delivered: ages.and_then(|ages| ages.delivered),
+            ok: true,
+            reason: Some("not_wanted"),
+            action: "nothing: not wanted".to_owned(),
+        }
+    }
 }
 
-fn show(output: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+fn show(output: &mut impl Write, rows: &[Row], now: Timestamp) -> io::Result<()> {
+    let age = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| span(at, now));
     let cells: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -113,10 +268,108 @@ fn show(output: &mut impl Write, rows: &[Row]) -> io::Result<()> {
                 row.status.unwrap_or("not listed").to_owned(),
                 row.webhook.unwrap_or("none").to_owned(),
                 address,
+                row.expiration.map_or_else(|| "-".to_owned(), |at| span(now, at)),
+                age(row.last_content),
+                age(row.last_delivered),
                 row.action.clone(),
             ]
         })
         .collect();
-    let head = ["tenant", "type", "subscription", "webhook", "address", "the service will"];
-    table::write(output, head, &[], &cells)
+    let head = [
+        "tenant",
+        "type",
+        "subscription",
+        "webhook",
+        "address",
+        "expires in",
+        "last content",
+        "delivered",
+        "the service will",
+    ];
+    table::write(output, head, &[5, 6, 7], &cells)
 }
+
+/// What became of one subscription.
+struct Done {
+    outcome: &'static str,
+    allowed_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+impl Done {
+    const fn of(outcome: &'static str) -> Self {
+        Self { outcome, allowed_at: None, error: None }
+    }
+}
+
+fn started(result: Result<(), CheckError>, now: Timestamp) -> Done {
+    match result {
+        Ok(()) => Done::of("started"),
+        Err(CheckError::Api(ApiError::Throttled { until })) => {
+            let wait = until.saturating_duration_since(Instant::now());
+            Done { allowed_at: Some(after(now, wait)), ..Done::of("too_early") }
+        }
+        Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
+            Done { error: Some(UNREACHABLE.to_owned()), ..Done::of("webhook_refused") }
+        }
+        Err(error) => {
+            let advice = error.reason().advice();
+            let error =
+                advice.map_or_else(|| error.to_string(), |words| format!("{error}: {words}"));
+            Done { error: Some(error), ..Done::of("failed") }
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Change {
+    tenant: String,
+    content_type: &'static str,
+    /// `started`, `kept`, `too_early`, `webhook_refused`, `stopped`, `not_started` or `failed`.
+    outcome: &'static str,
+    /// What was not as wanted.
+    reason: Option<&'static str>,
+    /// When Microsoft allows the next start.
+    allowed_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+impl Change {
+    fn new(tenant: &str, kind: ContentType, reason: Option<&'static str>, done: Done) -> Self {
+        let Done { outcome, allowed_at, error } = done;
+        let tenant = tenant.to_owned();
+        Self { tenant, content_type: kind.as_str(), outcome, reason, allowed_at, error }
+    }
+
+    fn words(&self, now: Timestamp) -> String {
+        match (self.allowed_at, &self.error) {
+            (Some(at), _) => {
+                format!("Microsoft allows the next start at {at:.0}, in {}", span(now, at))
+            }
+            (None, Some(error)) => error.clone(),
+            (None, None) => self.reason.unwrap_or("-").to_owned(),
+        }
+    }
+}
+
+fn tell(select: &Select, rows: &[Change], now: Timestamp) -> Result<(), CommandError> {
+    let mut output = io::stdout().lock();
+    if select.json {
+        return json(&mut output, rows);
+    }
+    if rows.is_empty() {
+        return Ok(writeln!(io::stderr(), "nothing to do")?);
+    }
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let outcome = row.outcome.replace('_', " ");
+            [row.tenant.clone(), row.content_type.to_owned(), outcome, row.words(now)]
+        })
+        .collect();
+    Ok(table::write(&mut output, ["tenant", "type", "outcome", "why"], &[], &cells)?)
+}
+
+const UNREACHABLE: &str = "Microsoft did not get 200 from webhook.address (AF20021); the service \
+                           must run and be reachable there from the internet with a certificate \
+                           of a public authority";

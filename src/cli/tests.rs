@@ -111,8 +111,11 @@ fn the_help_is_worth_reading() {
           backfill       Collect what Microsoft lists for a range of time
           check          Say in plain words what is wrong, and who has to do what
           config         Help with the configuration file
+          consent        Have another organisation's administrator consent, and collect its records from
+                         then on
           ledger         Look into the ledger: what arrived, what waits, what is dead; replay what is dead
-          subscriptions  Look at the subscriptions Microsoft keeps for us
+          subscriptions  Look at the subscriptions Microsoft keeps for us; start and stop them
+          tenants        Look at the tenants that are collected; remove one that was added by `consent`
           help           Print this message or the help of the given subcommand(s)
 
         Options:

@@ -140,7 +140,7 @@ fn describe(key: &Key, value: &Value) -> String {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+pub(super) fn is_secret(name: &str) -> bool {
     SECRETS.contains(&name)
 }
 

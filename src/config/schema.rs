@@ -52,7 +52,7 @@ fn collect(schema: &Value, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+pub(super) fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties")?.as_object()
 }
 
@@ -87,7 +87,7 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
     });

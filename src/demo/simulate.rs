@@ -55,7 +55,10 @@ pub async fn simulate(
     let feeds: Vec<(TenantId, ContentType)> = config
         .tenants
         .iter()
-        .flat_map(|tenant| tenant.content_types.iter().map(|kind| (tenant.id, *kind)))
+        .flat_map(|tenant| {
+            let kinds = tenant.content_types.clone();
+            kinds.into_iter().map(move |kind| (tenant.id, kind))
+        })
         .collect();
     let called = config.webhook.is_some();
     let management = here("microsoft.management_url", &config.microsoft.management_url)?;

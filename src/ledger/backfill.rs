@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Config, Ledger, LedgerError, Location, OpenError, Recorded, guest::Guest, listed,
-    operation::Operation, rows, sqlite::Database,
+    Config, Ledger, LedgerError, OpenError, Recorded, guest::Guest, listed, operation::Operation,
+    rows,
 };
 use crate::content::{Announcement, ContentType, TenantId, Via};
 
@@ -26,22 +26,7 @@ impl Backfill {
     ///
     /// [`OpenError`], which names the file and says what to do.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        let Location::Sqlite(path) = &config.location;
-        let current = match Database::existing(path) {
-            Ok(database) => database.check_schema().await.map(|()| database),
-            Err(error) => Err(error),
-        };
-        let database = match current {
-            Ok(database) => database,
-            // Locked only for this: a service must be able to start at any time.
-            Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) => {
-                let (database, _lock) = Database::create(path)?;
-                database.migrate().await?;
-                database
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self(Guest::new(database)))
+        Guest::open(config).await.map(Self)
     }
 
     /// Records content, a few rows at a time, and says for each in the same order whether it was

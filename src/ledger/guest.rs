@@ -10,7 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    LedgerError,
+    Config, LedgerError, Location, OpenError,
     operation::Operation,
     sqlite::{self, Database},
 };
@@ -26,6 +26,26 @@ pub(super) struct Guest {
 impl Guest {
     pub(super) const fn new(database: Database) -> Self {
         Self { database, connection: None }
+    }
+
+    /// Opens the ledger; creates it, or brings it up to date, if no service has done so yet.
+    pub(super) async fn open(config: &Config) -> Result<Self, OpenError> {
+        let Location::Sqlite(path) = &config.location;
+        let current = match Database::existing(path) {
+            Ok(database) => database.check_schema().await.map(|()| database),
+            Err(error) => Err(error),
+        };
+        let database = match current {
+            Ok(database) => database,
+            // Locked only for this: a service must be able to start at any time.
+            Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) => {
+                let (database, _lock) = Database::create(path)?;
+                database.migrate().await?;
+                database
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self::new(database))
     }
 
     /// Applies an operation in a transaction of its own, again and again while the file is busy.

@@ -54,6 +54,30 @@ impl Reader {
         Ok(rows.iter().map(status_from).collect::<sqlx::Result<_>>()?)
     }
 
+    /// When content of each tenant and type last came and was last delivered. Reads every row once.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn ages(&self) -> Result<Vec<Ages>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT tenant, content_type, MAX(announced) AS announced, \
+             MAX(CASE WHEN state = 'delivered' THEN settled END) AS delivered \
+             FROM content GROUP BY tenant, content_type",
+        )
+        .fetch_all(&self.0)
+        .await?;
+        let ages = rows.iter().map(|row| {
+            Ok(Ages {
+                tenant: rows::parsed(row, "tenant")?,
+                content_type: rows::parsed(row, "content_type")?,
+                announced: rows::optional_moment(row, "announced")?,
+                delivered: rows::optional_moment(row, "delivered")?,
+            })
+        });
+        Ok(ages.collect::<sqlx::Result<_>>()?)
+    }
+
     /// The last complete sweeps of a tenant.
     ///
     /// # Errors
@@ -121,6 +145,19 @@ pub struct Status {
     pub first_expiry: Option<Timestamp>,
     /// Records delivered.
     pub records: u64,
+}
+
+/// When something last happened to a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ages {
+    /// Whose feed.
+    pub tenant: TenantId,
+    /// Which.
+    pub content_type: ContentType,
+    /// When content was last recorded.
+    pub announced: Option<Timestamp>,
+    /// When content was last delivered.
+    pub delivered: Option<Timestamp>,
 }
 
 /// Content that is not settled.

@@ -27,6 +27,7 @@ mod model;
 mod open;
 mod prune;
 mod reader;
+mod tenants;
 
 /// A ledger in a directory of its own, with its writer running.
 struct Running {

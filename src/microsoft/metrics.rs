@@ -2,7 +2,10 @@
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
-use crate::content::Tenants;
+use crate::{
+    content::{Tenant, Tenants},
+    roster::{PerTenant, forget},
+};
 
 /// The client's series. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,9 +30,7 @@ impl Metrics {
             )?,
         };
         registry.register(Box::new(metrics.throttled.clone()))?;
-        for tenant in tenants.iter() {
-            metrics.throttled.with_label_values(&[&*tenant.name]);
-        }
+        tenants.iter().for_each(|tenant| metrics.admit(&tenant));
         Ok(metrics)
     }
 
@@ -39,12 +40,22 @@ impl Metrics {
     }
 }
 
+impl PerTenant for Metrics {
+    fn admit(&self, tenant: &Tenant) {
+        self.throttled.with_label_values(&[&*tenant.name]);
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        forget(&self.throttled, &tenant.name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::content::{ContentType, Tenant};
+    use crate::content::ContentType;
 
     #[test]
     fn series_of_configured_tenants_start_at_zero() {

@@ -10,15 +10,15 @@
 //! inside. Tenants share nothing.
 
 use std::{
-    collections::HashMap,
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use dashmap::DashMap;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -40,20 +40,12 @@ pub struct Pacing(Arc<Inner>);
 impl Pacing {
     /// A pace of `requests_per_minute` for each tenant.
     pub fn new(requests_per_minute: NonZeroU32, tenants: &Tenants) -> Self {
-        let lane = || Lane {
-            state: Mutex::new(State {
-                window: Window::new(budget(requests_per_minute)),
-                pause: None,
-                untold: 0,
-            }),
-            queue: tokio::sync::Mutex::new(()),
-            waiting: AtomicUsize::new(0),
-            changed: Notify::new(),
-        };
         Self(Arc::new(Inner {
             requests_per_minute,
             backoff: Backoff::try_new(PAUSE_MIN, PAUSE_MAX).expect("the bounds are in order"),
-            lanes: tenants.iter().map(|tenant| (tenant.id, lane())).collect(),
+            tenants: tenants.clone(),
+            share: AtomicU32::new(requests_per_minute.get()),
+            lanes: DashMap::new(),
         }))
     }
 
@@ -61,7 +53,8 @@ impl Pacing {
     pub fn share(&self, replicas: NonZeroU32) {
         let share =
             NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
-        for lane in self.0.lanes.values() {
+        self.0.share.store(share.get(), Ordering::Relaxed);
+        for lane in &self.0.lanes {
             lane.state().window.resize(budget(share));
             lane.changed.notify_waiters();
         }
@@ -69,9 +62,10 @@ impl Pacing {
 
     /// How many requests of the tenant could start now.
     pub fn room(&self, tenant: TenantId) -> usize {
-        let Some(lane) = self.0.lanes.get(&tenant) else {
+        if self.0.tenants.find(tenant).is_none() {
             return 0;
-        };
+        }
+        let lane = self.lane(tenant);
         let now = Instant::now();
         let mut state = lane.state();
         if state.paused(now).is_some() {
@@ -83,13 +77,13 @@ impl Pacing {
 
     /// Whether so little of the tenant's budget is in use that work without hurry may take of it.
     pub fn is_relaxed(&self, tenant: TenantId) -> bool {
-        let limit = self.0.lanes.get(&tenant).map_or(0, |lane| lane.state().window.limit());
+        let limit = self.lane(tenant).state().window.limit();
         self.room(tenant) > limit / 2
     }
 
     /// Until when the tenant is paused, if it is.
     pub fn paused_until(&self, tenant: TenantId) -> Option<Instant> {
-        self.0.lanes.get(&tenant)?.state().paused(Instant::now())
+        self.lane(tenant).state().paused(Instant::now())
     }
 
     /// Waits for a place in the tenant's window.
@@ -99,7 +93,7 @@ impl Pacing {
     /// # Errors
     ///
     /// [`Paused`] when the tenant is, or becomes so while waiting.
-    pub(super) async fn permit(&self, tenant: TenantId) -> Result<Permit<'_>, Paused> {
+    pub(super) async fn permit(&self, tenant: TenantId) -> Result<Permit, Paused> {
         let lane = self.lane(tenant);
         let _waiting = Waiting::new(&lane.waiting);
         let _turn = lane.queue.lock().await;
@@ -113,7 +107,7 @@ impl Pacing {
                     return Err(Paused { until });
                 }
                 match state.window.admit(now) {
-                    Ok(()) => return Ok(Permit { lane }),
+                    Ok(()) => return Ok(Permit { lane: lane.clone() }),
                     // All places are held by requests in flight: one of them will say so.
                     Err(None) => None,
                     Err(Some(wait)) => Some(now + wait),
@@ -158,25 +152,32 @@ impl Pacing {
 
     /// A request was answered, whatever else it was told: the next pause is a short one again.
     pub(super) fn admitted(&self, tenant: TenantId) {
-        let mut state = self.lane(tenant).state();
+        let lane = self.lane(tenant);
+        let mut state = lane.state();
         // During a pause this is the answer to a request from before it.
         if state.paused(Instant::now()).is_none() {
             state.untold = 0;
         }
     }
 
-    fn lane(&self, tenant: TenantId) -> &Lane {
-        self.0.lanes.get(&tenant).expect("the client refuses tenants that are not configured")
+    /// Lanes are made when they are asked for: tenants appear while the process runs. There is one
+    /// for each tenant that ever did.
+    fn lane(&self, tenant: TenantId) -> Arc<Lane> {
+        if let Some(lane) = self.0.lanes.get(&tenant) {
+            return lane.clone();
+        }
+        let lane = || Arc::new(Lane::new(self.0.share.load(Ordering::Relaxed)));
+        self.0.lanes.entry(tenant).or_insert_with(lane).clone()
     }
 }
 
 /// A place in a tenant's window, held from before the request until its answer begins.
 #[derive(Debug)]
-pub(super) struct Permit<'a> {
-    lane: &'a Lane,
+pub(super) struct Permit {
+    lane: Arc<Lane>,
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     /// Also on the way of a failure or a dropped call: Microsoft may have seen the request.
     fn drop(&mut self) {
         self.lane.state().window.answered(Instant::now());
@@ -194,7 +195,10 @@ pub(super) struct Paused {
 struct Inner {
     requests_per_minute: NonZeroU32,
     backoff: Backoff,
-    lanes: HashMap<TenantId, Lane>,
+    tenants: Tenants,
+    /// Requests per minute for each tenant, of which this process has a part.
+    share: AtomicU32,
+    lanes: DashMap<TenantId, Arc<Lane>>,
 }
 
 #[derive(Debug)]
@@ -207,6 +211,16 @@ struct Lane {
 }
 
 impl Lane {
+    fn new(share: u32) -> Self {
+        let share = NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN);
+        Self {
+            state: Mutex::new(State { window: Window::new(budget(share)), pause: None, untold: 0 }),
+            queue: tokio::sync::Mutex::new(()),
+            waiting: AtomicUsize::new(0),
+            changed: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
     }

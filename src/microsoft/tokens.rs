@@ -20,25 +20,25 @@ use std::{
 
 use dashmap::DashMap;
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
 use url::Url;
 
-use super::client::body::{Answer, BodyError};
 use crate::{
     backoff::{Backoff, jitter},
     clock::Clock,
-    content::{ClientId, TenantId, Tenants},
+    content::{TenantId, Tenants},
 };
 
 mod assertion;
 mod claims;
+mod consent;
 mod credential;
 mod entra;
 mod error;
+mod exchange;
 mod refusal;
 
-use assertion::{Claim, Form};
 pub use claims::{Claims, role};
 pub use credential::{CertificateError, ClientCertificate, Credential};
 use entra::{Grant, refresh_after};
@@ -113,7 +113,10 @@ impl Tokens {
         }
         state.replaced = Some(now);
         state.current = None;
-        tracing::debug!(tenant = self.0.tenants.name(tenant), "access token refused, replacing it");
+        tracing::debug!(
+            tenant = &*self.0.tenants.name(tenant),
+            "access token refused, replacing it"
+        );
         true
     }
 
@@ -141,7 +144,7 @@ impl Tokens {
                 let until = now + self.0.backoff.delay(times, jitter());
                 let alive = state.alive(now);
                 tracing::warn!(
-                    tenant = self.0.tenants.name(tenant),
+                    tenant = &*self.0.tenants.name(tenant),
                     %error,
                     remedy = error.advice(),
                     serving_old_token = alive.is_some(),
@@ -154,104 +157,37 @@ impl Tokens {
     }
 
     async fn ask(&self, tenant: TenantId) -> Result<(HeaderValue, Duration), TokenError> {
-        let inner = &*self.0;
-        let (Some(credential), Some(client_id)) = (
-            inner.credentials.get(&tenant),
-            inner.tenants.find(tenant).map(|tenant| tenant.client_id),
-        ) else {
+        let Inner { tenants, resource, .. } = &*self.0;
+        let (Some(credential), Some(tenant)) = (self.credential(tenant), tenants.find(tenant))
+        else {
             return Err(TokenError::NotConfigured);
         };
-        let endpoint = self.endpoint(tenant);
-        let certificate = match credential {
-            Credential::Certificate(certificate) => certificate,
-            Credential::Federated(token) => {
-                let token = token.fresh().map_err(TokenError::secret)?;
-                return self.exchange(endpoint, client_id, Proof::Assertion(&token)).await;
-            }
-            Credential::Secret(secret) => {
-                let secret = secret.fresh().map_err(TokenError::secret)?;
-                return self.exchange(endpoint, client_id, Proof::Secret(&secret)).await;
-            }
-        };
-        let form = certificate.form();
-        let first = self.assert(&endpoint, client_id, certificate, form).await;
-        match first {
-            // Entra does not say which form it wants, only that it did not want this one.
-            Err(TokenError::Refused(Refusal::BadAssertion)) => {
-                let other = form.other();
-                let second = self.assert(&endpoint, client_id, certificate, other).await;
-                if second.is_ok() {
-                    certificate.took(other);
-                }
-                second.or(first)
-            }
-            first => first,
-        }
-    }
-
-    async fn assert(
-        &self,
-        endpoint: &Url,
-        client_id: ClientId,
-        certificate: &ClientCertificate,
-        form: Form,
-    ) -> Result<(HeaderValue, Duration), TokenError> {
-        let id = client_id.to_string();
-        let now = self.0.clock.now();
-        let claim = Claim { audience: endpoint.as_str(), client_id: &id, now };
-        let assertion =
-            certificate.assertion(form, claim).map_err(|_unsigned| TokenError::Unsigned)?;
-        self.exchange(endpoint.clone(), client_id, Proof::Assertion(&assertion)).await
-    }
-
-    async fn exchange(
-        &self,
-        endpoint: Url,
-        client_id: ClientId,
-        proof: Proof<'_>,
-    ) -> Result<(HeaderValue, Duration), TokenError> {
-        let inner = &*self.0;
-        let client_id = client_id.to_string();
-        let mut form = vec![
-            ("grant_type", "client_credentials"),
-            ("resource", inner.resource.as_str()),
-            ("client_id", &client_id),
-        ];
-        match proof {
-            Proof::Assertion(assertion) => form.extend([
-                ("client_assertion_type", JWT_BEARER),
-                ("client_assertion", assertion.expose_secret()),
-            ]),
-            Proof::Secret(secret) => form.push(("client_secret", secret.expose_secret())),
-        }
-        let exchange = async {
-            let answer = inner.http.post(endpoint).form(&form).send().await?;
-            let mut answer = Answer::new(answer);
-            let body = answer.prefix(MAX_ANSWER).await?;
-            Ok::<_, BodyError>((answer.status(), body))
-        };
-        let answered = timeout(ANSWER_TIMEOUT, exchange).await.map_err(|_| TokenError::Timeout)?;
-        let (status, body) = answered.map_err(|error| match error {
-            BodyError::Cut(error) => TokenError::Unreachable(Arc::new(error.without_url())),
-            BodyError::Bomb | BodyError::Unpack(_) => TokenError::Unreadable,
-        })?;
-        if !status.is_success() {
-            return Err(entra::refusal(status.as_u16(), &body));
-        }
-        let Grant { token, life } = entra::grant(&body).ok_or(TokenError::Unreadable)?;
+        let form = [("grant_type", "client_credentials"), ("resource", resource)];
+        let endpoint = self.directory(&tenant.id.to_string(), &["oauth2", "token"]);
+        let Grant { token, life } =
+            self.granted(&endpoint, tenant.client_id, credential, &form).await?;
         let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .map_err(|_| TokenError::Unreadable)?;
         header.set_sensitive(true);
         Ok((header, life))
     }
 
-    fn endpoint(&self, tenant: TenantId) -> Url {
-        let mut url = self.0.login.clone();
-        url.path_segments_mut()
-            .expect("the client refuses roots that cannot be a base")
-            .pop_if_empty()
-            .extend([&tenant.to_string(), "oauth2", "token"]);
-        url
+    /// The tenant's own credential, or that of a configured tenant with the same application: an
+    /// application of several tenants has one.
+    fn credential(&self, tenant: TenantId) -> Option<&Credential> {
+        let Inner { credentials, tenants, .. } = &*self.0;
+        credentials.get(&tenant).or_else(|| {
+            let application = tenants.find(tenant)?.client_id;
+            let mut same: Vec<_> = tenants
+                .iter()
+                .filter(|other| other.client_id == application)
+                .map(|other| other.id)
+                .filter(|other| credentials.contains_key(other))
+                .collect();
+            // The same one every time.
+            same.sort_unstable();
+            credentials.get(same.first()?)
+        })
     }
 
     fn slot(&self, tenant: TenantId) -> Arc<Slot> {
@@ -279,12 +215,6 @@ impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bearer(generation {})", self.generation)
     }
-}
-
-/// What shows Entra who we are.
-enum Proof<'a> {
-    Assertion(&'a SecretString),
-    Secret(&'a SecretString),
 }
 
 struct Inner {
@@ -359,8 +289,6 @@ struct Failure {
     times: u32,
     until: Instant,
 }
-
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Entra answers within a second; a caller must not hang on a dead one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

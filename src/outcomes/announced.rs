@@ -5,7 +5,10 @@
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
-use crate::content::{ContentType, Tenants, Via};
+use crate::{
+    content::{ContentType, Tenant, Tenants, Via},
+    roster::{PerTenant, forget},
+};
 
 /// The counter of new content in the ledger. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,18 +29,26 @@ impl Announced {
             &["tenant", "content_type", "via"],
         )?);
         registry.register(Box::new(announced.0.clone()))?;
-        for tenant in tenants.iter() {
-            for content_type in &tenant.content_types {
-                for via in Via::ALL {
-                    announced.count(&tenant.name, *content_type, via, 0);
-                }
-            }
-        }
+        tenants.iter().for_each(|tenant| announced.admit(&tenant));
         Ok(announced)
     }
 
     /// Counts content the ledger did not know before. `tenant` is the configured name.
     pub fn count(&self, tenant: &str, content_type: ContentType, via: Via, contents: u64) {
         self.0.with_label_values(&[tenant, content_type.as_str(), via.as_str()]).inc_by(contents);
+    }
+}
+
+impl PerTenant for Announced {
+    fn admit(&self, tenant: &Tenant) {
+        for content_type in &tenant.content_types {
+            for via in Via::ALL {
+                self.count(&tenant.name, *content_type, via, 0);
+            }
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        forget(&self.0, &tenant.name);
     }
 }

@@ -6,10 +6,11 @@ use tracing::{debug, info, warn};
 
 use super::tally::{Lines, Tally};
 use crate::{
-    content::{Tenants, Via},
+    content::{Tenant, Tenants, Via},
     ledger::{Lease, Settlement},
     outcomes::Outcomes,
     reason::Reason,
+    roster::{PerTenant, forget},
     route::Tables,
 };
 
@@ -94,24 +95,14 @@ impl Metrics {
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.webhook_to_confirm.clone()))?;
         registry.register(Box::new(metrics.last_success.clone()))?;
-        for tenant in tenants.iter() {
-            metrics.duplicates.with_label_values(&[&*tenant.name]);
-            metrics.unremembered.with_label_values(&[&*tenant.name]);
-            metrics.lag.with_label_values(&[&*tenant.name]);
-            for content_type in tenant.content_types.iter().map(|kind| kind.as_str()) {
-                metrics.last_success.with_label_values(&[&*tenant.name, content_type]);
-                for outcome in ["delivered", "dead", "expired"] {
-                    metrics.settled.with_label_values(&[&*tenant.name, content_type, outcome]);
-                }
-            }
-        }
+        tenants.iter().for_each(|tenant| metrics.admit(&tenant));
         Ok(metrics)
     }
 
     /// Records of the content are confirmed, whatever becomes of the rest.
     pub(super) fn arrived(&self, lease: &Lease, lines: &Lines, tables: &Tables) {
         let content = &lease.announcement;
-        let tenant = self.tenants.name(content.tenant);
+        let tenant = &*self.tenants.name(content.tenant);
         self.outcomes.delivered(tenant, content.content_type, lines.total());
         for (table, lines) in lines.iter() {
             self.records.with_label_values(&[tables.label(table)]).inc_by(lines);
@@ -121,7 +112,7 @@ impl Metrics {
     /// The content is confirmed and settled; so many of its records came with this attempt.
     pub(super) fn delivered(&self, lease: &Lease, records: u64, tally: &Tally, now: Timestamp) {
         let content = &lease.announcement;
-        let tenant = self.tenants.name(content.tenant);
+        let tenant = &*self.tenants.name(content.tenant);
         let content_type = content.content_type.as_str();
         self.settled.with_label_values(&[tenant, content_type, "delivered"]).inc();
         self.duplicates.with_label_values(&[tenant]).inc_by(tally.duplicates);
@@ -151,7 +142,7 @@ impl Metrics {
     /// The last attempt died without a word: its step panicked, or its process did.
     pub(super) fn lease_lost(&self, lease: &Lease) {
         let content = &lease.announcement;
-        let tenant = self.tenants.name(content.tenant);
+        let tenant = &*self.tenants.name(content.tenant);
         self.outcomes.attempt_failed(tenant, Reason::LeaseLost);
         info!(
             tenant, content.r#type = content.content_type.as_str(), content.id = %content.id,
@@ -162,7 +153,7 @@ impl Metrics {
     /// The content was not delivered; the settlement says what happens next.
     pub(super) fn failed(&self, lease: &Lease, reason: Reason, settlement: &Settlement) {
         let content = &lease.announcement;
-        let tenant = self.tenants.name(content.tenant);
+        let tenant = &*self.tenants.name(content.tenant);
         let content_type = content.content_type.as_str();
         let outcome = match settlement {
             Settlement::Dead(_) => "dead",
@@ -187,6 +178,28 @@ impl Metrics {
             attempt = lease.attempts + 1, reason = %reason,
             "content given up: {reason}"
         );
+    }
+}
+
+impl PerTenant for Metrics {
+    fn admit(&self, tenant: &Tenant) {
+        self.duplicates.with_label_values(&[&*tenant.name]);
+        self.unremembered.with_label_values(&[&*tenant.name]);
+        self.lag.with_label_values(&[&*tenant.name]);
+        for content_type in tenant.content_types.iter().map(|kind| kind.as_str()) {
+            self.last_success.with_label_values(&[&*tenant.name, content_type]);
+            for outcome in ["delivered", "dead", "expired"] {
+                self.settled.with_label_values(&[&*tenant.name, content_type, outcome]);
+            }
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        for family in [&self.settled, &self.duplicates, &self.unremembered] {
+            forget(family, &tenant.name);
+        }
+        forget(&self.lag, &tenant.name);
+        forget(&self.last_success, &tenant.name);
     }
 }
 

@@ -31,6 +31,7 @@ mod accounts;
 mod answers;
 mod assertion;
 mod blob;
+mod consent;
 mod contents;
 mod entra;
 mod faults;
@@ -45,6 +46,7 @@ mod subscriptions;
 
 pub use assertion::Federation;
 pub use blob::Blob;
+pub use consent::ConsentFault;
 pub use faults::{Fault, Operation};
 pub use notifier::{Announcing, Attempt, Entry, IdForm};
 pub use poster::Answer;
@@ -55,6 +57,7 @@ pub use subscriptions::{Subscription, Webhook, WebhookState};
 
 pub(super) use management::answer;
 
+use consent::Consents;
 use contents::{Contents, New};
 use entra::Entra;
 use faults::Script;
@@ -98,6 +101,7 @@ impl Microsoft {
             notification_delay: config.notification_delay,
             notification_batch: config.notification_batch,
             notification_retries: config.notification_retries.clone(),
+            consents: Mutex::default(),
             entra: Mutex::default(),
             subscriptions: Mutex::default(),
             contents: Mutex::new(Contents::new(config.retain, config.retain_contents)),
@@ -326,6 +330,7 @@ pub(super) struct World {
     notification_delay: Duration,
     notification_batch: usize,
     notification_retries: Vec<Duration>,
+    consents: Mutex<Consents>,
     entra: Mutex<Entra>,
     subscriptions: Mutex<Subscriptions>,
     contents: Mutex<Contents>,

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 use super::Observation;
-use crate::content::Tenants;
+use crate::{
+    content::{Tenant, Tenants},
+    roster::{PerTenant, forget},
+};
 
 /// The gauges of subscriptions and their webhooks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,13 +42,7 @@ impl Metrics {
         };
         registry.register(Box::new(metrics.subscription_enabled.clone()))?;
         registry.register(Box::new(metrics.webhook_enabled.clone()))?;
-        for tenant in tenants.iter() {
-            for content_type in &tenant.content_types {
-                let labels = [&*tenant.name, content_type.as_str()];
-                metrics.subscription_enabled.with_label_values(&labels);
-                metrics.webhook_enabled.with_label_values(&labels);
-            }
-        }
+        tenants.iter().for_each(|tenant| metrics.admit(&tenant));
         Ok(metrics)
     }
 
@@ -60,5 +57,20 @@ impl Metrics {
                 .with_label_values(&labels)
                 .set(observation.is_webhook_enabled(now).into());
         }
+    }
+}
+
+impl PerTenant for Metrics {
+    fn admit(&self, tenant: &Tenant) {
+        for content_type in &tenant.content_types {
+            let labels = [&*tenant.name, content_type.as_str()];
+            self.subscription_enabled.with_label_values(&labels);
+            self.webhook_enabled.with_label_values(&labels);
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        forget(&self.subscription_enabled, &tenant.name);
+        forget(&self.webhook_enabled, &tenant.name);
     }
 }

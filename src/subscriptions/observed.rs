@@ -1,7 +1,7 @@
 //! What was seen last of each tenant's subscriptions, for status pages and the command line.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
@@ -16,26 +16,25 @@ use crate::{
 
 /// The newest observation of every tenant. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Observed(Arc<Mutex<BTreeMap<Arc<str>, Status>>>);
+pub struct Observed {
+    tenants: Tenants,
+    seen: Arc<Mutex<HashMap<TenantId, Status>>>,
+}
 
 impl Observed {
     pub(super) fn new(tenants: &Tenants) -> Self {
-        let unseen = |tenant: &Tenant| Status {
-            tenant: tenant.id,
-            name: tenant.name.clone(),
-            checked: None,
-            problem: None,
-            subscriptions: Vec::new(),
-        };
-        let unseen = tenants.iter().map(|tenant| (tenant.name.clone(), unseen(tenant))).collect();
-        Self(Arc::new(Mutex::new(unseen)))
+        Self { tenants: tenants.clone(), seen: Arc::default() }
     }
 
     /// One status for each tenant, by name.
     #[expect(clippy::missing_panics_doc, reason = "a poisoned lock is a broken invariant")]
     pub fn status(&self) -> Vec<Status> {
-        let seen = self.0.lock().expect("no holder of this lock panics");
-        seen.values().cloned().collect()
+        let seen = self.seen.lock().expect("no holder of this lock panics");
+        let status =
+            |tenant: Arc<Tenant>| seen.get(&tenant.id).cloned().unwrap_or_else(|| unseen(&tenant));
+        let mut all: Vec<_> = self.tenants.iter().map(status).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
     }
 
     /// Notes the result of a look. A failed one keeps what was seen before.
@@ -45,10 +44,9 @@ impl Observed {
         now: Timestamp,
         result: Result<Vec<Observation>, CheckError>,
     ) {
-        let mut seen = self.0.lock().expect("no holder of this lock panics");
-        let Some(status) = seen.get_mut(&tenant.name) else {
-            return;
-        };
+        let mut seen = self.seen.lock().expect("no holder of this lock panics");
+        seen.retain(|id, _| self.tenants.find(*id).is_some());
+        let status = seen.entry(tenant.id).or_insert_with(|| unseen(tenant));
         match result {
             Ok(subscriptions) => {
                 status.subscriptions = subscriptions;
@@ -57,6 +55,16 @@ impl Observed {
             }
             Err(error) => status.problem = Some(error.reason()),
         }
+    }
+}
+
+fn unseen(tenant: &Tenant) -> Status {
+    Status {
+        tenant: tenant.id,
+        name: tenant.name.clone(),
+        checked: None,
+        problem: None,
+        subscriptions: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prometheus::Registry;
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 use tracing::Dispatch;
 
 use super::*;

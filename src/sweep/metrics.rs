@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::content::{ContentType, Tenants};
+use crate::{
+    content::{ContentType, Tenant, Tenants},
+    roster::{PerTenant, forget},
+};
 
 /// The series of the sweep. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,14 +40,7 @@ impl Metrics {
         };
         registry.register(Box::new(metrics.windows.clone()))?;
         registry.register(Box::new(metrics.last_complete.clone()))?;
-        for tenant in tenants.iter() {
-            for outcome in Outcome::ALL {
-                metrics.windows.with_label_values(&[&*tenant.name, outcome.as_str()]);
-            }
-            for content_type in &tenant.content_types {
-                metrics.last_complete.with_label_values(&[&*tenant.name, content_type.as_str()]);
-            }
-        }
+        tenants.iter().for_each(|tenant| metrics.admit(&tenant));
         Ok(metrics)
     }
 
@@ -56,6 +52,22 @@ impl Metrics {
     /// Notes that the last hours of a feed are complete.
     pub(super) fn complete(&self, tenant: &str, content_type: ContentType, at: Timestamp) {
         self.last_complete.with_label_values(&[tenant, content_type.as_str()]).set(at.as_second());
+    }
+}
+
+impl PerTenant for Metrics {
+    fn admit(&self, tenant: &Tenant) {
+        for outcome in Outcome::ALL {
+            self.windows.with_label_values(&[&*tenant.name, outcome.as_str()]);
+        }
+        for content_type in &tenant.content_types {
+            self.last_complete.with_label_values(&[&*tenant.name, content_type.as_str()]);
+        }
+    }
+
+    fn dismiss(&self, tenant: &Tenant) {
+        forget(&self.windows, &tenant.name);
+        forget(&self.last_complete, &tenant.name);
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 use jiff::Timestamp;
 use prometheus::Registry;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
@@ -52,7 +53,7 @@ impl Site {
         let tenants = tenants();
         let tenant = tenants.find(tenant(A)).unwrap();
         let mut feed = Feed::new(ContentType::General, Completed::default());
-        self.sweep.sweep(tenant, &mut feed, window::MAX_LOOKBACK).await
+        self.sweep.sweep(&tenant, &mut feed, window::MAX_LOOKBACK).await
     }
 
     async fn swept(&self) -> Vec<SweepDepth> {

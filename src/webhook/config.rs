@@ -59,6 +59,8 @@ pub struct Config {
     pub allowed_tag: Option<ServiceTag>,
     /// Ends TLS here; none: a load balancer does.
     pub tls: Option<tls::ServerFiles>,
+    /// Whether administrators' browsers come back to this port after consenting.
+    pub consent_callback: bool,
     /// Requests must carry an acceptable client certificate that a trusted proxy was shown.
     pub client_certificate: Option<PassedCertificate>,
 }

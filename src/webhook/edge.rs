@@ -22,6 +22,10 @@ impl Edge {
 
     /// Notes a request that was answered. Returns whether it is the first good validation.
     pub(super) fn note(&self, outcome: Outcome, validation: bool, at: Timestamp) -> bool {
+        if outcome == Outcome::Consented {
+            // A person's browser, which says nothing of Microsoft's calls.
+            return false;
+        }
         let mut events = self.0.lock().expect("no holder of this lock panics");
         let event = Some(Event { at, outcome });
         events.last_request = event;
@@ -29,7 +33,7 @@ impl Edge {
         match outcome {
             Outcome::Accepted => events.last_notification = event,
             Outcome::Rejected(_) => events.last_rejection = event,
-            Outcome::Validated => {}
+            Outcome::Consented | Outcome::Validated => {}
         }
         if validation {
             events.last_validation = event;

@@ -4,19 +4,24 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
-    header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER},
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 
-use crate::http::{self, TakenBack};
+use crate::{
+    http::{self, TakenBack},
+    redirect::TAKEN,
+};
 
 /// What became of a request.
 ///
 /// Anything but exactly 200 makes Microsoft try again, and in the end disable the webhook, so an
-/// authentic request that we understand ends in one of the first two, however little of it is ours.
+/// authentic request that we understand is accepted or validated, however little of it is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A notification whose good entries are in the ledger.
     Accepted,
+    /// An administrator's browser that brought what a command waits for.
+    Consented,
     /// A validation.
     Validated,
     /// Anything else.
@@ -25,8 +30,9 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, for zero-initialised series.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Accepted,
+        Self::Consented,
         Self::Validated,
         Self::Rejected(Reject::Aborted),
         Self::Rejected(Reject::Certificate),
@@ -45,6 +51,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Consented => "consented",
             Self::Validated => "validated",
             Self::Rejected(reject) => reject.as_str(),
         }
@@ -53,16 +60,22 @@ impl Outcome {
     /// The status of the answer.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Accepted | Self::Validated => StatusCode::OK,
+            Self::Accepted | Self::Consented | Self::Validated => StatusCode::OK,
             Self::Rejected(reject) => reject.status(),
         }
     }
 
-    /// The whole answer. It never has a body, so it cannot echo anything.
+    /// The whole answer. Its body is empty or always the same, so it cannot echo anything.
     pub(super) fn answer(self) -> Response<Full<Bytes>> {
         let mut answer = http::empty(self.status());
         if self == Self::Rejected(Reject::Aborted) {
             answer.extensions_mut().insert(TakenBack);
+        }
+        if self == Self::Consented {
+            let headers = answer.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(TAKEN.len()));
+            *answer.body_mut() = Full::new(Bytes::from_static(TAKEN.as_bytes()));
         }
         let headers = answer.headers_mut();
         if let Self::Rejected(reject) = self {
@@ -107,6 +120,18 @@ pub enum Reject {
 }
 
 impl Reject {
+    pub(super) fn overloaded() -> Self {
+        tracing::error!(
+            "too many notifications at a time, none ended within the time of a request"
+        );
+        Self::Unavailable
+    }
+
+    pub(super) fn ledger_too_slow() -> Self {
+        tracing::error!("the ledger did not commit within the time of a request");
+        Self::Unavailable
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Aborted => "aborted",

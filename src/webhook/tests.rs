@@ -118,6 +118,7 @@ impl Port {
             proxy_header: ProxyHeader::Auto,
             allowed_sources: vec![],
             allowed_tag: None,
+            consent_callback: false,
             tls: None,
             client_certificate: None,
         };

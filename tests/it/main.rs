@@ -19,6 +19,7 @@ mod errors;
 mod faults;
 mod identity;
 mod memory;
+mod onboarding;
 mod outages;
 mod pipeline;
 mod rotation;

@@ -9,8 +9,8 @@ use std::{
 /// Part → the parts it may use. The table of `src/lib.rs`, as data.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let vocabulary = ["content", "moment", "reason"];
-    let pure = ["notification", "split", "route", "frame", "identity", "backoff"];
-    let needs = ["clock", "watched", "secret", "shutdown", "tls", "outcomes"];
+    let pure = ["notification", "redirect", "split", "route", "frame", "identity", "backoff"];
+    let needs = ["clock", "watched", "secret", "shutdown", "tls", "outcomes", "roster"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
     let with = |own: &str, more: &[&'static str]| -> BTreeSet<&'static str> {
         base.iter().chain(more).copied().filter(|part| *part != own).collect()
@@ -34,6 +34,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in ["webhook", "pipeline", "sweep", "subscriptions", "expiry"] {
         arrows.insert(part, with(part, &activity));
     }
+    arrows.insert("consent", with("consent", &["http"]));
     // It compares, page by page, what the sweep's reader lists.
     arrows.insert("completeness", with("completeness", &["ledger", "microsoft", "sweep"]));
     // The admin port shows what the subscriptions observed; it asks nothing of them.
@@ -54,7 +55,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 const CONFINED: &[(&str, &[&str])] = &[
     ("anyhow", &["main"]),
     ("clap", &["cli", "main"]),
-    ("hyper", &["http", "webhook", "admin", "simulator"]),
+    ("hyper", &["http", "webhook", "admin", "consent", "simulator"]),
     ("hyper_util", &["http", "webhook", "admin", "simulator"]),
     ("indicatif", &["demo", "cli"]),
     ("rcgen", &["simulator"]),
@@ -70,6 +71,7 @@ const PURE: &[&str] = &[
     "moment",
     "reason",
     "notification",
+    "redirect",
     "split",
     "route",
     "frame",

@@ -12,7 +12,7 @@ use crate::{
         raw::{ClientCertificate, Webhook, WebhookTls},
         value::{FilePath, Text, WebAddress},
     },
-    tls,
+    redirect, tls,
     webhook::{self, MAX_AUTH_ID, MIN_AUTH_ID, PassedCertificate, ServiceTag},
 };
 
@@ -73,6 +73,7 @@ pub(super) fn webhook(raw: &Webhook, findings: &mut Findings<'_>) -> Option<webh
         proxy_header: raw.proxy_protocol.0,
         allowed_sources: raw.allowed_sources.iter().map(|range| range.0).collect(),
         allowed_tag,
+        consent_callback: raw.consent_callback,
         // A part that is there and wrong is among the findings.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         client_certificate: certificate.map_or(Some(None), |passed| passed.map(Some))?,
@@ -106,6 +107,8 @@ fn check_address(key: &Key, address: &Url, findings: &mut Findings<'_>) {
         "an address with a fragment"
     } else if address.path() == "/" {
         "an address without a path"
+    } else if address.path() == redirect::PATH {
+        "the path of the consent callback"
     } else {
         return;
     };

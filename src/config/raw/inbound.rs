@@ -68,6 +68,8 @@ pub(in crate::config) struct Webhook {
     pub(in crate::config) allowed_sources_file: Option<FilePath>,
     /// The service tag in that file.
     pub(in crate::config) allowed_sources_tag: Text,
+    /// Serves `/consent/callback`, where administrators' browsers come back to after consenting.
+    pub(in crate::config) consent_callback: bool,
     /// Ends TLS here instead of at a load balancer.
     pub(in crate::config) tls: Option<Section<WebhookTls>>,
     /// Demands a client certificate that a trusted proxy was shown.
@@ -98,6 +100,7 @@ impl Default for Webhook {
             allowed_sources: Vec::new(),
             allowed_sources_file: None,
             allowed_sources_tag: Text(SERVICE_TAG.to_owned()),
+            consent_callback: false,
             tls: None,
             client_certificate: None,
         }

@@ -16,6 +16,11 @@ fn filled() -> String {
         .replace("\"extra-root.pem\"", "\"chain.crt\"")
 }
 
+/// The sample with everything in it that it can say.
+pub(super) fn whole() -> String {
+    uncommented(&filled(), |_, _| true)
+}
+
 /// Takes the `#` away from the optional keys that `wanted` picks by their comment and their line.
 fn uncommented(text: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
     let mut prose = String::new();

@@ -1,8 +1,10 @@
 //! The JSON Schema.
 
+use boon::{Compiler, Draft, Schemas};
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::sample::whole;
 use crate::config::{json_schema, schema::paths};
 
 #[test]
@@ -69,6 +71,7 @@ fn it_has_every_key_of_the_contract() {
         webhook.client_certificate.ca
         webhook.client_certificate.header
         webhook.client_certificate.names
+        webhook.consent_callback
         webhook.drain_delay
         webhook.header_timeout
         webhook.idle_timeout
@@ -127,4 +130,41 @@ fn it_shows_defaults_and_knows_no_null() {
     );
     assert_eq!(schema["required"], serde_json::json!(["tenants", "devo"]));
     assert_eq!(schema.pointer("/properties/webhook/properties/listen/type").unwrap(), "string");
+}
+
+#[test]
+fn an_independent_validator_takes_it_and_accepts_the_sample_by_it() {
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    // It validates the schema itself against the metaschema of its draft.
+    let compiled = |schema: Value| {
+        let mut compiler = Compiler::new();
+        compiler.set_default_draft(Draft::V2020_12);
+        compiler.add_resource("schema.json", schema).unwrap();
+        let mut schemas = Schemas::new();
+        let compiled = compiler.compile("schema.json", &mut schemas);
+        compiled.map(|index| (schemas, index)).map_err(Box::new)
+    };
+    let mut broken = schema.clone();
+    broken["properties"]["webhook"]["type"] = json!(5);
+    assert!(compiled(broken).is_err(), "the metaschema is looked at");
+    let (schemas, index) = compiled(schema).unwrap_or_else(|error| panic!("{error:#}"));
+
+    // With every line uncommented it has every key.
+    let sample: toml::Table = whole().parse().unwrap();
+    let sample = serde_json::to_value(sample).unwrap();
+    if let Err(error) = schemas.validate(&sample, index) {
+        panic!("{error:#}");
+    }
+    for (pointer, wrong) in [
+        ("/webhook/listen", json!(8080)),
+        ("/webhook/consent_callback", json!("yes")),
+        ("/devo/confirm", json!("maybe")),
+        ("/tenants/0/client_secret", json!({ "path": "x" })),
+        ("/tenants/0/content_types", json!(["Audit.Nothing"])),
+        ("/fetch", json!({ "concurency": 1 })),
+    ] {
+        let mut document = sample.clone();
+        *document.pointer_mut(pointer).expect(pointer) = wrong;
+        assert!(schemas.validate(&document, index).is_err(), "{pointer}");
+    }
 }

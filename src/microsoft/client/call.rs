@@ -16,7 +16,10 @@ use url::Url;
 use super::{ApiError, Client, body::Answer};
 use crate::{
     content::TenantId,
-    microsoft::answer::{self, Action},
+    microsoft::{
+        answer::{self, Action},
+        tokens::TokenError,
+    },
 };
 
 /// What is asked.
@@ -77,7 +80,10 @@ impl Client {
 
     /// One request. The token is had first, so that a failing Entra spends nobody's budget.
     async fn send(&self, tenant: TenantId, call: &Call) -> Result<(u64, Answer), ApiError> {
-        // Also the guard of everything per tenant below: pacing knows configured tenants only.
+        // A tenant that was removed may still have a token that is good.
+        if self.0.tenants.find(tenant).is_none() {
+            return Err(TokenError::NotConfigured.into());
+        }
         let bearer = self.0.tokens.bearer(tenant).await?;
         let permit = self.0.pacing.permit(tenant).await?;
         let mut request = self
@@ -99,7 +105,7 @@ impl Client {
     }
 
     fn throttled(&self, tenant: TenantId, wait: Option<Duration>, own_rule: bool) -> ApiError {
-        let name = self.0.tenants.name(tenant);
+        let name = &*self.0.tenants.name(tenant);
         self.0.metrics.throttled(name);
         if own_rule {
             let until = Instant::now() + wait.unwrap_or(RESTART_RULE);

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     World, answers,
     assertion::{Asked, Assertions, Federation, Registered},
+    consent,
 };
 use crate::{
     content::TenantId,
@@ -217,7 +218,7 @@ pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Bod
 
 /// Answers anybody who asks what there is to know of a tenant, or of `common`.
 pub(super) fn directory(world: &World, directory: &str) -> Response<Body> {
-    let tenant = directory.parse().ok().filter(|id| world.tenants.contains_key(id));
+    let tenant = consent::tenant_at(world, directory);
     if tenant.is_none() && directory != "common" {
         return answers::entra(UNKNOWN_TENANT);
     }
@@ -227,11 +228,24 @@ pub(super) fn directory(world: &World, directory: &str) -> Response<Body> {
         None => ("WW", None),
     };
     let told = Told {
-        issuer: format!("https://sts.windows.net/{directory}/"),
+        issuer: format!(
+            "https://sts.windows.net/{}/",
+            tenant.map_or_else(|| directory.to_owned(), |id| id.to_string())
+        ),
         tenant_region_scope: tenant.map(|_| scope),
         tenant_region_sub_scope: sub_scope,
     };
     answers::json(StatusCode::OK, &told)
+}
+
+/// Whose administrator is at the browser.
+pub(super) fn consenting(world: &World, client: &str) -> Option<TenantId> {
+    let chosen = locked(&world.entra).consenting;
+    chosen.filter(|id| world.tenants.contains_key(id)).or_else(|| {
+        let mut tenants = world.tenants.values();
+        let tenant = tenants.find(|tenant| tenant.client_id.to_string() == *client)?;
+        Some(tenant.id)
+    })
 }
 
 /// Answers the administrator's browser: consents at once and sends it back with a code.
@@ -239,20 +253,16 @@ pub(super) fn authorize(world: &World, query: &HashMap<String, String>) -> Respo
     let (Some(redirect), Some(client)) = (query.get("redirect_uri"), query.get("client_id")) else {
         return answers::entra(MALFORMED);
     };
-    let mut entra = locked(&world.entra);
-    let chosen = entra.consenting.and_then(|id| world.tenants.get(&id));
-    let tenant = chosen.or_else(|| {
-        let mut tenants = world.tenants.values();
-        tenants.find(|tenant| tenant.client_id.to_string() == *client)
-    });
-    let (Some(tenant), Ok(mut location)) = (tenant, url::Url::parse(redirect)) else {
+    let (Some(tenant), Ok(mut location)) = (consenting(world, client), url::Url::parse(redirect))
+    else {
         return answers::entra(UNKNOWN_CLIENT);
     };
+    let mut entra = locked(&world.entra);
     if entra.codes.len() == MOST_CODES {
         entra.codes.clear();
     }
     let code = Uuid::new_v4().simple().to_string();
-    entra.codes.insert(code.clone(), tenant.id);
+    entra.codes.insert(code.clone(), tenant);
     location.query_pairs_mut().append_pair("code", &code);
     if let Some(state) = query.get("state") {
         location.query_pairs_mut().append_pair("state", state);
@@ -300,11 +310,11 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const ROLES: [&str; 3] = ["ActivityFeed.Read", "ActivityFeed.ReadDlp", "ServiceHealth.Read"];
 
 const EXPIRED_SECRET: u32 = 7_000_222;
-const MALFORMED: u32 = 900_144;
+pub(super) const MALFORMED: u32 = 900_144;
 const NO_CREDENTIAL: u32 = 7_000_218;
 const SPENT_CODE: u32 = 70_008;
 const UNKNOWN_CLIENT: u32 = 700_016;
-const UNKNOWN_TENANT: u32 = 90_002;
+pub(super) const UNKNOWN_TENANT: u32 = 90_002;
 const UNSUPPORTED_GRANT: u32 = 70_003;
 const WRONG_SECRET: u32 = 7_000_215;
 

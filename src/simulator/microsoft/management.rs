@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use super::{
-    World, answers,
+    World, answers, consent,
     entra::{self, Issued},
     faults::{Fault, Operation},
     requests,
@@ -30,7 +30,8 @@ pub(in crate::simulator) async fn answer(
     let query = query(&request);
     let Some(route) = Route::read(&request) else {
         return Ok(match page(request.uri().path()) {
-            Some("authorize") => entra::authorize(&world, &query),
+            Some((_, "oauth2/authorize")) => consent::authorize(&world, &query),
+            Some((directory, "adminconsent")) => consent::adminconsent(&world, directory, &query),
             _ => answers::not_found(),
         });
     };
@@ -252,9 +253,8 @@ fn query(request: &Request<Incoming>) -> HashMap<String, String> {
 }
 
 /// The page of Entra's browser side that a path names.
-fn page(path: &str) -> Option<&str> {
-    let (directory, page) = path.rsplit_once('/')?;
-    directory.ends_with("/oauth2").then_some(page)
+fn page(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')?.split_once('/')
 }
 
 pub(super) const NEXT_PAGE: &str = "nextpage";

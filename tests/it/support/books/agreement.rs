@@ -95,7 +95,10 @@ impl Service {
     fn feeds(&self) -> Vec<(TenantId, ContentType)> {
         let tenants = self.config.tenants.iter();
         tenants
-            .flat_map(|tenant| tenant.content_types.iter().map(|kind| (tenant.id, *kind)))
+            .flat_map(|tenant| {
+                let kinds = tenant.content_types.clone();
+                kinds.into_iter().map(move |kind| (tenant.id, kind))
+            })
             .collect()
     }
 }

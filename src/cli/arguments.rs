@@ -1,0 +1,89 @@
+//! What can be asked about tenants and their subscriptions.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::{Select, consent, content_type};
+use crate::content::ContentType;
+
+/// Whose consent is asked for, and how the browser comes back.
+#[derive(Clone, Debug, Args)]
+pub struct Consent {
+    /// Whose consent is expected: a mail address or domain of the organisation, or its tenant id
+    ///
+    /// The consent of any other organisation is refused and nothing is stored.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tenant_of: String,
+    /// The label of the tenant in logs and metrics; without it the domain, or the id
+    #[arg(long, value_name = "NAME", value_parser = consent::name)]
+    pub name: Option<String>,
+    /// Only this content type, in any case; can be repeated; without it all
+    #[arg(long = "type", value_name = "C", value_parser = content_type(), ignore_case = true)]
+    pub content_types: Vec<ContentType>,
+    /// The configured tenant whose application is consented to; needed where there are several
+    #[arg(long, value_name = "T")]
+    pub application: Option<String>,
+    /// Where the browser comes back to on this machine; not with `webhook.consent_callback`
+    ///
+    /// http://localhost:PORT/consent/callback must be a redirect URI of the application.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400")]
+    pub listen: SocketAddr,
+    /// How long to wait for the browser
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = consent::patience)]
+    pub wait: Duration,
+}
+
+/// Views of the tenants.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TenantsCommand {
+    /// List the tenants of the configuration and those added by `consent`
+    List {
+        /// Write JSON to standard output instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Collect a tenant no more that was added by `consent`
+    ///
+    /// A running service lets go of it within seconds. Its subscriptions stay at Microsoft; stop
+    /// them before with `subscriptions stop --tenant T`.
+    Remove {
+        /// The tenant, by its name or its id
+        #[arg(value_name = "T")]
+        tenant: String,
+    },
+}
+
+/// Views of the subscriptions.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SubscriptionsCommand {
+    /// List the state at Microsoft beside the state wanted
+    ///
+    /// With the age of the newest content and of the last delivery, as the ledger knows them.
+    List {
+        /// Which subscriptions.
+        #[command(flatten)]
+        select: Select,
+    },
+    /// Start what is not as wanted, as the service would
+    ///
+    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes
+    /// and says when the next one may be; then it fails, and so does any other start.
+    Start {
+        /// Which subscriptions.
+        #[command(flatten)]
+        select: Select,
+        /// Start also what is as wanted
+        #[arg(long)]
+        again: bool,
+    },
+    /// Stop subscriptions, so that Microsoft collects and announces nothing more for us
+    ///
+    /// A service that runs with subscriptions.manage starts what is configured again. Content may
+    /// stay away for hours after the next start; never stop in order to change something.
+    Stop {
+        /// Which subscriptions; the tenant must be named.
+        #[command(flatten)]
+        select: Select,
+    },
+}

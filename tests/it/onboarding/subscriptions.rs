@@ -1,0 +1,182 @@
+//! `subscriptions list|start|stop` against every state a subscription can be in.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use m365_collector::{
+    clock::Clock,
+    content::ContentType::{self, AzureActiveDirectory, Dlp, Exchange, General, SharePoint},
+    simulator::{
+        Operation,
+        microsoft::{Subscription, Webhook, WebhookState},
+    },
+};
+use serde::Deserialize;
+
+use crate::support::{collector::Site, eventually, records};
+
+#[derive(Deserialize)]
+struct Row {
+    content_type: String,
+    wanted: bool,
+    status: Option<String>,
+    ok: bool,
+    reason: Option<String>,
+    last_content: Option<Timestamp>,
+    last_delivered: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    content_type: String,
+    outcome: String,
+    reason: Option<String>,
+    allowed_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+async fn list(site: &Site) -> Vec<Row> {
+    let said = site.command(&["subscriptions", "list", "--json"]).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    serde_json::from_str(&said.out).expect("the rows are JSON")
+}
+
+async fn change(site: &Site, arguments: &[&str]) -> (Option<i32>, Vec<Change>, String) {
+    let said = site.command(&[&["subscriptions"], arguments, &["--json"]].concat()).await;
+    let rows = serde_json::from_str(&said.out);
+    (said.code, rows.unwrap_or_else(|error| panic!("{error}: {}", said.err)), said.err)
+}
+
+fn of(rows: &[Row], kind: ContentType) -> &Row {
+    rows.iter().find(|row| row.content_type == kind.as_str()).expect("every type has a row")
+}
+
+fn webhook(subscription: &mut Subscription) -> &mut Webhook {
+    subscription.webhook.as_mut().expect("it was registered")
+}
+
+type Break = fn(&mut Subscription);
+
+/// What happens to a subscription, and what is said about it.
+const BROKEN: [(ContentType, Break, &str); 7] = [
+    (AzureActiveDirectory, |s| s.enabled = false, "disabled"),
+    (Dlp, |s| s.webhook = None, "webhook_missing"),
+    (Exchange, |s| webhook(s).address = "https://other.example/".into(), "other_address"),
+    (General, |s| webhook(s).auth_id = Some("another-auth-id-of-old".into()), "other_auth_id"),
+    (SharePoint, |s| s.set_webhook_state(WebhookState::Disabled), "webhook_disabled"),
+    (Exchange, |s| webhook(s).expiration = Some("2026-01-01T00:00:00Z".into()), "webhook_expired"),
+    (General, |s| s.set_webhook_state(WebhookState::Expired), "webhook_expired"),
+];
+
+/// A service that leaves subscriptions to the operator.
+async fn unmanaged(start_interval: Duration) -> Site {
+    let mut site = Site::start(1, None, |world| world.start_interval = start_interval).await;
+    site.set("subscriptions.manage", "false");
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_is_named_and_a_start_puts_it_right() {
+    let site = unmanaged(Duration::ZERO).await;
+    let _collector = site.run().await;
+    assert!(list(&site).await.iter().all(|row| row.reason.as_deref() == Some("missing")));
+    let (code, rows, said) = change(&site, &["start"]).await;
+    assert_eq!((code, rows.len()), (Some(0), 5), "{said}");
+    assert!(rows.iter().all(|row| row.outcome == "started"));
+    assert!(list(&site).await.iter().all(|row| row.ok && row.last_content.is_none()));
+
+    let microsoft = site.simulator.microsoft();
+    let tenant = site.tenant(0);
+    for (kind, breaks, reason) in BROKEN {
+        microsoft.change_subscription(tenant, kind, breaks);
+        let rows = list(&site).await;
+        let row = of(&rows, kind);
+        assert_eq!((row.ok, row.reason.as_deref()), (false, Some(reason)), "{kind}");
+        let others = rows.iter().filter(|row| row.content_type != kind.as_str());
+        assert!(others.clone().all(|row| row.ok), "only {kind} was broken");
+        let (code, rows, said) = change(&site, &["start"]).await;
+        assert_eq!(code, Some(0), "{said}");
+        for row in &rows {
+            let broken = row.content_type == kind.as_str();
+            let expected = if broken { ("started", Some(reason)) } else { ("kept", None) };
+            assert_eq!((&*row.outcome, row.reason.as_deref()), expected, "{}", row.content_type);
+        }
+        assert!(of(&list(&site).await, kind).ok, "{kind} is as wanted again");
+    }
+
+    // The ages are those of the ledger.
+    microsoft.publish(tenant, Exchange, &records(1, tenant, Exchange, 2));
+    eventually("the ages are shown", async || {
+        let rows = list(&site).await;
+        let row = of(&rows, Exchange);
+        row.last_content.is_some() && row.last_delivered.is_some()
+    })
+    .await;
+    let table = site.command(&["subscriptions", "list", "--type", "Audit.Exchange"]).await;
+    assert!(table.out.contains("last content") && table.out.contains("keep"), "{}", table.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_within_the_quarter_of_an_hour_says_when_it_will_be_allowed() {
+    let site = unmanaged(Duration::from_secs(15 * 60)).await;
+    let _collector = site.run().await;
+    let (code, ..) = change(&site, &["start", "--type", "DLP.All"]).await;
+    assert_eq!(code, Some(0));
+    let before = Clock::system().now();
+    let (code, rows, _) = change(&site, &["start", "--type", "DLP.All", "--again"]).await;
+    let [row] = &rows[..] else { panic!("one row") };
+    assert_eq!((code, &*row.outcome), (Some(1), "too_early"), "{:?}", row.error);
+    let wait = row.allowed_at.expect("it says when").duration_since(before).as_secs();
+    assert!((13 * 60..=15 * 60 + 5).contains(&wait), "{wait} s");
+    let table = site.command(&["subscriptions", "start", "--type", "DLP.All", "--again"]).await;
+    assert!(table.out.contains("Microsoft allows the next start at 20"), "{}", table.out);
+    // Without --again nothing is asked of Microsoft that is not needed.
+    let starts = site.simulator.microsoft().count(None, &Operation::Start);
+    let (code, rows, _) = change(&site, &["start", "--type", "DLP.All"]).await;
+    assert_eq!((code, &*rows[0].outcome), (Some(0), "kept"));
+    assert_eq!(site.simulator.microsoft().count(None, &Operation::Start), starts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_cannot_be_reached_is_said_in_words() {
+    // Nobody listens at the public port.
+    let site = unmanaged(Duration::ZERO).await;
+    let (code, rows, _) = change(&site, &["start", "--type", "Audit.General"]).await;
+    assert_eq!((code, &*rows[0].outcome), (Some(1), "webhook_refused"));
+    assert!(rows[0].error.as_deref().unwrap().contains("must run and be reachable"));
+    let tenant = site.tenant(0);
+    site.simulator.microsoft().set_secret(tenant, "another");
+    let said = site.command(&["subscriptions", "start"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.starts_with("tenant-0: "), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_stops_what_is_on_and_says_what_is_not() {
+    let mut site = unmanaged(Duration::ZERO).await;
+    let collector = site.run().await;
+    assert_eq!(change(&site, &["start"]).await.0, Some(0));
+    let said = site.command(&["subscriptions", "stop"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("--tenant"), "{}", said.err);
+    let stop = ["stop", "--tenant", "tenant-0"];
+    let one = [&stop[..], &["--type", "DLP.All"]].concat();
+    let (code, rows, said) = change(&site, &one).await;
+    assert_eq!((code, rows.len(), &*rows[0].outcome), (Some(0), 1, "stopped"), "{said}");
+    assert!(!said.contains("starts what is configured"), "it manages nothing: {said}");
+    let (code, rows, _) = change(&site, &one).await;
+    assert_eq!((code, &*rows[0].outcome), (Some(0), "not_started"));
+    assert_ne!(of(&list(&site).await, Dlp).status.as_deref(), Some("enabled"));
+    drop(collector);
+
+    // What is on and not wanted is shown, and can be stopped too.
+    site.set("tenants.0.content_types", "[\"Audit.Exchange\"]");
+    let rows = list(&site).await;
+    let unwanted: Vec<_> =
+        rows.iter().filter(|row| !row.wanted).map(|row| &*row.content_type).collect();
+    assert_eq!(unwanted, ["Audit.AzureActiveDirectory", "Audit.General", "Audit.SharePoint"]);
+    let (code, rows, _) = change(&site, &stop).await;
+    assert_eq!((code, rows.len()), (Some(0), 4));
+    assert!(rows.iter().all(|row| row.outcome == "stopped"));
+    assert_eq!(site.simulator.microsoft().count(None, &Operation::Stop), 5);
+}
