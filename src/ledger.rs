@@ -37,6 +37,7 @@ mod consents;
 mod examination;
 mod guest;
 mod identities;
+mod lease;
 mod letters;
 mod listed;
 mod operation;
@@ -55,6 +56,7 @@ pub use books::Tally;
 pub use examination::{Examination, Space, examine};
 use identities::Remember;
 pub use identities::{Identities, Remembered};
+pub use lease::{Lease, LeaseKey};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
@@ -67,7 +69,6 @@ use crate::{
     content::{Announcement, TenantId, Via},
     identity::{Key, Secret},
     moment,
-    reason::Reason,
 };
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
 use sqlite::Database;
@@ -319,35 +320,6 @@ impl Changes {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// The right to work on content until the lease runs out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// What it is renewed and settled by.
-    pub key: LeaseKey,
-    /// The content.
-    pub announcement: Announcement,
-    /// How it was announced first.
-    pub via: Via,
-    /// When it was recorded.
-    pub announced: Timestamp,
-    /// Failed attempts before this one.
-    pub attempts: u32,
-    /// Why the last of them failed.
-    pub last_reason: Option<Reason>,
-    /// How many of them in a row, lost leases aside, found a body that is no JSON.
-    pub undecodable: u32,
-    /// Whether the lease before this one ran out, which nobody has counted yet. The reason alone
-    /// does not tell: it stays while content is postponed or released.
-    pub lost: bool,
-}
-
-/// Names one lease of one content, never another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseKey {
-    content: i64,
-    token: i64,
 }
 
 /// Whether an announcement was news.

@@ -1,6 +1,6 @@
 //! What commands share that ask Microsoft beside the service.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use prometheus::Registry;
 
@@ -12,11 +12,14 @@ use crate::{
     microsoft::{Client, Metrics},
 };
 
-/// A client whose requests are counted for nobody.
+/// A client whose requests are counted for nobody, and are at most half of what a tenant allows: the
+/// service beside needs the other half.
 pub(super) fn client(config: &Config, clock: &Clock) -> Result<Client, CommandError> {
     let metrics = Metrics::register(&Registry::new(), &config.tenants)?;
     let (microsoft, tenants) = (config.microsoft.clone(), config.tenants.clone());
-    Ok(Client::new(microsoft, tenants, clock.clone(), metrics)?)
+    let client = Client::new(microsoft, tenants, clock.clone(), metrics)?;
+    client.pacing().share(HALF);
+    Ok(client)
 }
 
 /// Why nothing happens for a while.
@@ -25,6 +28,8 @@ pub(super) fn throttled(tenant: TenantId, wait: Duration, tenants: &Tenants) -> 
     let tenant = name(tenant, tenants);
     format!("{tenant}: Microsoft throttles this tenant; asking again in {seconds} s")
 }
+
+const HALF: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 
 #[cfg(test)]
 mod tests {

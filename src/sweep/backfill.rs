@@ -2,13 +2,9 @@
 //!
 //! Day by day, the oldest first, since it expires first. A day that was read to its end is noted in
 //! the ledger and not read again, so an interrupted backfill goes on where it was. Content is
-//! claimed after that of webhook and sweep; the listing itself takes at most half of the tenant's
-//! budget, one request at a time.
+//! claimed after that of webhook and sweep; the listing itself is one request at a time.
 
-use std::{
-    num::{NonZeroU32, NonZeroUsize},
-    time::Duration,
-};
+use std::{num::NonZeroUsize, time::Duration};
 
 use jiff::Timestamp;
 
@@ -45,9 +41,8 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// A backfill with a client of its own, which is slowed to half of the budget.
+    /// A backfill with a client of its own, which leaves the service its part of the budget.
     pub fn new(client: Client, ledger: ledger::Backfill, clock: Clock) -> Self {
-        client.pacing().share(HALF);
         Self { lister: Lister::new(client, clock.clone(), NonZeroUsize::MIN), ledger, clock }
     }
 
@@ -229,6 +224,3 @@ impl BackfillError {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The service beside needs the other half.
-const HALF: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");

@@ -69,54 +69,58 @@ impl Refusal {
         }
     }
 
-    /// What to do, where that is known.
+    /// Who has to do what, where that is known.
     pub const fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::ApplicationDisabled => {
-                "have an administrator enable the application: Entra, Enterprise applications, \
-                 Properties, Enabled for users to sign-in"
+                "Entra administrator: enable the application (Enterprise applications, Properties, \
+                 Enabled for users to sign-in)"
             }
             Self::AssertionAudience => {
-                "microsoft.cloud and microsoft.login_url must be those of the tenant's cloud"
+                "set microsoft.cloud and microsoft.login_url to those of the tenant's cloud"
             }
             Self::AssertionTime => {
-                "set this machine's clock; with a federated token, see that its file is renewed"
+                "set this machine's clock by NTP; with a federated token, see that its file is \
+                 renewed"
             }
             Self::BadAssertion => {
-                "upload the certificate of tenants[].certificate to the application's registration \
-                 (Certificates & secrets), or configure the one that is there"
+                "Entra administrator: upload the public part of the configured certificate to the \
+                 application (Certificates & secrets), or configure the one that is registered"
             }
             Self::ConsentMissing => {
-                "have an administrator of the tenant grant consent to the application's permissions"
+                "Entra administrator of the tenant: grant admin consent to the application (App \
+                 registrations, API permissions, Grant admin consent)"
             }
             Self::ExpiredCertificate => {
-                "make a new certificate, upload it to the application's registration (Certificates \
-                 & secrets) and replace the files of tenants[].certificate; no restart is needed"
+                "make a new certificate and replace the files of tenants[].certificate, no restart \
+                 is needed; Entra administrator: upload its public part to the application \
+                 (Certificates & secrets)"
             }
             Self::ExpiredSecret => {
-                "make a new client secret in the application's registration (Certificates & \
-                 secrets) and put its value into the file of tenants[].client_secret; no restart \
-                 is needed"
+                "Entra administrator: make a new client secret for the application (Certificates \
+                 & secrets); put its value where client_secret points, no restart is needed"
             }
             Self::FederationMissing => {
-                "add a federated credential to the application's registration whose issuer, \
-                 subject and audience are those of the token in tenants[].federated_token"
+                "Entra administrator: add a federated credential to the application whose issuer, \
+                 subject and audience are those of the token in federated_token"
             }
             Self::Other(_) => return None,
             Self::UnknownClient => {
-                "tenants[].client_id must be the application (client) id, and the application \
-                 must be registered in, or consented to by, this tenant"
+                "compare client_id and id of the tenant with the application's overview page; if \
+                 it is registered in another tenant, an administrator of this one must consent to \
+                 it first"
             }
             Self::UnknownResource => {
-                "microsoft.cloud must be the tenant's cloud, and the application needs the \
-                 permissions of the Office 365 Management APIs"
+                "compare microsoft.cloud with the cloud the tenant lives in; Entra administrator: \
+                 give the application permissions of the Office 365 Management APIs"
             }
             Self::UnknownTenant => {
-                "tenants[].id must be the directory (tenant) id, and microsoft.cloud its cloud"
+                "compare id of the tenant with Entra's overview page (Tenant ID), and \
+                 microsoft.cloud with the cloud the tenant lives in"
             }
             Self::WrongSecret => {
-                "put the value of the client secret, not its id, into tenants[].client_secret; it \
-                 is shown only once, so a new one may be needed; no restart is needed"
+                "put the secret's value, not its id, where client_secret points; if it is lost, \
+                 the Entra administrator makes a new one (Certificates & secrets)"
             }
         })
     }
