@@ -3,6 +3,7 @@
 use m365_collector::simulator::Fault;
 
 use super::*;
+use crate::support::books::Doomed;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_listing_is_reported_and_goes_on_when_it_is_allowed() {
@@ -15,6 +16,7 @@ async fn a_refused_listing_is_reported_and_goes_on_when_it_is_allowed() {
         assert_eq!(announced(&service, "sweep").await, 0.0, "{fault:?}");
         service.simulator.microsoft().heal();
         service.delivered().await;
+        service.agrees(&Doomed::default()).await;
         service.finish().await;
     }
 }

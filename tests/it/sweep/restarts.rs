@@ -64,6 +64,7 @@ async fn a_sweep_cut_off_by_a_kill_is_due_again() {
     .await;
     assert_eq!(service.simulator.devo().received().distinct, 120);
     swept_again(&service).await;
+    service.agrees(&Doomed::default()).await;
     service.stop().await;
     assert_eq!(service.sweeps(0).await.len(), 3 * ContentType::ALL.len());
 }
