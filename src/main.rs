@@ -9,11 +9,18 @@ use m365_collector::cli::{self, Cli, Outside};
 fn main() -> ExitCode {
     match run() {
         Ok(exit) => exit,
+        // Whoever read the output has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
             cli::complain(&mut io::stderr(), error.as_ref());
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn run() -> anyhow::Result<ExitCode> {
