@@ -6,7 +6,6 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
