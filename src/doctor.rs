@@ -48,6 +48,7 @@ mod trouble;
 mod way;
 
 pub use finding::{Check, Finding, Outcome, Place, Report};
+pub use machine::configuration;
 pub use table::{InvalidTable, Table};
 pub use trouble::{Trouble, troubles};
 
@@ -63,7 +64,7 @@ use address::{NoStandIn, StandIn};
 use feeds::Feeds;
 use hop::Peer;
 use ports::{Held, Running};
-use way::{Handshake, Way, walk};
+use way::{Handshake, House, Way, walk};
 
 /// Looks at everything a configuration names.
 #[derive(Debug)]
@@ -117,7 +118,8 @@ impl Doctor {
                 (Serving::Running, _) => Ok("the running service"),
                 (Serving::Nobody, _) => Err(Check::WebhookPort),
             };
-            walk.found(address::look(webhook, behind, self.clock.now()).await);
+            let house = House::of(&self.config.microsoft);
+            walk.found(address::look(webhook, behind, house.as_ref(), self.clock.now()).await);
         }
         drop(stand_in);
         let feeds = Usable { tenants: &tenants, usable: &usable, running: running.is_some() };
@@ -132,16 +134,7 @@ impl Doctor {
     /// Files and ledger; says whether the certificate for Devo, if there is one, can be used.
     async fn machine(&self, walk: &mut Walk<impl FnMut(Step<'_>)>, running: bool) -> bool {
         let now = self.clock.now();
-        let file = self.given.file.display().to_string();
-        let warned = |text: &String| {
-            let remedy = "see whether it is meant; `config sample` explains every key";
-            Finding::warning(Check::Configuration, text.clone(), remedy).of(&file)
-        };
-        if self.given.warnings.is_empty() {
-            walk.found([Finding::ok(Check::Configuration, self.summary()).of(&file)]);
-        } else {
-            walk.found(self.given.warnings.iter().map(warned));
-        }
+        walk.found(configuration(&self.config, &self.given));
         walk.found(machine::secret_files(&self.config));
         let tls = self.config.webhook.as_ref().and_then(|webhook| webhook.tls.as_ref());
         walk.found(tls.map(|files| {
@@ -158,15 +151,6 @@ impl Doctor {
         let ledger = examine(&self.config.ledger).await;
         walk.found([machine::ledger(&ledger, running), machine::ledger_disk(&ledger)]);
         usable
-    }
-
-    fn summary(&self) -> String {
-        let feeds: usize = self.config.tenants.iter().map(|one| one.content_types.len()).sum();
-        let plural = |count: usize, noun: &str| {
-            format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-        };
-        let tenants = plural(self.config.tenants.len(), "tenant");
-        format!("valid, with {tenants} and {}", plural(feeds, "feed"))
     }
 
     /// The ports. Where the public one is free, a stand-in has it from here on.
@@ -237,6 +221,7 @@ impl Doctor {
             name: peer.host.clone(),
             trust: hop::trust(None, self.config.microsoft.ca.as_deref()),
             identity: None,
+            house: None,
         });
         walk(way, &peer, handshake, self.clock.now()).await
     }

@@ -42,12 +42,17 @@ fn answers(answer: Option<&hop::Answer>) -> Finding {
         return Finding::failed(check, cause, remedy);
     };
     let html = answer.header("content-type").is_some_and(|kind| kind.contains("html"));
-    if html || answer.status >= 500 || answer.status == 407 {
+    // A host that only grants tokens has no such document, and pages of HTML that say so.
+    let elsewhere = html && answer.status != 404;
+    if elsewhere || answer.status >= 500 || answer.status == 407 {
         let kind = if html { "a page of HTML" } else { "an error" };
         let cause = format!("something that is not Entra answers, with {kind} ({})", answer.status);
         return Finding::failed(check, cause, remedy).seen(answer.shown());
     }
-    Finding::ok(check, "answers as Entra does")
+    if answer.status == 200 {
+        return Finding::ok(check, "answers as Entra does");
+    }
+    Finding::ok(check, "not told; the token shows whether it is Entra").seen(answer.shown())
 }
 
 /// Judges our clock by a `Date` header that was written between two moments of ours.
@@ -92,6 +97,24 @@ const SOME_SKEW: SignedDuration = SignedDuration::from_secs(30);
 mod tests {
     use super::*;
     use crate::doctor::finding::Outcome;
+
+    #[test]
+    fn a_login_host_may_have_no_document_and_must_not_be_a_proxy() {
+        let answered = |status, kind: &str| {
+            let headers = vec![("content-type".to_owned(), kind.to_owned())];
+            let found = answers(Some(&hop::Answer { status, headers, body: Vec::new() }));
+            (found.outcome, found.cause.contains("not told"))
+        };
+        let (html, json) = ("text/html; charset=utf-8", "application/json");
+        assert_eq!(answered(200, json), (Outcome::Ok, false));
+        for (status, kind) in [(404, html), (404, json), (400, json), (403, "text/plain")] {
+            assert_eq!(answered(status, kind), (Outcome::Ok, true), "{status} {kind}");
+        }
+        for (status, kind) in [(200, html), (403, html), (302, html), (407, json), (502, json)] {
+            assert_eq!(answered(status, kind), (Outcome::Failed, false), "{status} {kind}");
+        }
+        assert_eq!(answers(None).outcome, Outcome::Failed);
+    }
 
     #[test]
     fn clocks_are_judged_by_the_whole_seconds_of_a_header() {

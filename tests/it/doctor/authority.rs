@@ -7,8 +7,8 @@ use std::{
 
 use m365_collector::clock::Clock;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 
 /// An authority with an intermediate one.
@@ -25,11 +25,13 @@ pub struct Leaf<'a> {
     /// Whether the intermediate certificate is in the file as well.
     pub whole: bool,
     pub client: bool,
+    /// Whether it says where the intermediate certificate is, as those of public authorities do.
+    pub locates_issuer: bool,
 }
 
 impl Default for Leaf<'_> {
     fn default() -> Self {
-        Self { name: "localhost", days: 365, whole: true, client: false }
+        Self { name: "localhost", days: 365, whole: true, client: false, locates_issuer: false }
     }
 }
 
@@ -65,6 +67,11 @@ impl Authority {
         } else {
             ExtendedKeyUsagePurpose::ServerAuth
         }];
+        if leaf.locates_issuer {
+            let located =
+                CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS, LOCATED.to_vec());
+            params.custom_extensions = vec![located];
+        }
         params.use_authority_key_identifier_extension = true;
         let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
         params.not_before = (now - seconds(400 * DAY)).into();
@@ -91,3 +98,8 @@ fn seconds(seconds: i64) -> std::time::Duration {
 }
 
 const DAY: i64 = 24 * 3600;
+
+const AUTHORITY_INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+
+/// One description: the certificate of the issuer (1.3.6.1.5.5.7.48.2) is at `http://a`.
+const LOCATED: &[u8] = b"\x30\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x08http://a";
