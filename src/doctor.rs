@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | this machine | `configuration`, `secret_files`, `webhook_certificate`, `devo_certificate`, `ledger`, `ledger_disk`, `admin_port`, `webhook_port` |
 //! | the way to Microsoft | `login_dns`, `login_tcp`, `login_tls`, `login_answer`, `management_dns`, `management_tcp`, `management_tls`, `clock` |
-//! | each tenant | `tenant`, `token`, `roles` |
+//! | each tenant | `tenant`, `client_certificate`, `token`, `roles` |
 //! | the public address | `address_dns`, `address_tcp`, `address_tls`, `address_answer`, `address_refusal` |
 //! | each feed of each tenant | `subscription`, `content`, `notifications` |
 //! | the way to Devo | `devo_dns`, `devo_tcp`, `devo_tls`, `devo_confirmation` |
@@ -42,6 +42,7 @@ mod finding;
 mod hop;
 mod machine;
 mod ports;
+mod proof;
 mod table;
 mod tenants;
 mod trouble;
@@ -57,7 +58,7 @@ use crate::{
     clock::Clock,
     content::Tenant,
     ledger::examine,
-    microsoft::{self, Client, cloud::Cloud},
+    microsoft::{self, Client},
     subscriptions::WantedWebhook,
 };
 use address::{NoStandIn, StandIn};
@@ -192,8 +193,12 @@ impl Doctor {
         let url = &self.config.microsoft.management_url;
         let managed = self.way(Way::Management, url).await;
         walk.found(managed.findings);
-        walk.found([clock]);
-        Ways { login, management: managed.end.map(drop) }
+        let (management, other) = match managed.end {
+            Ok(stream) => (Ok(()), entra::date(stream, url, &self.clock).await),
+            Err(broken) => (Err(broken), None),
+        };
+        walk.found([entra::worse(clock, other)]);
+        Ways { login, management }
     }
 
     async fn login(&self, walk: &mut Walk<impl FnMut(Step<'_>)>) -> (Result<(), Check>, Finding) {
@@ -245,18 +250,18 @@ impl Doctor {
         client: Option<&Client>,
         ways: &Ways,
     ) -> Vec<tenants::Usable> {
-        let cloud: Cloud = self.config.microsoft.cloud;
+        let (config, now) = (&self.config.microsoft, self.clock.now());
         let (Some(client), Ok(())) = (client, ways.login) else {
             let broken = ways.login.err().unwrap_or(Check::LoginTls);
             for tenant in tenants {
-                walk.found(tenants::skipped(tenant, broken));
+                walk.found(tenants::skipped(tenant, config, now, broken));
             }
             return vec![Err(broken); tenants.len()];
         };
         let mut usable = Vec::new();
         for some in tenants.chunks(AT_ONCE) {
             walk.looking(&format!("asking Entra for tokens ({})", names(some)));
-            let looks = some.iter().map(|tenant| tenants::look(client, tenant, cloud));
+            let looks = some.iter().map(|tenant| tenants::look(client, tenant, config, now));
             for known in join_all(looks).await {
                 walk.found(known.findings);
                 usable.push(known.usable);

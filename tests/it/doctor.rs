@@ -133,7 +133,7 @@ async fn stored_tenants_are_looked_at_as_well() {
         config.tenants.push(SimulatedTenant { id, ..own });
     })
     .await;
-    let days = |days| Duration::from_secs(days * 86_400);
+    let days = |days: u64| Duration::from_secs(days * 86_400);
     let ledger = ledger::Config {
         location: ledger::Location::Sqlite(world.folder().join("ledger.db")),
         lease: Duration::from_secs(300),
@@ -232,7 +232,7 @@ async fn the_stand_in_acknowledges_nothing_that_it_cannot_keep() {
     let contents = world.microsoft().contents();
     let form = IdForm::Listed;
     let entry = world.microsoft().entry(world.tenant(), &contents[0].id, form).unwrap();
-    let auth_id = std::fs::read_to_string(world.folder().join("auth-id")).unwrap();
+    let auth_id = fs::read_to_string(world.folder().join("auth-id")).unwrap();
     let body = notification(&[serde_json::json!(entry)]);
     let answer = Post::new(&*auth_id, body).ask(port, Protocol::Http1).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("10")), "I1");
@@ -280,7 +280,7 @@ impl Row {
         let (said, found) = world.check().await;
         let secrets = [
             world.site.tenants[0].1.client_secret.clone(),
-            std::fs::read_to_string(world.folder().join("auth-id")).unwrap(),
+            fs::read_to_string(world.folder().join("auth-id")).unwrap(),
         ];
         for secret in secrets {
             assert!(!said.out.contains(&secret) && !said.err.contains(&secret), "{}", self.name);

@@ -8,7 +8,7 @@ use std::{
 use m365_collector::clock::Clock;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
 };
 
 /// An authority with an intermediate one.
@@ -73,24 +73,43 @@ impl Authority {
             params.custom_extensions = vec![located];
         }
         params.use_authority_key_identifier_extension = true;
-        let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
-        params.not_before = (now - seconds(400 * DAY)).into();
-        params.not_after = if leaf.days < 0 {
-            (now - seconds(-leaf.days * DAY)).into()
-        } else {
-            (now + seconds(leaf.days * DAY + 3600)).into()
-        };
+        last(&mut params, leaf.days);
         let pair = KeyPair::generate().unwrap();
         let mut pem = params.signed_by(&pair, &self.intermediate).unwrap().pem();
         if leaf.whole {
             pem += &self.intermediate.pem();
         }
-        let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
-        fs::write(&cert, pem).unwrap();
-        fs::write(&key, pair.serialize_pem()).unwrap();
-        super::world::make_private(&key);
-        (cert, key)
+        write(folder, file, pem, &pair)
     }
+}
+
+/// Writes the certificate of an application, self-signed as operators make them, and its RSA key;
+/// it lasts for so many days, or ended so many days ago.
+pub fn application(folder: &Path, days: i64) -> (PathBuf, PathBuf) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "m365-collector");
+    last(&mut params, days);
+    let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let pem = params.self_signed(&pair).unwrap().pem();
+    write(folder, "application", pem, &pair)
+}
+
+fn last(params: &mut CertificateParams, days: i64) {
+    let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
+    params.not_before = (now - seconds(400 * DAY)).into();
+    params.not_after = if days < 0 {
+        (now - seconds(-days * DAY)).into()
+    } else {
+        (now + seconds(days * DAY + 3600)).into()
+    };
+}
+
+fn write(folder: &Path, file: &str, pem: String, pair: &KeyPair) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
+    fs::write(&cert, pem).unwrap();
+    fs::write(&key, pair.serialize_pem()).unwrap();
+    super::world::make_private(&key);
+    (cert, key)
 }
 
 fn seconds(seconds: i64) -> std::time::Duration {
