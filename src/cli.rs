@@ -202,7 +202,7 @@ pub struct Check {
     #[arg(long, value_name = "TABLE", conflicts_with = "offline")]
     pub record: Option<Table>,
     /// Write JSON to standard output instead of a list
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long)]
     pub json: bool,
 }
 

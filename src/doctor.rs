@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | this machine | `configuration`, `secret_files`, `webhook_certificate`, `devo_certificate`, `ledger`, `ledger_disk`, `admin_port`, `webhook_port` |
 //! | the way to Microsoft | `login_dns`, `login_tcp`, `login_tls`, `login_answer`, `management_dns`, `management_tcp`, `management_tls`, `clock` |
-//! | each tenant | `tenant`, `token`, `roles` |
+//! | each tenant | `tenant`, `client_certificate`, `token`, `roles` |
 //! | the public address | `address_dns`, `address_tcp`, `address_tls`, `address_answer`, `address_refusal` |
 //! | each feed of each tenant | `subscription`, `content`, `notifications` |
 //! | the way to Devo | `devo_dns`, `devo_tcp`, `devo_tls`, `devo_confirmation` |
@@ -42,12 +42,14 @@ mod finding;
 mod hop;
 mod machine;
 mod ports;
+mod proof;
 mod table;
 mod tenants;
 mod trouble;
 mod way;
 
 pub use finding::{Check, Finding, Outcome, Place, Report};
+pub use machine::configuration;
 pub use table::{InvalidTable, Table};
 pub use trouble::{Trouble, troubles};
 
@@ -56,14 +58,14 @@ use crate::{
     clock::Clock,
     content::Tenant,
     ledger::examine,
-    microsoft::{self, Client, cloud::Cloud},
+    microsoft::{self, Client},
     subscriptions::WantedWebhook,
 };
 use address::{NoStandIn, StandIn};
 use feeds::Feeds;
 use hop::Peer;
 use ports::{Held, Running};
-use way::{Handshake, Way, walk};
+use way::{Handshake, House, Way, walk};
 
 /// Looks at everything a configuration names.
 #[derive(Debug)]
@@ -117,7 +119,8 @@ impl Doctor {
                 (Serving::Running, _) => Ok("the running service"),
                 (Serving::Nobody, _) => Err(Check::WebhookPort),
             };
-            walk.found(address::look(webhook, behind, self.clock.now()).await);
+            let house = House::of(&self.config.microsoft);
+            walk.found(address::look(webhook, behind, house.as_ref(), self.clock.now()).await);
         }
         drop(stand_in);
         let feeds = Usable { tenants: &tenants, usable: &usable, running: running.is_some() };
@@ -132,16 +135,7 @@ impl Doctor {
     /// Files and ledger; says whether the certificate for Devo, if there is one, can be used.
     async fn machine(&self, walk: &mut Walk<impl FnMut(Step<'_>)>, running: bool) -> bool {
         let now = self.clock.now();
-        let file = self.given.file.display().to_string();
-        let warned = |text: &String| {
-            let remedy = "see whether it is meant; `config sample` explains every key";
-            Finding::warning(Check::Configuration, text.clone(), remedy).of(&file)
-        };
-        if self.given.warnings.is_empty() {
-            walk.found([Finding::ok(Check::Configuration, self.summary()).of(&file)]);
-        } else {
-            walk.found(self.given.warnings.iter().map(warned));
-        }
+        walk.found(configuration(&self.config, &self.given));
         walk.found(machine::secret_files(&self.config));
         let tls = self.config.webhook.as_ref().and_then(|webhook| webhook.tls.as_ref());
         walk.found(tls.map(|files| {
@@ -158,15 +152,6 @@ impl Doctor {
         let ledger = examine(&self.config.ledger).await;
         walk.found([machine::ledger(&ledger, running), machine::ledger_disk(&ledger)]);
         usable
-    }
-
-    fn summary(&self) -> String {
-        let feeds: usize = self.config.tenants.iter().map(|one| one.content_types.len()).sum();
-        let plural = |count: usize, noun: &str| {
-            format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-        };
-        let tenants = plural(self.config.tenants.len(), "tenant");
-        format!("valid, with {tenants} and {}", plural(feeds, "feed"))
     }
 
     /// The ports. Where the public one is free, a stand-in has it from here on.
@@ -208,8 +193,12 @@ impl Doctor {
         let url = &self.config.microsoft.management_url;
         let managed = self.way(Way::Management, url).await;
         walk.found(managed.findings);
-        walk.found([clock]);
-        Ways { login, management: managed.end.map(drop) }
+        let (management, other) = match managed.end {
+            Ok(stream) => (Ok(()), entra::date(stream, url, &self.clock).await),
+            Err(broken) => (Err(broken), None),
+        };
+        walk.found([entra::worse(clock, other)]);
+        Ways { login, management }
     }
 
     async fn login(&self, walk: &mut Walk<impl FnMut(Step<'_>)>) -> (Result<(), Check>, Finding) {
@@ -237,6 +226,7 @@ impl Doctor {
             name: peer.host.clone(),
             trust: hop::trust(None, self.config.microsoft.ca.as_deref()),
             identity: None,
+            house: None,
         });
         walk(way, &peer, handshake, self.clock.now()).await
     }
@@ -260,18 +250,18 @@ impl Doctor {
         client: Option<&Client>,
         ways: &Ways,
     ) -> Vec<tenants::Usable> {
-        let cloud: Cloud = self.config.microsoft.cloud;
+        let (config, now) = (&self.config.microsoft, self.clock.now());
         let (Some(client), Ok(())) = (client, ways.login) else {
             let broken = ways.login.err().unwrap_or(Check::LoginTls);
             for tenant in tenants {
-                walk.found(tenants::skipped(tenant, broken));
+                walk.found(tenants::skipped(tenant, config, now, broken));
             }
             return vec![Err(broken); tenants.len()];
         };
         let mut usable = Vec::new();
         for some in tenants.chunks(AT_ONCE) {
             walk.looking(&format!("asking Entra for tokens ({})", names(some)));
-            let looks = some.iter().map(|tenant| tenants::look(client, tenant, cloud));
+            let looks = some.iter().map(|tenant| tenants::look(client, tenant, config, now));
             for known in join_all(looks).await {
                 walk.found(known.findings);
                 usable.push(known.usable);

@@ -14,21 +14,22 @@ use serde::Serialize;
 
 use super::{CommandError, Exit, Outside};
 use crate::{
+    app,
     clock::Clock,
-    config::{Loaded, Problems},
-    doctor::{Doctor, Finding, Given, Outcome, Place, Report, Step, Table},
+    config::{Config, Loaded, Problems},
+    doctor::{self, Doctor, Finding, Given, Outcome, Place, Report, Step, Table},
 };
 
 /// Walks the whole way and says what was found. Fails when anything does not work.
 pub(super) async fn walk(
-    Loaded { config, warnings }: Loaded,
+    loaded: Loaded,
     file: PathBuf,
     table: Option<Table>,
     json: bool,
     outside: &Outside,
 ) -> Result<Exit, CommandError> {
-    let warnings = warnings.iter().map(ToString::to_string).collect();
-    let doctor = Doctor::new(config.into(), Given { file, warnings, table }, Clock::system());
+    let (config, given) = taken(loaded, file, table);
+    let doctor = Doctor::new(config, given, Clock::system());
     let progress = Progress::new(outside.terminal);
     let mut list = List::new(io::stdout(), outside.coloured_results);
     let mut written = Ok(());
@@ -57,6 +58,27 @@ pub(super) async fn walk(
 pub(super) fn problems(problems: &Problems, file: &Path) -> Result<(), CommandError> {
     let findings = problems.iter().map(|problem| Finding::invalid(file, problem.to_string()));
     write_json(&mut io::stdout().lock(), &Report { findings: findings.collect() })
+}
+
+/// Writes what there is to say of the file alone.
+pub(super) fn file(file: &Path, outside: &Outside) -> Result<(), CommandError> {
+    match Config::load(file, outside.variables.iter().cloned()) {
+        Ok(loaded) => {
+            let (config, given) = taken(loaded, file.to_owned(), None);
+            let findings = doctor::configuration(&config, &given);
+            write_json(&mut io::stdout().lock(), &Report { findings })
+        }
+        Err(found) => problems(&found, file),
+    }
+}
+
+fn taken(
+    Loaded { config, warnings }: Loaded,
+    file: PathBuf,
+    table: Option<Table>,
+) -> (app::Config, Given) {
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    (config.into(), Given { file, warnings, table })
 }
 
 /// The list for people.

@@ -24,12 +24,18 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
             Ok(config) => backfill::announce(config, command, &outside).await,
             Err(exit) => Ok(exit),
         },
-        Command::Check(Check { offline: true, .. }) => {
+        Command::Check(Check { offline: true, json, .. }) => {
+            if json {
+                check::file(&path, &outside)?;
+            }
             Ok(offline::check(&path, outside.variables, &mut io::stderr())?)
         }
         Command::Check(Check { record, json, .. }) => {
             match Config::load(&path, outside.variables.iter().cloned()) {
-                Ok(loaded) => check::walk(loaded, path, record, json, &outside).await,
+                Ok(loaded) => {
+                    tenants::take_up(&loaded.config).await;
+                    check::walk(loaded, path, record, json, &outside).await
+                }
                 Err(problems) => {
                     if json {
                         check::problems(&problems, &path)?;

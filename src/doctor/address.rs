@@ -28,7 +28,7 @@ use crate::{
 use super::{
     finding::{Check, Finding},
     hop::{self, Answer, Peer},
-    way::{Handshake, Way, walk, with_source},
+    way::{Handshake, House, Way, walk, with_source},
 };
 
 /// The webhook itself, for a moment. Ends with this value.
@@ -89,12 +89,13 @@ impl StandIn {
 pub(super) async fn look(
     webhook: &webhook::Config,
     behind: Result<&str, Check>,
+    house: Option<&House>,
     now: Timestamp,
 ) -> Vec<Finding> {
     let address = &webhook.address;
     let peer = Peer::of(address);
     let mut findings = Vec::new();
-    let open = approach(&peer, now).await;
+    let open = approach(&peer, house, now).await;
     findings.extend(open.findings);
     match (open.end, behind) {
         (Err(broken), _) | (Ok(_), Err(broken)) => {
@@ -122,7 +123,7 @@ pub(super) async fn look(
                 }
                 let well = answered.is_ok_and(|answer| answer.status == 200);
                 if well {
-                    findings.push(stranger(address, &peer, now).await);
+                    findings.push(stranger(address, &peer, house, now).await);
                 } else if findings.iter().any(Finding::is_failed) {
                     let because = Check::AddressAnswer;
                     findings.push(Finding::skipped(Check::AddressRefusal, because));
@@ -154,16 +155,17 @@ fn elsewhere() -> Finding {
     Finding::warning(Check::AddressAnswer, cause, remedy).seen("status 403")
 }
 
-async fn approach(peer: &Peer, now: Timestamp) -> super::way::Walked {
-    // As Microsoft does: the public authorities, and none of ours.
+async fn approach(peer: &Peer, house: Option<&House>, now: Timestamp) -> super::way::Walked {
+    // As Microsoft does: the public authorities, and none of ours unless they are all there is.
     let trust = Ok(Trust::SystemAnd(Vec::new()));
-    let handshake = Handshake { name: peer.host.clone(), trust, identity: None };
+    let (name, house) = (peer.host.clone(), house.cloned());
+    let handshake = Handshake { name, trust, identity: None, house };
     walk(Way::Address, peer, Some(handshake), now).await
 }
 
-async fn stranger(address: &Url, peer: &Peer, now: Timestamp) -> Finding {
+async fn stranger(address: &Url, peer: &Peer, house: Option<&House>, now: Timestamp) -> Finding {
     let check = Check::AddressRefusal;
-    let Ok(stream) = approach(peer, now).await.end else {
+    let Ok(stream) = approach(peer, house, now).await.end else {
         return Finding::skipped(check, Check::AddressTls);
     };
     let made_up = tls::random::<16>().unwrap_or([b'x'; 16]);

@@ -34,6 +34,7 @@ pub(super) async fn look(
         name: deliver.server_name.clone().unwrap_or_else(|| peer.host.clone()),
         trust: hop::trust(deliver.ca.as_deref(), None),
         identity,
+        house: None,
     });
     let walked = walk(Way::Devo, &peer, handshake, now).await;
     let mut findings = walked.findings;

@@ -7,6 +7,7 @@ use crate::{
     content::{ContentType, Tenant},
     microsoft::{
         ApiError, Client,
+        answer::Action,
         client::{Subscription, Window},
     },
     subscriptions::{Starts, Step, Wanted, WantedWebhook, Why, plan},
@@ -64,17 +65,17 @@ impl Feeds<'_> {
         let mut notified = Vec::new();
         for step in steps {
             let kind = step.content_type();
-            let because = match step.why() {
-                Some(Why::Missing | Why::Disabled) => Some(Check::Subscription),
-                _ if !readable.contains(&kind) => Some(Check::Roles),
-                _ => None,
-            };
-            let (content, notification) = match because {
-                Some(because) => (
-                    Finding::skipped(Check::Content, because),
-                    Finding::skipped(Check::Notifications, because),
+            let skipped = Finding::skipped;
+            let (content, notification) = match step.why() {
+                _ if !readable.contains(&kind) => (
+                    skipped(Check::Content, Check::Roles),
+                    skipped(Check::Notifications, Check::Roles),
                 ),
-                None => (self.content(tenant, kind).await, self.notified(tenant, kind).await),
+                Some(Why::Missing | Why::Disabled) => (
+                    self.unsubscribed(tenant, kind).await,
+                    skipped(Check::Notifications, Check::Subscription),
+                ),
+                _ => (self.content(tenant, kind).await, self.notified(tenant, kind).await),
             };
             contents.push(content.feed(kind));
             notified.push(notification.feed(kind));
@@ -119,6 +120,17 @@ impl Feeds<'_> {
             Finding::failed(check, words.cause, remedy)
         };
         finding.feed(kind).seen(seen)
+    }
+
+    /// Content of a feed without a subscription: of a tenant that is well Microsoft says just that.
+    async fn unsubscribed(&self, tenant: &Tenant, kind: ContentType) -> Finding {
+        let check = Check::Content;
+        match self.client.list_content(tenant.id, kind, self.last_day()).await {
+            Ok(_) | Err(ApiError::Answered { action: Action::NotSubscribed, .. }) => {
+                Finding::skipped(check, Check::Subscription)
+            }
+            Err(error) => said(check, &error),
+        }
     }
 
     async fn content(&self, tenant: &Tenant, kind: ContentType) -> Finding {

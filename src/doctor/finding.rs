@@ -71,6 +71,8 @@ checks! {
 
     /// The tenant is known, and lives in the configured cloud.
     Tenant = (Tenants, "tenant", "tenant"),
+    /// The certificate or federated token that proves who we are is good for a while.
+    ClientCertificate = (Tenants, "client_certificate", "client certificate"),
     /// Entra grants a token for the right resource, tenant and application.
     Token = (Tenants, "token", "token"),
     /// The token holds the role of each content type.

@@ -100,6 +100,18 @@ pub(super) enum TlsFault {
     TimedOut,
 }
 
+impl TlsFault {
+    /// Whether nobody who is believed signed the certificate.
+    pub(super) fn is_unknown_issuer(&self) -> bool {
+        let Self::Theirs { error, .. } = self else {
+            return false;
+        };
+        let told = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        matches!(told, Some(rustls::Error::InvalidCertificate(wrong)) if *wrong == unknown)
+    }
+}
+
 /// Whom to believe, from the files that say so.
 pub(super) fn trust(only: Option<&Path>, also: Option<&Path>) -> Result<Trust, TlsError> {
     Ok(match (only, also) {

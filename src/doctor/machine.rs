@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    Given,
     finding::{Check, Finding},
     way::{SOON, days_left, good_until, with_source},
 };
@@ -18,6 +19,27 @@ use crate::{
     microsoft::Credential,
     tls::{ClientVerifier, Facts, Identity},
 };
+
+/// What there is to say of a valid configuration file.
+pub fn configuration(config: &app::Config, given: &Given) -> Vec<Finding> {
+    let file = given.file.display().to_string();
+    let warned = |text: &String| {
+        let remedy = "see whether it is meant; `config sample` explains every key";
+        Finding::warning(Check::Configuration, text.clone(), remedy).of(&file)
+    };
+    if given.warnings.is_empty() {
+        return vec![Finding::ok(Check::Configuration, summary(config)).of(&file)];
+    }
+    given.warnings.iter().map(warned).collect()
+}
+
+fn summary(config: &app::Config) -> String {
+    let feeds: usize = config.tenants.iter().map(|one| one.content_types.len()).sum();
+    let plural =
+        |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let tenants = plural(config.tenants.len(), "tenant");
+    format!("valid, with {tenants} and {}", plural(feeds, "feed"))
+}
 
 /// Secrets and keys that everybody on this machine may read.
 pub(super) fn secret_files(config: &app::Config) -> Vec<Finding> {

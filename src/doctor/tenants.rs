@@ -1,9 +1,11 @@
 //! Who we are at Microsoft: the tenant, its token, its roles.
 
+use jiff::Timestamp;
+
 use crate::{
     content::{ContentType, Tenant},
     microsoft::{
-        Client,
+        self, Client,
         client::{Directory, DirectoryError},
         cloud::Cloud,
         tokens::{Claims, Refusal, TokenError, role},
@@ -12,7 +14,7 @@ use crate::{
 
 use super::{
     finding::{Check, Finding},
-    trouble,
+    proof, trouble,
 };
 
 /// What became of one tenant.
@@ -26,13 +28,21 @@ pub(super) struct Known {
 pub(super) type Usable = Result<Vec<ContentType>, Check>;
 
 /// Looks at one tenant.
-pub(super) async fn look(client: &Client, tenant: &Tenant, cloud: Cloud) -> Known {
+pub(super) async fn look(
+    client: &Client,
+    tenant: &Tenant,
+    config: &microsoft::Config,
+    now: Timestamp,
+) -> Known {
     let directory = client.directory(tenant.id).await;
-    let mut findings = vec![known(&directory, tenant, cloud)];
-    let usable = if findings.iter().any(Finding::is_failed) {
-        Err(Check::Tenant)
+    let mut findings = vec![known(&directory, tenant, config.cloud)];
+    let is_known = !findings.iter().any(Finding::is_failed);
+    findings.extend(proof::look(config, tenant, now));
+    let usable = if is_known {
+        // A proof that seems to be over is shown to Entra all the same: its clock counts.
+        granted(client, tenant, config, &mut findings).await
     } else {
-        granted(client, tenant, cloud, &mut findings).await
+        Err(Check::Tenant)
     };
     if let Err(broken) = usable {
         let left = [Check::Token, Check::Roles].into_iter().filter(|check| *check > broken);
@@ -42,16 +52,24 @@ pub(super) async fn look(client: &Client, tenant: &Tenant, cloud: Cloud) -> Know
     Known { findings, usable }
 }
 
-/// Everything about a tenant that cannot be looked at because of an earlier check.
-pub(super) fn skipped(tenant: &Tenant, because: Check) -> Vec<Finding> {
-    let checks = [Check::Tenant, Check::Token, Check::Roles];
-    checks.map(|check| Finding::skipped(check, because).of(&*tenant.name)).into()
+/// What of a tenant can be looked at without Entra, where an earlier check keeps us from it.
+pub(super) fn skipped(
+    tenant: &Tenant,
+    config: &microsoft::Config,
+    now: Timestamp,
+    because: Check,
+) -> Vec<Finding> {
+    let skipped = |check| Finding::skipped(check, because);
+    let unproven = [skipped(Check::Token), skipped(Check::Roles)];
+    let findings = std::iter::once(skipped(Check::Tenant));
+    let findings = findings.chain(proof::look(config, tenant, now)).chain(unproven);
+    findings.map(|finding| finding.of(&*tenant.name)).collect()
 }
 
 async fn granted(
     client: &Client,
     tenant: &Tenant,
-    cloud: Cloud,
+    config: &microsoft::Config,
     findings: &mut Vec<Finding>,
 ) -> Usable {
     let claims = match client.tokens().bearer(tenant.id).await {
@@ -66,8 +84,10 @@ async fn granted(
         findings.push(Finding::ok(Check::Roles, "not told by the token"));
         return Ok(tenant.content_types.clone());
     };
-    findings.push(fitting(&claims, tenant, cloud));
-    if findings.iter().any(Finding::is_failed) {
+    let fitting = fitting(&claims, tenant, &resources(config));
+    let fits = !fitting.is_failed();
+    findings.push(fitting);
+    if !fits {
         return Err(Check::Token);
     }
     findings.push(roles(&claims, &tenant.content_types));
@@ -108,13 +128,19 @@ fn refused(error: &TokenError) -> Finding {
     Finding::failed(Check::Token, words.cause, words.remedy).seen(words.evidence)
 }
 
-fn fitting(claims: &Claims, tenant: &Tenant, cloud: Cloud) -> Finding {
+/// What a token may be for: the cloud's own root, and what the configuration names in its place.
+fn resources(config: &microsoft::Config) -> Vec<String> {
+    let named = [config.cloud.management_root(), &config.resource, config.management_url.as_str()];
+    named.map(|one| one.trim_end_matches('/').to_owned()).into()
+}
+
+fn fitting(claims: &Claims, tenant: &Tenant, resources: &[String]) -> Finding {
     let check = Check::Token;
     let ends = claims.ends().map(|at| format!(", until {at:.0}")).unwrap_or_default();
     let seen = format!("aud {}, tid {}, appid {}{ends}", claims.aud, claims.tid, claims.appid);
     let other = |said: &str, wanted: &str| !said.is_empty() && !said.eq_ignore_ascii_case(wanted);
     let aud = claims.aud.trim_end_matches('/');
-    if other(aud, cloud.management_root()) {
+    if resources.iter().all(|wanted| other(aud, wanted)) {
         let cause = "the token is for another resource than the Management Activity API";
         let remedy = "correct microsoft.cloud; or see who answers in the place of the login host";
         return Finding::failed(check, cause, remedy).seen(seen);
@@ -172,8 +198,12 @@ fn needed_by(kinds: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashMap, num::NonZeroU32, time::Duration};
+
+    use uuid::Uuid;
+
     use super::*;
-    use crate::doctor::finding::Outcome;
+    use crate::{content::TenantId, doctor::finding::Outcome};
 
     fn claims(roles: &[&str]) -> Claims {
         Claims {
@@ -181,6 +211,42 @@ mod tests {
             aud: "https://manage.office.com".into(),
             ..Claims::default()
         }
+    }
+
+    #[test]
+    fn a_token_is_for_the_cloud_or_for_what_stands_in_its_place() {
+        let tenant = Tenant {
+            id: TenantId::from(Uuid::from_u128(1)),
+            client_id: Uuid::from_u128(2).into(),
+            name: "contoso".into(),
+            content_types: vec![ContentType::General],
+        };
+        let config = microsoft::Config {
+            cloud: Cloud::Commercial,
+            management_url: "https://proxy.example/manage/".parse().unwrap(),
+            login_url: "https://login.example".parse().unwrap(),
+            ca: None,
+            publisher_id: None,
+            requests_per_minute: NonZeroU32::MIN,
+            timeout: Duration::from_secs(1),
+            resource: "https://resource.example".to_owned(),
+            credentials: HashMap::new(),
+        };
+        let resources = resources(&config);
+        let judged = |aud: &str| {
+            let claims = Claims { aud: aud.to_owned(), ..claims(&[]) };
+            fitting(&claims, &tenant, &resources).outcome
+        };
+        for aud in [
+            "https://manage.office.com",
+            "https://manage.office.com/",
+            "https://proxy.example/manage",
+            "https://resource.example",
+            "",
+        ] {
+            assert_eq!(judged(aud), Outcome::Ok, "{aud}");
+        }
+        assert_eq!(judged("https://graph.microsoft.com"), Outcome::Failed);
     }
 
     #[test]

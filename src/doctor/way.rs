@@ -4,17 +4,20 @@
 use std::io;
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::{AlertDescription, CertificateError, Error as Tls, pki_types::CertificateDer};
 
 use super::{
     finding::{Check, Finding},
-    hop::{self, ConnectFault, NameFault, Peer, Stream, TlsFault},
+    hop::{self, ConnectFault, NameFault, Peer, Shaken, Stream, TlsFault},
 };
-use crate::tls::{self, Facts, Identity, TlsError, Trust};
+use crate::tls::{self, Identity, TlsError, Trust};
 
+mod house;
 mod remedies;
+mod verdict;
 
+pub(super) use house::House;
 use remedies::Remedies;
+use verdict::{rootless, shaken_well, unshaken};
 
 /// Whom it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,15 @@ impl Way {
             Self::Management => [Check::ManagementDns, Check::ManagementTcp, Check::ManagementTls],
         }
     }
+
+    /// So many days before its end a certificate is worth a word; none: whose it is renews it, and
+    /// nobody here can.
+    const fn soon(self) -> Option<i64> {
+        match self {
+            Self::Address => Some(14),
+            Self::Devo | Self::Login | Self::Management => None,
+        }
+    }
 }
 
 /// How hands are shaken.
@@ -43,6 +55,8 @@ pub(super) struct Handshake {
     pub(super) name: String,
     pub(super) trust: Result<Trust, TlsError>,
     pub(super) identity: Option<Identity>,
+    /// Who is asked where nobody of `trust` signed.
+    pub(super) house: Option<House>,
 }
 
 /// What came of it.
@@ -103,7 +117,7 @@ async fn steps(
     let taken = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
     findings.push(Finding::ok(tcp, format!("{taken} takes connections")));
 
-    let Some(Handshake { name, trust, identity }) = handshake else {
+    let Some(Handshake { name, trust, identity, house }) = handshake else {
         // Asked on a connection of its own, which is of no use afterwards.
         if hop::speaks_tls(stream).await {
             let cause = format!("port {} speaks TLS, and plain TCP is configured", peer.port);
@@ -129,12 +143,22 @@ async fn steps(
     };
     match shaken {
         Ok(shaken) => {
-            findings.push(shaken_well(tls_check, shaken.version, shaken.not_after, now, &remedies));
-            Ok(shaken.stream)
+            let Shaken { stream, version, not_after } = shaken;
+            findings.push(shaken_well(tls_check, version, not_after, now, way.soon(), &remedies));
+            Ok(stream)
         }
         Err(fault) => {
-            findings.push(unshaken(tls_check, &name, peer, &fault, now, &remedies));
-            Err(tls_check)
+            let known = match house.filter(|_| fault.is_unknown_issuer()) {
+                Some(house) => house.shake(&addresses, &name).await.map(|shaken| (house, shaken)),
+                None => None,
+            };
+            let Some((house, Shaken { stream, version, not_after })) = known else {
+                findings.push(unshaken(tls_check, &name, peer, &fault, now, &remedies));
+                return Err(tls_check);
+            };
+            let found = shaken_well(tls_check, version, not_after, now, way.soon(), &remedies);
+            findings.push(house.judge(found, &remedies));
+            Ok(stream)
         }
     }
 }
@@ -175,137 +199,6 @@ fn unconnected(check: Check, peer: &Peer, fault: &ConnectFault, remedies: &Remed
     Finding::failed(check, cause, &remedies.connection).seen(format!("{}: {seen}", fault.address))
 }
 
-fn shaken_well(
-    check: Check,
-    version: &str,
-    not_after: Option<Timestamp>,
-    now: Timestamp,
-    remedies: &Remedies,
-) -> Finding {
-    let Some(not_after) = not_after else {
-        return Finding::ok(check, version);
-    };
-    let left = days_left(not_after, now);
-    let until = good_until(not_after, left);
-    if left < SOON {
-        let cause = format!("the certificate expires in {left} days");
-        return Finding::warning(check, cause, &remedies.expiry)
-            .seen(format!("{version}, {until}"));
-    }
-    Finding::ok(check, format!("{version}, certificate trusted, {until}"))
-}
-
-fn rootless(check: Check) -> Finding {
-    let remedy = "administrator of this machine: install the package ca-certificates (in a \
-                  container, in its image)";
-    Finding::failed(check, "this machine knows no public authority at all", remedy)
-        .seen("the system's store of certificates is empty")
-}
-
-fn unshaken(
-    check: Check,
-    name: &str,
-    peer: &Peer,
-    fault: &TlsFault,
-    now: Timestamp,
-    remedies: &Remedies,
-) -> Finding {
-    let host = &peer.host;
-    let not_tls = |seen: String| {
-        let cause = format!("port {} of {host} does not speak TLS", peer.port);
-        Finding::failed(check, cause, &remedies.not_tls).seen(seen)
-    };
-    let (error, chain) = match fault {
-        TlsFault::Name => {
-            let cause = format!("{name} can be the name of no certificate");
-            return Finding::failed(check, cause, &remedies.other_name);
-        }
-        TlsFault::Ours(error) => {
-            let cause = "our own certificates cannot be used";
-            let remedy = "mend the file named here, or name another one in the configuration";
-            return Finding::failed(check, cause, remedy).seen(with_source(error));
-        }
-        TlsFault::TimedOut => {
-            return not_tls("it took the connection and said nothing within 5 s".to_owned());
-        }
-        TlsFault::Theirs { error, chain } => (error, chain),
-    };
-    let seen = error.to_string();
-    let told = error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>());
-    match told {
-        Some(Tls::InvalidCertificate(wrong)) => {
-            distrusted(check, name, wrong, chain, now, remedies).seen(seen)
-        }
-        Some(Tls::InvalidMessage(_)) => not_tls(seen),
-        Some(Tls::AlertReceived(
-            AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate,
-        )) => {
-            let cause = format!("{host} does not accept our certificate, or asks for one");
-            Finding::failed(check, cause, &remedies.identity).seen(seen)
-        }
-        None if error.kind() == io::ErrorKind::ConnectionReset => {
-            let cause = format!("{host} resets the connection before TLS begins");
-            Finding::failed(check, cause, &remedies.connection).seen(seen)
-        }
-        None if chain.is_empty() => not_tls(seen),
-        _ => {
-            let cause = format!("TLS with {host} cannot be agreed on");
-            Finding::failed(check, cause, &remedies.authority).seen(seen)
-        }
-    }
-}
-
-fn distrusted(
-    check: Check,
-    name: &str,
-    wrong: &CertificateError,
-    chain: &[CertificateDer<'static>],
-    now: Timestamp,
-    remedies: &Remedies,
-) -> Finding {
-    let leaf = chain.first().and_then(Facts::of);
-    match wrong {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            let when = chain.iter().filter_map(Facts::of).map(|one| one.not_after).min();
-            let when = when.map(|at| format!(" on {at:.0}")).unwrap_or_default();
-            let cause = format!("the certificate expired{when}; here it is {now:.0}");
-            Finding::failed(check, cause, &remedies.expiry)
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let cause = format!("the certificate is not good yet; here it is {now:.0}");
-            Finding::failed(check, cause, "set this machine's clock by NTP")
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            let cause = format!("the certificate is for another name than {name}");
-            Finding::failed(check, cause, &remedies.other_name)
-        }
-        CertificateError::UnknownIssuer => {
-            let alone = chain.len() == 1 && leaf.is_some_and(|leaf| !leaf.is_self_signed());
-            match (&remedies.chain, alone) {
-                (Some(remedy), true) => {
-                    let cause = "the certificate chain is incomplete: one certificate is sent, \
-                                 without the intermediate one that signed it";
-                    Finding::failed(check, cause, remedy)
-                }
-                _ => {
-                    let cause =
-                        "the certificate is signed by an authority that is not trusted here";
-                    Finding::failed(check, cause, &remedies.authority)
-                }
-            }
-        }
-        _ => Finding::failed(check, "the certificate cannot be believed", &remedies.authority),
-    }
-}
-
 /// Whole days, none once it is over.
 pub(super) fn days_left(until: Timestamp, now: Timestamp) -> i64 {
     until.duration_since(now).max(SignedDuration::ZERO).as_hours() / 24
@@ -333,5 +226,5 @@ pub(super) fn with_source(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// Renewals take some days, and Devo's or Microsoft's some people.
+/// Renewals of ours take some days and some people.
 pub(super) const SOON: i64 = 30;

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+use x509_parser::{
+    certificate::X509Certificate, extensions::ParsedExtension,
+    oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, prelude::FromDer as _,
+};
 
 /// What a certificate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,9 @@ pub struct Facts {
     pub not_before: Timestamp,
     /// Until when it is valid.
     pub not_after: Timestamp,
+    /// Whether it says where the certificate of its issuer can be had, as those of public
+    /// authorities do.
+    pub locates_issuer: bool,
 }
 
 impl Facts {
@@ -28,6 +34,7 @@ impl Facts {
             issuer: certificate.issuer().to_string(),
             not_before: at(validity.not_before.timestamp())?,
             not_after: at(validity.not_after.timestamp())?,
+            locates_issuer: locates_issuer(&certificate),
         })
     }
 
@@ -43,6 +50,16 @@ pub fn rsa_public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let key = certificate.public_key();
     let rsa = matches!(key.parsed(), Ok(x509_parser::public_key::PublicKey::RSA(_)));
     rsa.then(|| key.subject_public_key.data.to_vec())
+}
+
+fn locates_issuer(certificate: &X509Certificate<'_>) -> bool {
+    certificate.extensions().iter().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(told) => {
+            let mut descriptions = told.accessdescs.iter();
+            descriptions.any(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS)
+        }
+        _ => false,
+    })
 }
 
 // The certificates are made by rcgen, which comes with the demonstration.

@@ -6,13 +6,18 @@ mod balancer;
 mod rows;
 mod world;
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use m365_collector::simulator::{Fault, Operation, microsoft::IdForm};
+use m365_collector::{
+    content::{ContentType, TenantId},
+    ledger::{self, Onboarding, StoredTenant},
+    simulator::{Fault, Operation, SimulatedTenant, microsoft::IdForm},
+};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
-use authority::Leaf;
+use authority::{Authority, Leaf};
 use balancer::Manner;
 use rows::{Row, rows};
 use world::{Found, World, address};
@@ -95,6 +100,85 @@ async fn a_port_that_only_microsoft_gets_through_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_may_have_the_public_address_under_its_own_authority() {
+    let mut world = World::new(|_| ()).await;
+    let folder = world.folder().to_owned();
+    let house = Authority::new("In the house");
+    let both = fs::read_to_string(world.site.simulator.ca_path()).unwrap() + &house.pem();
+    fs::write(folder.join("both.pem"), both).unwrap();
+    world.set("microsoft.ca", folder.join("both.pem").display());
+    let files = house.issue(&folder, "p", &Leaf::default());
+    world.at_the_edge(Some(files)).await;
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    assert!(found.iter().all(|found| found.outcome == "ok"), "{found:#?}");
+    let tls = found.iter().find(|found| found.check == "address_tls").unwrap();
+    assert!(tls.cause.contains("signed by the authority in microsoft.ca"), "{tls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_host_that_only_grants_tokens_is_well() {
+    let world = World::new(|_| ()).await;
+    world.microsoft().fail(Operation::Directory, Fault::Html(404), u32::MAX);
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    assert!(found.iter().all(|found| found.outcome == "ok"), "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_tenants_are_looked_at_as_well() {
+    let id = TenantId::from(Uuid::new_v4());
+    let world = World::new(|config| {
+        let own = config.tenants[0].clone();
+        config.tenants.push(SimulatedTenant { id, ..own });
+    })
+    .await;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let ledger = ledger::Config {
+        location: ledger::Location::Sqlite(world.folder().join("ledger.db")),
+        lease: Duration::from_secs(300),
+        keep_delivered: days(14),
+        keep_dead: days(30),
+    };
+    let customer = StoredTenant {
+        id,
+        name: "customer".to_owned(),
+        client_id: world.site.tenants[0].1.client_id,
+        content_types: vec![ContentType::Exchange],
+        added: world.site.simulator.clock().now(),
+    };
+    Onboarding::open(&ledger).await.unwrap().store(customer).await.unwrap();
+    let (said, found) = world.check().await;
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    let of_it: Vec<_> = found.iter().filter(|found| found.subject == "customer").collect();
+    let outcomes: Vec<_> = of_it.iter().map(|found| (&*found.check, &*found.outcome)).collect();
+    let expected = [
+        ("tenant", "ok"),
+        ("token", "ok"),
+        ("roles", "ok"),
+        ("subscription", "warning"),
+        ("content", "skipped"),
+        ("notifications", "skipped"),
+    ];
+    assert_eq!(outcomes, expected, "{of_it:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_alone_is_json_as_well() {
+    let mut world = World::new(|_| ()).await;
+    world.arguments = vec!["check", "--offline", "--json"];
+    let (said, found) = world.check().await;
+    assert_eq!((said.code, found.len()), (Some(0), 1), "{}\n{}", said.out, said.err);
+    assert_eq!((&*found[0].check, &*found[0].outcome), ("configuration", "ok"));
+    assert!(said.err.starts_with("configuration is valid"), "{}", said.err);
+    world.edit(|text| text.replace("tls://", "udp://"));
+    let (said, found) = world.check().await;
+    assert_eq!((said.code, found.len()), (Some(78), 1), "{}\n{}", said.out, said.err);
+    assert_eq!((&*found[0].check, &*found[0].outcome), ("configuration", "failed"));
+    assert!(said.err.contains(&found[0].cause), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn problems_of_the_file_are_findings_too() {
     let world = World::new(|_| ()).await;
     world
@@ -148,7 +232,7 @@ async fn the_stand_in_acknowledges_nothing_that_it_cannot_keep() {
     let contents = world.microsoft().contents();
     let form = IdForm::Listed;
     let entry = world.microsoft().entry(world.tenant(), &contents[0].id, form).unwrap();
-    let auth_id = std::fs::read_to_string(world.folder().join("auth-id")).unwrap();
+    let auth_id = fs::read_to_string(world.folder().join("auth-id")).unwrap();
     let body = notification(&[serde_json::json!(entry)]);
     let answer = Post::new(&*auth_id, body).ask(port, Protocol::Http1).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("10")), "I1");
@@ -196,7 +280,7 @@ impl Row {
         let (said, found) = world.check().await;
         let secrets = [
             world.site.tenants[0].1.client_secret.clone(),
-            std::fs::read_to_string(world.folder().join("auth-id")).unwrap(),
+            fs::read_to_string(world.folder().join("auth-id")).unwrap(),
         ];
         for secret in secrets {
             assert!(!said.out.contains(&secret) && !said.err.contains(&secret), "{}", self.name);

@@ -7,8 +7,8 @@ use std::{
 
 use m365_collector::clock::Clock;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
 };
 
 /// An authority with an intermediate one.
@@ -25,11 +25,13 @@ pub struct Leaf<'a> {
     /// Whether the intermediate certificate is in the file as well.
     pub whole: bool,
     pub client: bool,
+    /// Whether it says where the intermediate certificate is, as those of public authorities do.
+    pub locates_issuer: bool,
 }
 
 impl Default for Leaf<'_> {
     fn default() -> Self {
-        Self { name: "localhost", days: 365, whole: true, client: false }
+        Self { name: "localhost", days: 365, whole: true, client: false, locates_issuer: false }
     }
 }
 
@@ -65,25 +67,49 @@ impl Authority {
         } else {
             ExtendedKeyUsagePurpose::ServerAuth
         }];
+        if leaf.locates_issuer {
+            let located =
+                CustomExtension::from_oid_content(AUTHORITY_INFO_ACCESS, LOCATED.to_vec());
+            params.custom_extensions = vec![located];
+        }
         params.use_authority_key_identifier_extension = true;
-        let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
-        params.not_before = (now - seconds(400 * DAY)).into();
-        params.not_after = if leaf.days < 0 {
-            (now - seconds(-leaf.days * DAY)).into()
-        } else {
-            (now + seconds(leaf.days * DAY + 3600)).into()
-        };
+        last(&mut params, leaf.days);
         let pair = KeyPair::generate().unwrap();
         let mut pem = params.signed_by(&pair, &self.intermediate).unwrap().pem();
         if leaf.whole {
             pem += &self.intermediate.pem();
         }
-        let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
-        fs::write(&cert, pem).unwrap();
-        fs::write(&key, pair.serialize_pem()).unwrap();
-        super::world::make_private(&key);
-        (cert, key)
+        write(folder, file, pem, &pair)
     }
+}
+
+/// Writes the certificate of an application, self-signed as operators make them, and its RSA key;
+/// it lasts for so many days, or ended so many days ago.
+pub fn application(folder: &Path, days: i64) -> (PathBuf, PathBuf) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "m365-collector");
+    last(&mut params, days);
+    let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let pem = params.self_signed(&pair).unwrap().pem();
+    write(folder, "application", pem, &pair)
+}
+
+fn last(params: &mut CertificateParams, days: i64) {
+    let now = std::time::SystemTime::UNIX_EPOCH + seconds(Clock::system().now().as_second());
+    params.not_before = (now - seconds(400 * DAY)).into();
+    params.not_after = if days < 0 {
+        (now - seconds(-days * DAY)).into()
+    } else {
+        (now + seconds(days * DAY + 3600)).into()
+    };
+}
+
+fn write(folder: &Path, file: &str, pem: String, pair: &KeyPair) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join(format!("{file}.crt")), folder.join(format!("{file}.key")));
+    fs::write(&cert, pem).unwrap();
+    fs::write(&key, pair.serialize_pem()).unwrap();
+    super::world::make_private(&key);
+    (cert, key)
 }
 
 fn seconds(seconds: i64) -> std::time::Duration {
@@ -91,3 +117,8 @@ fn seconds(seconds: i64) -> std::time::Duration {
 }
 
 const DAY: i64 = 24 * 3600;
+
+const AUTHORITY_INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+
+/// One description: the certificate of the issuer (1.3.6.1.5.5.7.48.2) is at `http://a`.
+const LOCATED: &[u8] = b"\x30\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x08http://a";

@@ -25,6 +25,11 @@ pub fn rows() -> Vec<Row> {
         }),
         row!("an incomplete chain", failed address_tls,
             ["chain is incomplete"], ["intermediate"], |world| {
+            world.certify(Leaf { whole: false, locates_issuer: true, ..Leaf::default() }).await;
+        }),
+        row!("one certificate of nobody knows whom", failed address_tls,
+            ["incomplete chain, or an authority that is not public"],
+            ["intermediate", "public authority"], |world| {
             world.certify(Leaf { whole: false, ..Leaf::default() }).await;
         }),
         row!("an expired public certificate", failed address_tls,

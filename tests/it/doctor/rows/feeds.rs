@@ -21,6 +21,13 @@ pub fn rows() -> Vec<Row> {
             ["auditing", "24 hours"], ["Purview"], |world| {
             world.microsoft().fail(Operation::Content, Fault::AuditingOff, u32::MAX);
         }),
+        row!("auditing that is off before the first start", failed content,
+            ["auditing is not turned on", "tenant does not exist"],
+            ["Purview", "24 hours"], |world| {
+            let nothing = Fault::Status { status: 200, headers: Vec::new(), body: "[]".into() };
+            world.microsoft().fail(Operation::List, nothing, u32::MAX);
+            world.microsoft().fail(Operation::Content, Fault::AuditingOff, u32::MAX);
+        }),
         row!("AF10001 although the token has the role", failed subscription,
             ["AF10001"], ["ActivityFeed.Read", "consent"], |world| {
             world.microsoft().fail(Operation::List, Fault::Af(10_001), u32::MAX);

@@ -82,6 +82,17 @@ pub fn rows() -> Vec<Row> {
         row!("a clock 10 minutes ahead", failed clock, ["10 minutes ahead"], ["NTP"], |world| {
             world.site.simulator.clock().set_back(Duration::from_secs(600));
         }),
+        row!("a clock that only the management host shows to be wrong", failed clock,
+            ["ahead of"], ["NTP"], |world| {
+            let folder = world.folder().to_owned();
+            let (cert, key) = world.authority.issue(&folder, "m", &Leaf::default());
+            let host = Balancer::start(Some((&cert, &key)), world.site.webhook).await;
+            host.behave(Manner::Answers(
+                "HTTP/1.1 404 Not Found\r\nDate: Wed, 01 Jan 2020 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n",
+            ));
+            world.set("microsoft.management_url", local(&host));
+            world.kept.push(Box::new(host));
+        }),
         row!("a clock that is off by two minutes", warning clock,
             ["2 minutes ahead"], ["NTP"], |world| {
             world.site.simulator.clock().set_back(Duration::from_secs(121));

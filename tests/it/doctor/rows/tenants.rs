@@ -1,8 +1,12 @@
 //! Who we are at Microsoft.
 
+use std::{fs, path::PathBuf};
+
+use jiff::SignedDuration;
 use m365_collector::simulator::{Fault, Operation};
 
 use super::{Row, World, row};
+use crate::doctor::authority::application;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -46,6 +50,27 @@ pub fn rows() -> Vec<Row> {
             ["AADSTS700027"], ["Certificates & secrets"], |world| {
             refuse(world, Fault::Entra(700_027));
         }),
+        row!("an expired client certificate", failed client_certificate,
+            ["client certificate expired on"], ["Certificates & secrets"], |world| {
+            // Entra does not know it any more, which is not what has to be mended.
+            certify(world, -3);
+            refuse(world, Fault::Entra(700_027));
+        }),
+        row!("a client certificate that expires soon", warning client_certificate,
+            ["expires in 9 days"], ["new certificate", "no restart"], |world| {
+            let cert = certify(world, 9);
+            world.microsoft().register_certificates(world.tenant(), &[&cert]).unwrap();
+        }),
+        row!("a federated token that nobody renewed", failed client_certificate,
+            ["federated token expired on"], ["identity provider"], |world| {
+            let material = world.site.simulator.material();
+            let hour_ago = world.site.simulator.clock().now() - SignedDuration::from_hours(1);
+            let token = material.token_for("somebody", hour_ago, 600).unwrap();
+            let path = world.folder().join("federated-token");
+            fs::write(&path, token).unwrap();
+            crate::doctor::world::make_private(&path);
+            world.site.prove(0, "federated_token = { file = \"federated-token\" }");
+        }),
         row!("a conditional access policy", failed token,
             ["AADSTS53003"], ["conditional access"], |world| {
             refuse(world, Fault::Entra(53_003));
@@ -83,6 +108,14 @@ pub fn rows() -> Vec<Row> {
             world.microsoft().set_roles(world.tenant(), &[]);
         }),
     ]
+}
+
+/// Has the tenant prove itself with a certificate of so many days.
+fn certify(world: &World, days: i64) -> PathBuf {
+    let (cert, key) = application(world.folder(), days);
+    let [shown, key] = [&cert, &key].map(|path| path.display());
+    world.site.prove(0, &format!("certificate = {{ cert = \"{shown}\", key = \"{key}\" }}"));
+    cert
 }
 
 fn refuse(world: &World, fault: Fault) {
