@@ -79,10 +79,11 @@ pub enum SubscriptionsCommand {
     },
     /// Stop subscriptions, so that Microsoft collects and announces nothing more for us
     ///
+    /// Without --tenant those of every tenant that is collected, wanted or not.
     /// A service that runs with subscriptions.manage starts what is configured again. Content may
     /// stay away for hours after the next start; never stop in order to change something.
     Stop {
-        /// Which subscriptions; the tenant must be named.
+        /// Which subscriptions.
         #[command(flatten)]
         select: Select,
     },

@@ -103,45 +103,38 @@ async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, Com
     Ok(exit)
 }
 
-/// Stops what is on, wanted or not. Fails when a stop does.
+/// Stops what is on, wanted or not, one tenant after the other. Fails when a stop does.
 async fn stop(config: Config, select: &Select) -> Result<Exit, CommandError> {
     let clock = Clock::system();
-    let tenant = ledger::tenant(select, &config.tenants)?.ok_or(CommandError::TenantNeeded)?;
-    let (_, client) = keeper(&config, select, &clock)?;
-    let name = ledger::name(tenant, &config.tenants);
-    let listed = match client.list_subscriptions(tenant).await {
-        Ok(listed) => listed,
-        Err(error) => {
-            complain(&name, &error.into())?;
-            return Ok(Exit::Failed);
-        }
+    let tenants = match ledger::tenant(select, &config.tenants)? {
+        Some(tenant) => vec![tenant],
+        None => by_name(&config.tenants),
     };
+    let (_, client) = keeper(&config, select, &clock)?;
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
-    let kinds = select.content_type.map_or_else(|| ContentType::ALL.to_vec(), |kind| vec![kind]);
-    for kind in kinds {
-        let is_on = listed.iter().any(|s| s.content_type == kind && s.state.is_on());
-        let done = match is_on {
-            true => match client.stop(tenant, kind).await {
-                Ok(()) => Done::of("stopped"),
-                Err(error) => {
-                    exit = Exit::Failed;
-                    Done { error: Some(error.to_string()), ..Done::of("failed") }
-                }
-            },
-            // Only what somebody asked for by name is worth a word.
-            false if select.content_type.is_none() => continue,
-            false => Done::of("not_started"),
+    let mut comes_back = false;
+    for tenant in tenants {
+        let name = ledger::name(tenant, &config.tenants);
+        let stopped = match stop_of(&client, tenant, select.content_type).await {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                complain(&name, &error.into())?;
+                exit = Exit::Failed;
+                continue;
+            }
         };
-        rows.push(Change::new(&name, kind, None, done));
+        for (kind, done) in stopped {
+            if done.outcome == "failed" {
+                exit = Exit::Failed;
+            }
+            let tenant = config.tenants.find(tenant);
+            comes_back |= tenant.is_some_and(|tenant| tenant.content_types.contains(&kind));
+            rows.push(Change::new(&name, kind, None, done));
+        }
     }
     tell(select, &rows, clock.now())?;
-    let managed = config.subscriptions.manage
-        && config.tenants.find(tenant).is_some_and(|tenant| {
-            rows.iter()
-                .any(|row| tenant.content_types.iter().any(|k| k.as_str() == row.content_type))
-        });
-    if managed {
+    if config.subscriptions.manage && comes_back {
         writeln!(
             io::stderr(),
             "warning: a service that runs starts what is configured again; take the content types \
@@ -149,6 +142,35 @@ async fn stop(config: Config, select: &Select) -> Result<Exit, CommandError> {
         )?;
     }
     Ok(exit)
+}
+
+async fn stop_of(
+    client: &Client,
+    tenant: TenantId,
+    only: Option<ContentType>,
+) -> Result<Vec<(ContentType, Done)>, ApiError> {
+    let listed = client.list_subscriptions(tenant).await?;
+    let mut rows = Vec::new();
+    for kind in ContentType::ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
+        let is_on = listed.iter().any(|s| s.content_type == kind && s.state.is_on());
+        let done = match is_on {
+            true => match client.stop(tenant, kind).await {
+                Ok(()) => Done::of("stopped"),
+                Err(error) => Done { error: Some(error.to_string()), ..Done::of("failed") },
+            },
+            // Only what somebody asked for by name is worth a word.
+            false if only.is_none() => continue,
+            false => Done::of("not_started"),
+        };
+        rows.push((kind, done));
+    }
+    Ok(rows)
+}
+
+fn by_name(tenants: &Tenants) -> Vec<TenantId> {
+    let mut tenants: Vec<_> = tenants.iter().collect();
+    tenants.sort_by(|one, other| one.name.cmp(&other.name));
+    tenants.into_iter().map(|tenant| tenant.id).collect()
 }
 
 /// A keeper of the selected tenants that has done nothing, and its client.

@@ -28,6 +28,7 @@ struct Row {
 
 #[derive(Deserialize)]
 struct Change {
+    tenant: String,
     content_type: String,
     outcome: String,
     reason: Option<String>,
@@ -156,9 +157,6 @@ async fn stop_stops_what_is_on_and_says_what_is_not() {
     let mut site = unmanaged(Duration::ZERO).await;
     let collector = site.run().await;
     assert_eq!(change(&site, &["start"]).await.0, Some(0));
-    let said = site.command(&["subscriptions", "stop"]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("--tenant"), "{}", said.err);
     let stop = ["stop", "--tenant", "tenant-0"];
     let one = [&stop[..], &["--type", "DLP.All"]].concat();
     let (code, rows, said) = change(&site, &one).await;
@@ -179,4 +177,25 @@ async fn stop_stops_what_is_on_and_says_what_is_not() {
     assert_eq!((code, rows.len()), (Some(0), 4));
     assert!(rows.iter().all(|row| row.outcome == "stopped"));
     assert_eq!(site.simulator.microsoft().count(None, &Operation::Stop), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_without_a_tenant_stops_those_of_all() {
+    let mut site = Site::start(2, None, |world| world.start_interval = Duration::ZERO).await;
+    site.set("subscriptions.manage", "false");
+    let _collector = site.run().await;
+    let (code, rows, said) = change(&site, &["start", "--type", "Audit.General"]).await;
+    assert_eq!((code, rows.len()), (Some(0), 2), "{said}");
+    let (code, rows, said) = change(&site, &["stop"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let stopped: Vec<_> = rows.iter().map(|row| (&*row.tenant, &*row.outcome)).collect();
+    assert_eq!(stopped, [("tenant-0", "stopped"), ("tenant-1", "stopped")]);
+    assert_eq!(site.simulator.microsoft().count(None, &Operation::Stop), 2);
+
+    // A tenant that cannot be asked keeps the others from nothing.
+    assert_eq!(change(&site, &["start", "--type", "DLP.All"]).await.0, Some(0));
+    site.simulator.microsoft().set_secret(site.tenant(0), "another");
+    let (code, rows, said) = change(&site, &["stop"]).await;
+    assert_eq!((code, rows.len(), &*rows[0].tenant), (Some(1), 1, "tenant-1"), "{said}");
+    assert!(said.contains("tenant-0: "), "{said}");
 }
