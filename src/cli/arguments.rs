@@ -67,8 +67,10 @@ pub enum SubscriptionsCommand {
     },
     /// Start what is not as wanted, as the service would
     ///
-    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes
-    /// and says when the next one may be; then it fails, and so does any other start.
+    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes:
+    /// within `subscriptions.restart_after` of the last one, whoever made it, nothing is asked of
+    /// Microsoft, and the command says when the next one may be and fails. This is a start by hand:
+    /// it works with subscriptions.manage = false as well, which keeps only the service from it.
     Start {
         /// Which subscriptions.
         #[command(flatten)]
