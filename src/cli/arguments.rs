@@ -12,7 +12,8 @@ use crate::content::ContentType;
 pub struct Consent {
     /// Whose consent is expected: a mail address or domain of the organisation, or its tenant id
     ///
-    /// The consent of any other organisation is refused and nothing is stored.
+    /// The consent of any other organisation is refused and nothing is stored. A tenant id is always
+    /// compared; an address by what Entra tells of its domain and of the account that consents.
     #[arg(long, value_name = "ADDRESS")]
     pub tenant_of: String,
     /// The label of the tenant in logs and metrics; without it the domain, or the id
