@@ -157,6 +157,7 @@ impl App {
             clock.clone(),
             metrics,
             webhook.as_ref().map(|webhook| edge(webhook.edge())),
+            Some(ledger.clone()),
         );
         let metrics = pipeline::Metrics::register(&registry, &tenants, outcomes)?;
         admission.count(metrics.clone());

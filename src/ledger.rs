@@ -44,6 +44,7 @@ mod operation;
 mod reader;
 mod rows;
 mod sqlite;
+mod starts;
 mod state;
 mod tenants;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
 pub use sqlite::OpenError;
+pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};
 pub use writer::Writer;

@@ -5,8 +5,8 @@
 //! other.
 //!
 //! Microsoft allows one start of a subscription in about 15 minutes and refuses another in words.
-//! Both the rule and the words are remembered per subscription, in memory: after a restart
-//! Microsoft says them again. Nothing is ever stopped here, and with `manage` off nothing is
+//! Both the rule and the words are remembered per subscription, in memory and in the ledger, where
+//! a command that starts by hand finds them and leaves its own. Nothing is ever stopped here, and with `manage` off nothing is
 //! started either.
 //!
 //! While a start is pending Microsoft posts the validation to our webhook, so the public port must
@@ -15,7 +15,6 @@
 use std::{collections::HashMap, sync::Arc, sync::Mutex, time::Duration};
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -25,12 +24,12 @@ use url::Url;
 use crate::{
     clock::Clock,
     content::{ContentType, Tenant, TenantId, Tenants},
+    ledger::{Ledger, Start},
     microsoft::{
         ApiError, Client,
         answer::Action,
-        client::{Subscription, WebhookSpec},
+        client::{Started, Subscription, WebhookSpec},
     },
-    moment::after,
     roster,
     secret::{Secret, SecretError},
     shutdown::Shutdown,
@@ -38,6 +37,7 @@ use crate::{
 
 mod edge;
 mod error;
+mod memory;
 mod metrics;
 mod observed;
 mod plan;
@@ -80,7 +80,7 @@ pub struct Subscriptions(Arc<Inner>);
 
 impl Subscriptions {
     /// A keeper that has not looked yet. Where this process serves the webhook, `edge` explains
-    /// starts that fail because of it.
+    /// starts that fail because of it. With a ledger, starts are remembered for other processes.
     pub fn new(
         config: Config,
         client: Client,
@@ -88,12 +88,14 @@ impl Subscriptions {
         clock: Clock,
         metrics: Metrics,
         edge: Option<Edge>,
+        ledger: Option<Ledger>,
     ) -> Self {
         Self(Arc::new(Inner {
             observed: Observed::new(&tenants),
             starts: Mutex::default(),
             refused: Mutex::default(),
             edge,
+            ledger,
             starting: Starting::default(),
             lists: Semaphore::new(CONCURRENT_LISTS),
             config,
@@ -152,7 +154,7 @@ impl Subscriptions {
         &self,
         tenant: TenantId,
         content_type: ContentType,
-    ) -> Result<(), CheckError> {
+    ) -> Result<Started, CheckError> {
         let webhook = self.wanted_webhook()?.map(|webhook| WebhookSpec {
             address: webhook.address.to_string(),
             expiration: webhook.expiration(self.0.clock.now()),
@@ -203,6 +205,7 @@ impl Subscriptions {
         let wanted =
             Wanted { content_types: &tenant.content_types, webhook: self.wanted_webhook()? };
         let listed = self.list(tenant.id).await?;
+        self.recall(tenant).await;
         let now = inner.clock.now();
         let starts = self.starts_of(tenant.id);
         let seen: Vec<_> = plan(&wanted, &listed, now, &starts)
@@ -234,13 +237,13 @@ impl Subscriptions {
         let (tenant, name) = (tenant.id, &*tenant.name);
         let kind = content_type.as_str();
         let why = why.as_str();
-        let rule = inner.config.restart_after;
         let pending = inner.starting.begin(self.calls());
-        let not_before = match self.start(tenant, content_type).await {
-            Ok(()) => {
+        let result = self.start(tenant, content_type).await;
+        let allowed = self.allowed_again(&result);
+        match result {
+            Ok(_) => {
                 self.note_refused((tenant, content_type), None);
                 tracing::info!(tenant = name, content.r#type = kind, why, "subscription started");
-                Some(rule)
             }
             Err(CheckError::Api(ApiError::Throttled { until })) => {
                 let wait = until.saturating_duration_since(Instant::now());
@@ -252,7 +255,6 @@ impl Subscriptions {
                     wait_s,
                     "Microsoft allows the start of the subscription later"
                 );
-                Some(wait)
             }
             Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
                 let calls = pending.reached(self.calls());
@@ -267,7 +269,6 @@ impl Subscriptions {
                      reachable from the internet with a certificate of a public authority, and \
                      its auth id the same on every replica"
                 );
-                Some(rule)
             }
             Err(error) => {
                 tracing::warn!(
@@ -277,17 +278,12 @@ impl Subscriptions {
                     error = &error as &dyn std::error::Error,
                     "subscription could not be started"
                 );
-                error.reached_microsoft().then_some(rule)
             }
-        };
-        if let Some(wait) = not_before {
-            self.remember(tenant, content_type, after(inner.clock.now(), wait));
         }
-    }
-
-    fn remember(&self, tenant: TenantId, content_type: ContentType, until: Timestamp) {
-        let mut starts = self.0.starts.lock().expect("no holder panics");
-        starts.entry(tenant).or_default().not_before(content_type, until);
+        if let Some(allowed) = allowed {
+            let start = Start { tenant, content_type, at: inner.clock.now(), allowed };
+            self.note_start(name, start).await;
+        }
     }
 
     /// None of this process, if another one serves the webhook.
@@ -305,11 +301,6 @@ impl Subscriptions {
 
     fn refused(&self, feed: Feed) -> Option<Calls> {
         self.0.refused.lock().expect("no holder panics").get(&feed).copied()
-    }
-
-    fn starts_of(&self, tenant: TenantId) -> Starts {
-        let starts = self.0.starts.lock().expect("no holder panics");
-        starts.get(&tenant).cloned().unwrap_or_default()
     }
 
     fn wanted_webhook(&self) -> Result<Option<WantedWebhook>, SecretError> {
@@ -379,6 +370,7 @@ struct Inner {
     /// What reached the webhook during the last start, where that failed because of the webhook.
     refused: Mutex<HashMap<Feed, Calls>>,
     edge: Option<Edge>,
+    ledger: Option<Ledger>,
     starting: Starting,
     lists: Semaphore,
 }

@@ -12,7 +12,8 @@ use crate::content::ContentType;
 pub struct Consent {
     /// Whose consent is expected: a mail address or domain of the organisation, or its tenant id
     ///
-    /// The consent of any other organisation is refused and nothing is stored.
+    /// The consent of any other organisation is refused and nothing is stored. A tenant id is always
+    /// compared; an address by what Entra tells of its domain and of the account that consents.
     #[arg(long, value_name = "ADDRESS")]
     pub tenant_of: String,
     /// The label of the tenant in logs and metrics; without it the domain, or the id
@@ -67,8 +68,10 @@ pub enum SubscriptionsCommand {
     },
     /// Start what is not as wanted, as the service would
     ///
-    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes
-    /// and says when the next one may be; then it fails, and so does any other start.
+    /// What is as wanted is left alone. Microsoft allows one start of a subscription in 15 minutes:
+    /// within `subscriptions.restart_after` of the last one, whoever made it, nothing is asked of
+    /// Microsoft, and the command says when the next one may be and fails. This is a start by hand:
+    /// it works with subscriptions.manage = false as well, which keeps only the service from it.
     Start {
         /// Which subscriptions.
         #[command(flatten)]
@@ -79,10 +82,11 @@ pub enum SubscriptionsCommand {
     },
     /// Stop subscriptions, so that Microsoft collects and announces nothing more for us
     ///
+    /// Without --tenant those of every tenant that is collected, wanted or not.
     /// A service that runs with subscriptions.manage starts what is configured again. Content may
     /// stay away for hours after the next start; never stop in order to change something.
     Stop {
-        /// Which subscriptions; the tenant must be named.
+        /// Which subscriptions.
         #[command(flatten)]
         select: Select,
     },

@@ -1,14 +1,15 @@
 //! `consent`: an administrator of another organisation lets us collect its records.
 //!
 //! The address goes to standard error, where the person is; the lines for the configuration are the
-//! result. Nothing is stored unless the consent is of the tenant that was named.
+//! result. Nothing is stored unless the consent is of the tenant that was named, as far as Entra tells:
+//! where neither its directory nor the token says so, it is stored with a warning.
 
 use std::{
+    fmt,
     io::{self, Write},
     time::Duration,
 };
 
-use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -19,7 +20,7 @@ use crate::{
     consent::{Callback, WaitError},
     content::{ContentType, Tenant, TenantId},
     ledger::{Onboarding, StoredTenant},
-    microsoft::tokens::{TokenError, Tokens},
+    microsoft::tokens::{Account, Consented, Refusal, TokenError, Tokens},
     moment::after,
     redirect::{Answer, PATH, Redirect, Refused},
     tls,
@@ -30,23 +31,11 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
     let clock = Clock::system();
     let application = application(&config, command.application.as_deref())?;
     let client = asking::client(&config, &clock)?;
-    let expected = expected(client.tokens(), &command.tenant_of).await?;
+    let expected = Expected::find(client.tokens(), &command.tenant_of).await?;
     // Before anybody is bothered.
     let mut ledger = Onboarding::open(&config.ledger).await?;
-    let tenant = StoredTenant {
-        id: expected,
-        name: label(&command, expected),
-        client_id: application.client_id,
-        content_types: match &command.content_types[..] {
-            [] => ContentType::ALL.to_vec(),
-            wanted => wanted.to_vec(),
-        },
-        added: clock.now(),
-    };
-    if let Some(other) = config.tenants.iter().find(|other| *other.name == *tenant.name)
-        && other.id != expected
-    {
-        return Err(ConsentError::NameTaken(tenant.name).into());
+    if let Expected::Tenant(id) = expected {
+        free(&config, &label(&command, id), id)?;
     }
 
     let state = state()?;
@@ -59,7 +48,7 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
     let address = address.expect("the application is of a configured tenant");
     writeln!(
         io::stderr(),
-        "An administrator of {} ({expected}) opens this address, signs in and accepts:\n\n\
+        "An administrator of {}{expected} opens this address, signs in and accepts:\n\n\
          {address}\n\nThe browser comes back to {redirect}, which must be a redirect URI of the \
          application (Entra, Authentication, platform Web). Waiting for it; Ctrl-C ends this \
          without a change.",
@@ -70,8 +59,20 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
         Answer::Code(code) => code,
         Answer::Refused(refused) => return Err(ConsentError::Refused(refused).into()),
     };
-    confirm(tokens, application.id, &redirect, &code, expected).await?;
-    if config.tenants.find(expected).is_some() {
+    let redeemed = tokens.redeem(application.id, &redirect, &code).await;
+    let id = expected.confirm(redeemed.map_err(ConsentError::Redeem)?)?;
+    let tenant = StoredTenant {
+        id,
+        name: label(&command, id),
+        client_id: application.client_id,
+        content_types: match &command.content_types[..] {
+            [] => ContentType::ALL.to_vec(),
+            wanted => wanted.to_vec(),
+        },
+        added: clock.now(),
+    };
+    free(&config, &tenant.name, id)?;
+    if config.tenants.find(id).is_some() {
         writeln!(io::stderr(), "consent given; {} is in the configuration already", tenant.name)?;
         return Ok(Exit::Success);
     }
@@ -95,6 +96,17 @@ pub enum ConsentError {
         "several applications are configured; say with --application which tenant's is consented to"
     )]
     Ambiguous,
+    /// Somebody consented who is a guest in the tenant.
+    #[error(
+        "the consent is of tenant {given}, but was given with the account of a guest, so that it is \
+         of {expected:?} cannot be told; nothing was stored. Give the tenant id with --tenant-of"
+    )]
+    Guest {
+        /// Whose consent it is.
+        given: TenantId,
+        /// Whose it should be.
+        expected: String,
+    },
     /// The callback cannot be served.
     #[error("cannot listen on the address of --listen")]
     Listen(#[source] io::Error),
@@ -111,6 +123,20 @@ pub enum ConsentError {
         given: TenantId,
         /// Whose it should be.
         expected: TenantId,
+    },
+    /// An account of another domain consented.
+    #[error(
+        "the consent was given with an account of {found:?} (tenant {given}), but one of \
+         {expected:?} was expected; nothing was stored. If both are of one organisation, give the \
+         tenant id with --tenant-of"
+    )]
+    OtherDomain {
+        /// Whose consent it is.
+        given: TenantId,
+        /// The domain of the account.
+        found: String,
+        /// The domain that was named.
+        expected: String,
     },
     /// Entra does not exchange the code.
     #[error("the consent cannot be confirmed; nothing was stored, ask again")]
@@ -150,12 +176,89 @@ fn application(
     }
 }
 
-async fn expected(tokens: &Tokens, address: &str) -> Result<TenantId, CommandError> {
-    if let Ok(id) = address.parse() {
-        return Ok(id);
+/// Whose consent it has to be.
+enum Expected {
+    /// That of an account of this domain; its tenant could not be looked up.
+    Domain(String),
+    Tenant(TenantId),
+}
+
+impl Expected {
+    async fn find(tokens: &Tokens, address: &str) -> Result<Self, CommandError> {
+        if let Ok(id) = address.parse() {
+            return Ok(Self::Tenant(id));
+        }
+        let domain = domain(address);
+        match tokens.tenant_of(domain).await {
+            Ok(id) => Ok(Self::Tenant(id)),
+            Err(source @ TokenError::Refused(Refusal::UnknownTenant)) => {
+                Err(ConsentError::Unknown { address: address.to_owned(), source }.into())
+            }
+            Err(error) => {
+                writeln!(
+                    io::stderr(),
+                    "warning: the tenant of {domain} could not be looked up in Entra's directory \
+                     ({}); the account that consents is compared with the domain instead",
+                    unanswered(&error)
+                )?;
+                Ok(Self::Domain(domain.to_ascii_lowercase()))
+            }
+        }
     }
-    let unknown = |source| ConsentError::Unknown { address: address.to_owned(), source };
-    Ok(tokens.tenant_of(domain(address)).await.map_err(unknown)?)
+
+    /// Whose consent it is, if it is the one expected.
+    fn confirm(self, consented: Consented) -> Result<TenantId, CommandError> {
+        let Consented { tenant: given, account } = consented;
+        match (self, account) {
+            (Self::Tenant(expected), _) if given == expected => {}
+            (Self::Tenant(expected), _) => {
+                return Err(ConsentError::Other { given, expected }.into());
+            }
+            (Self::Domain(expected), Account::Of(found)) if found == expected => {
+                writeln!(io::stderr(), "the consent is of tenant {given}")?;
+            }
+            (Self::Domain(expected), Account::Of(found)) => {
+                return Err(ConsentError::OtherDomain { given, found, expected }.into());
+            }
+            (Self::Domain(expected), Account::Guest) => {
+                return Err(ConsentError::Guest { given, expected }.into());
+            }
+            (Self::Domain(expected), Account::Unknown) => writeln!(
+                io::stderr(),
+                "warning: the consent is of tenant {given}; whether that is the tenant of \
+                 {expected} was not compared, because the token names no account. If it is not, \
+                 `tenants remove {given}` lets go of it"
+            )?,
+        }
+        Ok(given)
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(_) => Ok(()),
+            Self::Tenant(id) => write!(f, " ({id})"),
+        }
+    }
+}
+
+/// Why the directory does not tell, in words that are not those of the token endpoint.
+fn unanswered(error: &TokenError) -> String {
+    match error {
+        TokenError::Refused(refusal) => format!("it refused: {refusal}"),
+        TokenError::Status(status) => format!("it answered with status {status}"),
+        TokenError::Timeout => "it did not answer in time".to_owned(),
+        TokenError::Transient(code) => format!("it fails for a moment, AADSTS{code}"),
+        TokenError::Unreachable(_) => "it cannot be reached".to_owned(),
+        _ => "its answer names no tenant".to_owned(),
+    }
+}
+
+/// Sees that no other configured tenant has the label.
+fn free(config: &Config, name: &str, id: TenantId) -> Result<(), ConsentError> {
+    let taken = config.tenants.iter().any(|other| *other.name == *name && other.id != id);
+    if taken { Err(ConsentError::NameTaken(name.to_owned())) } else { Ok(()) }
 }
 
 /// What of an address says whose it is.
@@ -268,17 +371,6 @@ async fn poll(
         sleep(POLL).await;
     }
     Err(ConsentError::Wait(WaitError::Nobody).into())
-}
-
-async fn confirm(
-    tokens: &Tokens,
-    application: TenantId,
-    redirect: &Url,
-    code: &SecretString,
-    expected: TenantId,
-) -> Result<(), ConsentError> {
-    let given = tokens.redeem(application, redirect, code).await.map_err(ConsentError::Redeem)?;
-    if given == expected { Ok(()) } else { Err(ConsentError::Other { given, expected }) }
 }
 
 /// 256 bits that nobody guesses.

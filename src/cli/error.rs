@@ -79,9 +79,6 @@ pub enum CommandError {
     /// A tenant cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A tenant must be named.
-    #[error("name the tenant whose subscriptions shall be stopped with --tenant")]
-    TenantNeeded,
     /// A tenant of the configuration cannot be removed by a command.
     #[error("{0} is in the configuration; take it out there and start the service again")]
     Configured(String),

@@ -1,14 +1,13 @@
 //! `subscriptions`: what Microsoft lists beside what is wanted; starting and stopping by hand.
 //!
-//! Works beside a running service. Microsoft counts starts, whoever makes them, so what it allows
-//! is asked of it and not remembered here.
+//! Works beside a running service. Microsoft counts starts, whoever makes them, so each is noted in
+//! the ledger, and none is made that the rule or Microsoft's own words do not allow yet.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use prometheus::Registry;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::{
     CommandError, Exit, Select, SubscriptionsCommand, asking,
@@ -19,11 +18,14 @@ use crate::{
     clock::Clock,
     config::Config,
     content::{ContentType, Tenant, TenantId, Tenants},
-    ledger::{Ages, Reader},
-    microsoft::{ApiError, Client, answer::Action},
-    moment::after,
+    ledger::{Ages, Onboarding, Reader, Start},
+    microsoft::{ApiError, Client},
     subscriptions::{self, CheckError, Observation, Step, Subscriptions, Survey},
 };
+
+mod change;
+
+use change::{Change, Done, started, tell, whole, words};
 
 /// Does what was asked for.
 pub(super) async fn execute(
@@ -41,7 +43,8 @@ pub(super) async fn execute(
 async fn list(config: Config, select: &Select) -> Result<Exit, CommandError> {
     let clock = Clock::system();
     let (keeper, _) = keeper(&config, select, &clock)?;
-    let ages = ages(&config).await;
+    let (ages, starts) = known(&config).await;
+    starts.iter().for_each(|start| keeper.not_before(start));
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
     for survey in keeper.survey().await {
@@ -74,6 +77,10 @@ async fn list(config: Config, select: &Select) -> Result<Exit, CommandError> {
 async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, CommandError> {
     let clock = Clock::system();
     let (keeper, _) = keeper(&config, select, &clock)?;
+    // Before anything is started that could not be remembered.
+    let mut ledger = Onboarding::open(&config.ledger).await?;
+    let starts = ledger.starts().await?;
+    starts.iter().for_each(|start| keeper.not_before(start));
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
     for survey in keeper.survey().await {
@@ -87,61 +94,63 @@ async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, Com
         };
         let selected = |kind: ContentType| select.content_type.is_none_or(|wanted| wanted == kind);
         for seen in observations.iter().filter(|seen| selected(seen.content_type)) {
+            let (tenant, kind) = (survey.tenant, seen.content_type);
             let why = seen.step.why().map(|why| why.as_str());
             let done = if why.is_none() && !again {
                 Done::of("kept")
+            } else if let Some(until) = keeper.waits(tenant, kind) {
+                Done::too_early(until)
             } else {
-                started(keeper.start(survey.tenant, seen.content_type).await, clock.now())
+                let result = keeper.start(tenant, kind).await;
+                let allowed = keeper.allowed_again(&result);
+                if let Some(allowed) = allowed {
+                    let start = Start { tenant, content_type: kind, at: clock.now(), allowed };
+                    ledger.started(start).await?;
+                }
+                started(result, allowed)
             };
-            if done.outcome != "kept" && done.outcome != "started" {
+            if !["kept", "started", "already_enabled"].contains(&done.outcome) {
                 exit = Exit::Failed;
             }
-            rows.push(Change::new(&survey.name, seen.content_type, why, done));
+            rows.push(Change::new(&survey.name, kind, why, done));
         }
     }
     tell(select, &rows, clock.now())?;
     Ok(exit)
 }
 
-/// Stops what is on, wanted or not. Fails when a stop does.
+/// Stops what is on, wanted or not, one tenant after the other. Fails when a stop does.
 async fn stop(config: Config, select: &Select) -> Result<Exit, CommandError> {
     let clock = Clock::system();
-    let tenant = ledger::tenant(select, &config.tenants)?.ok_or(CommandError::TenantNeeded)?;
-    let (_, client) = keeper(&config, select, &clock)?;
-    let name = ledger::name(tenant, &config.tenants);
-    let listed = match client.list_subscriptions(tenant).await {
-        Ok(listed) => listed,
-        Err(error) => {
-            complain(&name, &error.into())?;
-            return Ok(Exit::Failed);
-        }
+    let tenants = match ledger::tenant(select, &config.tenants)? {
+        Some(tenant) => vec![tenant],
+        None => by_name(&config.tenants),
     };
+    let (_, client) = keeper(&config, select, &clock)?;
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
-    let kinds = select.content_type.map_or_else(|| ContentType::ALL.to_vec(), |kind| vec![kind]);
-    for kind in kinds {
-        let is_on = listed.iter().any(|s| s.content_type == kind && s.state.is_on());
-        let done = match is_on {
-            true => match client.stop(tenant, kind).await {
-                Ok(()) => Done::of("stopped"),
-                Err(error) => {
-                    exit = Exit::Failed;
-                    Done { error: Some(error.to_string()), ..Done::of("failed") }
-                }
-            },
-            // Only what somebody asked for by name is worth a word.
-            false if select.content_type.is_none() => continue,
-            false => Done::of("not_started"),
+    let mut comes_back = false;
+    for tenant in tenants {
+        let name = ledger::name(tenant, &config.tenants);
+        let stopped = match stop_of(&client, tenant, select.content_type).await {
+            Ok(stopped) => stopped,
+            Err(error) => {
+                complain(&name, &error.into())?;
+                exit = Exit::Failed;
+                continue;
+            }
         };
-        rows.push(Change::new(&name, kind, None, done));
+        for (kind, done) in stopped {
+            if done.outcome == "failed" {
+                exit = Exit::Failed;
+            }
+            let tenant = config.tenants.find(tenant);
+            comes_back |= tenant.is_some_and(|tenant| tenant.content_types.contains(&kind));
+            rows.push(Change::new(&name, kind, None, done));
+        }
     }
     tell(select, &rows, clock.now())?;
-    let managed = config.subscriptions.manage
-        && config.tenants.find(tenant).is_some_and(|tenant| {
-            rows.iter()
-                .any(|row| tenant.content_types.iter().any(|k| k.as_str() == row.content_type))
-        });
-    if managed {
+    if config.subscriptions.manage && comes_back {
         writeln!(
             io::stderr(),
             "warning: a service that runs starts what is configured again; take the content types \
@@ -149,6 +158,35 @@ async fn stop(config: Config, select: &Select) -> Result<Exit, CommandError> {
         )?;
     }
     Ok(exit)
+}
+
+async fn stop_of(
+    client: &Client,
+    tenant: TenantId,
+    only: Option<ContentType>,
+) -> Result<Vec<(ContentType, Done)>, ApiError> {
+    let listed = client.list_subscriptions(tenant).await?;
+    let mut rows = Vec::new();
+    for kind in ContentType::ALL.into_iter().filter(|kind| only.is_none_or(|only| only == *kind)) {
+        let is_on = listed.iter().any(|s| s.content_type == kind && s.state.is_on());
+        let done = match is_on {
+            true => match client.stop(tenant, kind).await {
+                Ok(()) => Done::of("stopped"),
+                Err(error) => Done::failed(&error.into()),
+            },
+            // Only what somebody asked for by name is worth a word.
+            false if only.is_none() => continue,
+            false => Done::of("not_started"),
+        };
+        rows.push((kind, done));
+    }
+    Ok(rows)
+}
+
+fn by_name(tenants: &Tenants) -> Vec<TenantId> {
+    let mut tenants: Vec<_> = tenants.iter().collect();
+    tenants.sort_by(|one, other| one.name.cmp(&other.name));
+    tenants.into_iter().map(|tenant| tenant.id).collect()
 }
 
 /// A keeper of the selected tenants that has done nothing, and its client.
@@ -166,23 +204,22 @@ fn keeper(
     let metrics = subscriptions::Metrics::register(&Registry::new(), &tenants)?;
     let settings = config.subscriptions.clone();
     let keeper =
-        Subscriptions::new(settings, client.clone(), tenants, clock.clone(), metrics, None);
+        Subscriptions::new(settings, client.clone(), tenants, clock.clone(), metrics, None, None);
     Ok((keeper, client))
 }
 
-/// None where there is no ledger yet, or not one of this version.
-async fn ages(config: &Config) -> Vec<Ages> {
+/// Nothing where there is no ledger yet, or not one of this version.
+async fn known(config: &Config) -> (Vec<Ages>, Vec<Start>) {
     match Reader::open(&config.ledger).await {
-        Ok(reader) => reader.ages().await.unwrap_or_default(),
-        Err(_) => Vec::new(),
+        Ok(reader) => {
+            (reader.ages().await.unwrap_or_default(), reader.starts().await.unwrap_or_default())
+        }
+        Err(_) => (Vec::new(), Vec::new()),
     }
 }
 
 fn complain(tenant: &str, error: &CheckError) -> io::Result<()> {
-    match error.reason().advice() {
-        Some(advice) => writeln!(io::stderr(), "{tenant}: {error}: {advice}"),
-        None => writeln!(io::stderr(), "{tenant}: {error}"),
-    }
+    writeln!(io::stderr(), "{tenant}: {}", words(error))
 }
 
 #[derive(Debug, Serialize)]
@@ -228,7 +265,7 @@ impl Row {
             action: match &seen.step {
                 Step::Keep { .. } => "keep".to_owned(),
                 Step::Start { why, .. } => format!("start: {why}"),
-                Step::Wait { why, until, .. } => format!("start at {until:.0}: {why}"),
+                Step::Wait { why, until, .. } => format!("start at {}: {why}", whole(*until)),
             },
         }
     }
@@ -288,88 +325,3 @@ fn show(output: &mut impl Write, rows: &[Row], now: Timestamp) -> io::Result<()>
     ];
     table::write(output, head, &[5, 6, 7], &cells)
 }
-
-/// What became of one subscription.
-struct Done {
-    outcome: &'static str,
-    allowed_at: Option<Timestamp>,
-    error: Option<String>,
-}
-
-impl Done {
-    const fn of(outcome: &'static str) -> Self {
-        Self { outcome, allowed_at: None, error: None }
-    }
-}
-
-fn started(result: Result<(), CheckError>, now: Timestamp) -> Done {
-    match result {
-        Ok(()) => Done::of("started"),
-        Err(CheckError::Api(ApiError::Throttled { until })) => {
-            let wait = until.saturating_duration_since(Instant::now());
-            Done { allowed_at: Some(after(now, wait)), ..Done::of("too_early") }
-        }
-        Err(CheckError::Api(error)) if error.action() == Some(Action::WebhookRefused) => {
-            Done { error: Some(UNREACHABLE.to_owned()), ..Done::of("webhook_refused") }
-        }
-        Err(error) => {
-            let advice = error.reason().advice();
-            let error =
-                advice.map_or_else(|| error.to_string(), |words| format!("{error}: {words}"));
-            Done { error: Some(error), ..Done::of("failed") }
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Change {
-    tenant: String,
-    content_type: &'static str,
-    /// `started`, `kept`, `too_early`, `webhook_refused`, `stopped`, `not_started` or `failed`.
-    outcome: &'static str,
-    /// What was not as wanted.
-    reason: Option<&'static str>,
-    /// When Microsoft allows the next start.
-    allowed_at: Option<Timestamp>,
-    error: Option<String>,
-}
-
-impl Change {
-    fn new(tenant: &str, kind: ContentType, reason: Option<&'static str>, done: Done) -> Self {
-        let Done { outcome, allowed_at, error } = done;
-        let tenant = tenant.to_owned();
-        Self { tenant, content_type: kind.as_str(), outcome, reason, allowed_at, error }
-    }
-
-    fn words(&self, now: Timestamp) -> String {
-        match (self.allowed_at, &self.error) {
-            (Some(at), _) => {
-                format!("Microsoft allows the next start at {at:.0}, in {}", span(now, at))
-            }
-            (None, Some(error)) => error.clone(),
-            (None, None) => self.reason.unwrap_or("-").to_owned(),
-        }
-    }
-}
-
-fn tell(select: &Select, rows: &[Change], now: Timestamp) -> Result<(), CommandError> {
-    let mut output = io::stdout().lock();
-    if select.json {
-        return json(&mut output, rows);
-    }
-    if rows.is_empty() {
-        return Ok(writeln!(io::stderr(), "nothing to do")?);
-    }
-    let cells: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let outcome = row.outcome.replace('_', " ");
-            [row.tenant.clone(), row.content_type.to_owned(), outcome, row.words(now)]
-        })
-        .collect();
-    Ok(table::write(&mut output, ["tenant", "type", "outcome", "why"], &[], &cells)?)
-}
-
-const UNREACHABLE: &str = "Microsoft did not get 200 from webhook.address (AF20021); the service \
-                           must run and be reachable there from the internet with a certificate \
-                           of a public authority";

@@ -27,7 +27,7 @@ pub struct StoredTenant {
     pub added: Timestamp,
 }
 
-/// A ledger to add tenants to, whether or not the service runs.
+/// A ledger to add tenants to, and starts of subscriptions, whether or not the service runs.
 #[derive(Debug)]
 pub struct Onboarding(pub(super) Guest);
 

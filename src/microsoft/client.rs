@@ -56,7 +56,7 @@ pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};
 pub use notification::Notified;
-pub use subscription::{ListedWebhook, State, Subscription, WebhookSpec};
+pub use subscription::{ListedWebhook, Started, State, Subscription, WebhookSpec};
 
 /// Where Microsoft is and how it is asked.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Client {
         tenant: TenantId,
         content_type: ContentType,
         webhook: Option<&WebhookSpec>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Started, ApiError> {
         let call = Call {
             method: Method::POST,
             url: self.0.addresses.start(tenant, content_type),
@@ -174,8 +174,9 @@ impl Client {
             restart_rule: true,
         };
         match self.call(tenant, call).await {
-            Err(error) if error.action() != Some(Action::AlreadyEnabled) => Err(error),
-            _ => Ok(()),
+            Err(error) if error.action() == Some(Action::AlreadyEnabled) => Ok(Started::Already),
+            Err(error) => Err(error),
+            Ok(_) => Ok(Started::Now),
         }
     }
 

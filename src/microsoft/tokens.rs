@@ -40,6 +40,7 @@ mod exchange;
 mod refusal;
 
 pub use claims::{Claims, role};
+pub use consent::{Account, Consented};
 pub use credential::{CertificateError, ClientCertificate, Credential};
 use entra::{Grant, refresh_after};
 pub use error::TokenError;

@@ -23,7 +23,7 @@ impl CheckError {
     }
 
     /// Whether Microsoft may have counted the call as a start.
-    pub(super) const fn reached_microsoft(&self) -> bool {
+    pub const fn reached_microsoft(&self) -> bool {
         !matches!(self, Self::AuthId(_) | Self::Api(ApiError::Connection(_) | ApiError::Token(_)))
     }
 }

@@ -25,8 +25,8 @@ pub fn plan(
         let Some(why) = wanted.fault(find(listed, content_type), now) else {
             return Step::Keep { content_type };
         };
-        match starts.0.get(&content_type) {
-            Some(&until) if until > now => Step::Wait { content_type, why, until },
+        match starts.until(content_type) {
+            Some(until) if until > now => Step::Wait { content_type, why, until },
             _ => Step::Start { content_type, why },
         }
     };
@@ -112,9 +112,15 @@ impl WantedWebhook {
 pub struct Starts(HashMap<ContentType, Timestamp>);
 
 impl Starts {
-    /// Remembers a time; the last one said counts.
+    /// The time of a subscription, if one was remembered; it may be over.
+    pub fn until(&self, content_type: ContentType) -> Option<Timestamp> {
+        self.0.get(&content_type).copied()
+    }
+
+    /// Remembers a time; the latest one counts.
     pub fn not_before(&mut self, content_type: ContentType, until: Timestamp) {
-        self.0.insert(content_type, until);
+        let known = self.0.entry(content_type).or_insert(until);
+        *known = until.max(*known);
     }
 }
 

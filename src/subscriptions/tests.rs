@@ -16,6 +16,8 @@ use crate::{
     reason::Reason,
 };
 
+mod memory;
+
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Microsoft's memory of subscriptions: what a start asked for is what the next list says.
@@ -54,6 +56,15 @@ fn keeper_at(
     edge: Option<Edge>,
     change: impl FnOnce(&mut Config),
 ) -> (Subscriptions, Clock, Metrics) {
+    keeper_with(world, edge, None, change)
+}
+
+fn keeper_with(
+    world: &World,
+    edge: Option<Edge>,
+    ledger: Option<Ledger>,
+    change: impl FnOnce(&mut Config),
+) -> (Subscriptions, Clock, Metrics) {
     let mut config = Config {
         manage: true,
         check_interval: Duration::from_secs(300),
@@ -68,7 +79,8 @@ fn keeper_at(
     let clock = Clock::system();
     let metrics = Metrics::register(&Registry::new(), &tenants()).unwrap();
     let (client, tenants) = (world.client(), tenants());
-    let keeper = Subscriptions::new(config, client, tenants, clock.clone(), metrics.clone(), edge);
+    let (of, counts) = (clock.clone(), metrics.clone());
+    let keeper = Subscriptions::new(config, client, tenants, of, counts, edge, ledger);
     (keeper, clock, metrics)
 }
 

@@ -77,6 +77,15 @@ impl fmt::Display for State {
     }
 }
 
+/// What a start that Microsoft granted changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// Nothing: the subscription already was as asked for (AF20024).
+    Already,
+    /// The subscription is now as asked for.
+    Now,
+}
+
 /// The webhook to register with a start.
 #[derive(Clone, Debug)]
 pub struct WebhookSpec {

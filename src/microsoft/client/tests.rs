@@ -149,7 +149,8 @@ async fn a_start_too_soon_after_the_last_pauses_nobody() {
 async fn a_subscription_that_is_already_enabled_is_started() {
     let world = World::api(|_| Reply::new(400, r#"{"error":{"code":"AF20024"}}"#)).await;
     let client = world.client();
-    client.start(tenant(A), ContentType::General, None).await.unwrap();
+    let started = client.start(tenant(A), ContentType::General, None).await.unwrap();
+    assert_eq!(started, Started::Already);
     let error = client.stop(tenant(A), ContentType::General).await.unwrap_err();
     assert_eq!(error.action(), Some(Action::AlreadyEnabled));
 }

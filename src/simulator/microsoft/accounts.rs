@@ -84,4 +84,9 @@ impl Microsoft {
     pub fn consent_as(&self, tenant: TenantId) {
         locked(&self.0.entra).consent_as(tenant);
     }
+
+    /// The account of the administrator who consents, which the token then tells as `upn`.
+    pub fn set_administrator(&self, account: &str) {
+        locked(&self.0.entra).set_administrator(account.to_owned());
+    }
 }

@@ -31,6 +31,8 @@ pub(super) struct Entra {
     federated: HashMap<TenantId, String>,
     secrets: HashMap<TenantId, Vec<Secret>>,
     consenting: Option<TenantId>,
+    /// Who is at the browser; none: the token does not tell.
+    administrator: Option<String>,
     regions: HashMap<TenantId, (String, Option<String>)>,
 }
 
@@ -101,6 +103,10 @@ impl Entra {
         self.consenting = Some(tenant);
     }
 
+    pub(super) fn set_administrator(&mut self, account: String) {
+        self.administrator = Some(account);
+    }
+
     pub(super) fn set_region(&mut self, tenant: TenantId, scope: &str, sub_scope: Option<&str>) {
         self.regions.insert(tenant, (scope.to_owned(), sub_scope.map(str::to_owned)));
     }
@@ -149,6 +155,7 @@ impl Entra {
             roles: roles.iter().cloned().collect(),
             uti: Uuid::new_v4().simple().to_string(),
             ver: "1.0",
+            upn: issue.account,
         };
         let key = EncodingKey::from_secret(issue.key);
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)
@@ -172,6 +179,8 @@ struct Issue<'a> {
     now: Timestamp,
     seconds: i64,
     key: &'a [u8],
+    /// The person whose token it is; none: an application's.
+    account: Option<&'a str>,
 }
 
 /// Answers a POST to the token endpoint of `directory` (a tenant's id, or `common`).
@@ -202,7 +211,9 @@ pub(super) fn token(world: &World, directory: &str, body: &[u8]) -> Response<Bod
         return answers::entra(MALFORMED);
     };
     let seconds = i64::try_from(world.token_life.as_secs()).unwrap_or(i64::MAX);
-    let issue = Issue { now, seconds, key: &world.signing_key };
+    let is_of_person = form.get("grant_type").is_some_and(|grant| grant == "authorization_code");
+    let account = entra.administrator.clone().filter(|_| is_of_person);
+    let issue = Issue { now, seconds, key: &world.signing_key, account: account.as_deref() };
     let access_token = entra.issue(tenant, resource, &issue);
     let answer = TokenAnswer {
         token_type: "Bearer",
@@ -283,6 +294,8 @@ struct Claims<'a> {
     roles: Vec<String>,
     uti: String,
     ver: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upn: Option<&'a str>,
 }
 
 #[derive(Serialize)]

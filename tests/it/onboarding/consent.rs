@@ -7,7 +7,7 @@ use m365_collector::{
     content::{ContentType, TenantId},
     ledger::{self, Onboarding},
     moment::after,
-    simulator::{SimulatedTenant, microsoft::ConsentFault},
+    simulator::{Fault, Operation, SimulatedTenant, microsoft::ConsentFault},
 };
 use reqwest::redirect::Policy;
 use url::Url;
@@ -264,4 +264,45 @@ async fn the_public_port_takes_the_browser_where_that_is_switched_on() {
     provider.site.registered(10).await;
     let (_, metrics) = get(provider.site.admin, "/metrics").await;
     assert!(metrics.contains("m365_webhook_requests_total{outcome=\"consented\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_does_not_answer_is_made_up_for_by_the_account() {
+    let provider = Provider::start().await;
+    let microsoft = provider.site.simulator.microsoft();
+    let absent = || Fault::Status { status: 404, headers: Vec::new(), body: Vec::new() };
+    microsoft.fail(Operation::Directory, absent(), u32::MAX);
+
+    // Somebody of another organisation.
+    microsoft.consent_as(provider.stranger);
+    microsoft.set_administrator("admin@stranger.example");
+    let said = provider.consent(&[]).await;
+    assert_eq!((said.code, &*said.out), (Some(1), ""), "{}", said.err);
+    let words = "warning: the tenant of customer.example could not be looked up in Entra's \
+                 directory (it answered with status 404)";
+    assert!(said.err.contains(words), "{}", said.err);
+    assert!(!said.err.contains("token endpoint"), "{}", said.err);
+    assert!(said.err.contains("with an account of \"stranger.example\""), "{}", said.err);
+    assert!(!provider.stored().await.contains(&provider.stranger.to_string()));
+
+    // The right one.
+    microsoft.consent_as(provider.customer);
+    microsoft.set_administrator("Admin@Customer.example");
+    let said = provider.consent(&[]).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains(&format!("id = \"{}\"", provider.customer)), "{}", said.out);
+    assert!(!said.err.contains("not compared"), "{}", said.err);
+    assert!(provider.stored().await.contains(&provider.customer.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_compared_is_said() {
+    let provider = Provider::start().await;
+    let microsoft = provider.site.simulator.microsoft();
+    microsoft.fail(Operation::Directory, Fault::Html(502), u32::MAX);
+    let said = provider.consent(&[]).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let words = format!("the consent is of tenant {}; whether", provider.customer);
+    assert!(said.err.contains(&words) && said.err.contains("not compared"), "{}", said.err);
+    assert!(provider.stored().await.contains(&provider.customer.to_string()));
 }

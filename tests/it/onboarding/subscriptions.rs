@@ -7,7 +7,7 @@ use m365_collector::{
     clock::Clock,
     content::ContentType::{self, AzureActiveDirectory, Dlp, Exchange, General, SharePoint},
     simulator::{
-        Operation,
+        Fault, Operation,
         microsoft::{Subscription, Webhook, WebhookState},
     },
 };
@@ -28,6 +28,7 @@ struct Row {
 
 #[derive(Deserialize)]
 struct Change {
+    tenant: String,
     content_type: String,
     outcome: String,
     reason: Option<String>,
@@ -72,6 +73,9 @@ const BROKEN: [(ContentType, Break, &str); 7] = [
 async fn unmanaged(start_interval: Duration) -> Site {
     let mut site = Site::start(1, None, |world| world.start_interval = start_interval).await;
     site.set("subscriptions.manage", "false");
+    if start_interval.is_zero() {
+        site.set("subscriptions.restart_after", "1ms");
+    }
     site
 }
 
@@ -126,15 +130,65 @@ async fn a_start_within_the_quarter_of_an_hour_says_when_it_will_be_allowed() {
     let (code, rows, _) = change(&site, &["start", "--type", "DLP.All", "--again"]).await;
     let [row] = &rows[..] else { panic!("one row") };
     assert_eq!((code, &*row.outcome), (Some(1), "too_early"), "{:?}", row.error);
-    let wait = row.allowed_at.expect("it says when").duration_since(before).as_secs();
+    let allowed = row.allowed_at.expect("it says when");
+    assert_eq!(allowed.subsec_nanosecond(), 0, "in whole seconds");
+    let wait = allowed.duration_since(before).as_secs();
     assert!((13 * 60..=15 * 60 + 5).contains(&wait), "{wait} s");
+    let starts = || site.simulator.microsoft().count(None, &Operation::Start);
+    assert_eq!(starts(), 1, "Microsoft is not asked what is known");
     let table = site.command(&["subscriptions", "start", "--type", "DLP.All", "--again"]).await;
     assert!(table.out.contains("Microsoft allows the next start at 20"), "{}", table.out);
     // Without --again nothing is asked of Microsoft that is not needed.
-    let starts = site.simulator.microsoft().count(None, &Operation::Start);
     let (code, rows, _) = change(&site, &["start", "--type", "DLP.All"]).await;
     assert_eq!((code, &*rows[0].outcome), (Some(0), "kept"));
-    assert_eq!(site.simulator.microsoft().count(None, &Operation::Start), starts);
+    assert_eq!(starts(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_refused_is_not_repeated_within_the_quarter_of_an_hour() {
+    // Nobody listens at the public port, and Microsoft itself would take the start at once.
+    let site = Site::start(1, None, |world| world.start_interval = Duration::ZERO).await;
+    let start = ["start", "--type", "Audit.General"];
+    let (code, rows, _) = change(&site, &start).await;
+    assert_eq!((code, &*rows[0].outcome), (Some(1), "webhook_refused"));
+    for arguments in [&start[..], &[&start[..], &["--again"]].concat()] {
+        let (code, rows, _) = change(&site, arguments).await;
+        assert_eq!((code, &*rows[0].outcome), (Some(1), "too_early"));
+    }
+    let microsoft = site.simulator.microsoft().clone();
+    assert_eq!(microsoft.count(None, &Operation::Start), 1);
+    let table = site.command(&["subscriptions", "list", "--type", "Audit.General"]).await;
+    assert!(table.out.contains("start at 20"), "{}", table.out);
+
+    // The service obeys what the command noted, and starts the others.
+    let _collector = site.run().await;
+    eventually("the others are started", async || {
+        let others = [AzureActiveDirectory, Dlp, Exchange, SharePoint];
+        let webhook = |kind| microsoft.subscription(site.tenant(0), kind)?.webhook;
+        others.into_iter().all(|kind| webhook(kind).is_some())
+    })
+    .await;
+    assert_eq!(microsoft.count(None, &Operation::Start), 5);
+    let general = microsoft.subscription(site.tenant(0), General);
+    assert!(general.is_some_and(|general| general.webhook.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_is_said_once_and_in_words() {
+    let site = unmanaged(Duration::ZERO).await;
+    let _collector = site.run().await;
+    let microsoft = site.simulator.microsoft();
+    microsoft.fail(Operation::Start, Fault::AuditingOff, 5);
+    let said = site.command(&["subscriptions", "start"]).await;
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.out.matches("failed").count(), 5, "{}", said.out);
+    assert_eq!(said.err.matches("turn auditing on").count(), 1, "{}", said.err);
+    assert!(said.err.contains("tenant-0, Audit.AzureActiveDirectory and 4 more: "), "{}", said.err);
+    assert!(!format!("{}{}", said.out, said.err).contains("AuditingOff"), "{}", said.err);
+
+    microsoft.fail(Operation::Start, Fault::Af(20_024), 1);
+    let (code, rows, said) = change(&site, &["start", "--type", "DLP.All"]).await;
+    assert_eq!((code, &*rows[0].outcome), (Some(0), "already_enabled"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,9 +210,6 @@ async fn stop_stops_what_is_on_and_says_what_is_not() {
     let mut site = unmanaged(Duration::ZERO).await;
     let collector = site.run().await;
     assert_eq!(change(&site, &["start"]).await.0, Some(0));
-    let said = site.command(&["subscriptions", "stop"]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.err.contains("--tenant"), "{}", said.err);
     let stop = ["stop", "--tenant", "tenant-0"];
     let one = [&stop[..], &["--type", "DLP.All"]].concat();
     let (code, rows, said) = change(&site, &one).await;
@@ -179,4 +230,26 @@ async fn stop_stops_what_is_on_and_says_what_is_not() {
     assert_eq!((code, rows.len()), (Some(0), 4));
     assert!(rows.iter().all(|row| row.outcome == "stopped"));
     assert_eq!(site.simulator.microsoft().count(None, &Operation::Stop), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_without_a_tenant_stops_those_of_all() {
+    let mut site = Site::start(2, None, |world| world.start_interval = Duration::ZERO).await;
+    site.set("subscriptions.manage", "false");
+    site.set("subscriptions.restart_after", "1ms");
+    let _collector = site.run().await;
+    let (code, rows, said) = change(&site, &["start", "--type", "Audit.General"]).await;
+    assert_eq!((code, rows.len()), (Some(0), 2), "{said}");
+    let (code, rows, said) = change(&site, &["stop"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let stopped: Vec<_> = rows.iter().map(|row| (&*row.tenant, &*row.outcome)).collect();
+    assert_eq!(stopped, [("tenant-0", "stopped"), ("tenant-1", "stopped")]);
+    assert_eq!(site.simulator.microsoft().count(None, &Operation::Stop), 2);
+
+    // A tenant that cannot be asked keeps the others from nothing.
+    assert_eq!(change(&site, &["start", "--type", "DLP.All"]).await.0, Some(0));
+    site.simulator.microsoft().set_secret(site.tenant(0), "another");
+    let (code, rows, said) = change(&site, &["stop"]).await;
+    assert_eq!((code, rows.len(), &*rows[0].tenant), (Some(1), 1, "tenant-1"), "{said}");
+    assert!(said.contains("tenant-0: "), "{said}");
 }
