@@ -217,7 +217,7 @@ pub enum ConfigCommand {
     AuthId,
     /// Turn a parameters file of Devo's own collector into ours, on standard output
     ///
-    /// Says on standard error what could not be carried over.
+    /// Says on standard error what could not be carried over. Fails when no tenant was.
     Import {
         /// The JSON file
         #[arg(value_name = "FILE")]

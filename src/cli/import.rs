@@ -18,7 +18,6 @@ use crate::content::{ContentType, TenantId};
 mod outputs;
 mod tenant;
 
-use outputs::Devo;
 use tenant::Tenant;
 
 /// Writes the configuration to `output`, and what is not in it to `human`.
@@ -27,13 +26,13 @@ pub(super) fn carry_over(
     output: &mut impl Write,
     human: &mut impl Write,
 ) -> Result<Exit, CommandError> {
-    let (text, left_out) = convert(&read(path)?);
+    let Converted { text, left, tenants } = convert(&read(path)?);
     output.write_all(text.as_bytes())?;
-    for note in &left_out {
+    for note in &left {
         writeln!(human, "not carried over: {note}")?;
     }
     writeln!(human, "{NEXT}")?;
-    Ok(Exit::Success)
+    Ok(if tenants == 0 { Exit::Failed } else { Exit::Success })
 }
 
 /// Why a file cannot be imported.
@@ -75,6 +74,17 @@ fn read(path: &Path) -> Result<Map<String, Value>, ImportError> {
     }
 }
 
+/// What became of a file.
+#[derive(Debug)]
+struct Converted {
+    /// The configuration.
+    text: String,
+    /// What is not in it.
+    left: Vec<String>,
+    /// How many tenants are.
+    tenants: usize,
+}
+
 /// What of a file could not be carried over, with its place in it.
 #[derive(Debug, Default)]
 struct LeftOut(Vec<String>);
@@ -85,18 +95,17 @@ impl LeftOut {
     }
 }
 
-fn convert(root: &Map<String, Value>) -> (String, Vec<String>) {
+fn convert(root: &Map<String, Value>) -> Converted {
     let mut left = LeftOut::default();
     let mut debug = false;
-    let mut devo = Devo::default();
     for (name, value) in root {
         match name.as_str() {
-            "inputs" => {}
+            "inputs" | "outputs" => {}
             "global_overrides" | "globals" => debug |= globals(name, value, &mut left),
-            "outputs" => devo = outputs::read(value, &mut left),
             _ => left.note(name, "unknown"),
         }
     }
+    let devo = outputs::read(root.get("outputs"), &mut left);
     let inputs = root.get("inputs").and_then(Value::as_object);
     let mut tenants: Vec<Tenant> = Vec::new();
     for (name, input) in inputs.into_iter().flatten() {
@@ -110,7 +119,7 @@ fn convert(root: &Map<String, Value>) -> (String, Vec<String>) {
         let (before, rest) = tenants.split_at_mut(index);
         let Some(tenant) = rest.first_mut() else { break };
         if before.iter().any(|other| other.name == tenant.name) {
-            tenant.name = tenant.id.to_string();
+            tenant.name = tenant.id.label();
         }
     }
     let mut text = HEAD.to_owned();
@@ -122,7 +131,7 @@ fn convert(root: &Map<String, Value>) -> (String, Vec<String>) {
     if tenants.is_empty() {
         left.note("inputs", "no input names a tenant, an application and its secret");
     }
-    (text, left.0)
+    Converted { text, left: left.0, tenants: tenants.len() }
 }
 
 /// Says whether debugging was on.
@@ -131,6 +140,7 @@ fn globals(at: &str, value: &Value, left: &mut LeftOut) -> bool {
     for (name, value) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{name}");
         match name.as_str() {
+            "id" | "name" => {}
             "debug" => debug = value.as_bool().unwrap_or_default(),
             "persistence" => left.note(&at, "the ledger is one of its own, see [ledger]"),
             "multiprocessing"

@@ -10,11 +10,41 @@ use crate::content::ClientId;
 /// A tenant as it goes into the configuration.
 #[derive(Debug)]
 pub(super) struct Tenant {
-    pub(super) id: TenantId,
+    pub(super) id: Id,
     pub(super) name: String,
     client_id: ClientId,
     secret: String,
     content_types: Vec<ContentType>,
+}
+
+/// Whose input it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    /// A domain, which our configuration does not take.
+    Domain(String),
+    Known(TenantId),
+}
+
+impl Id {
+    fn read(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Domain(text.to_ascii_lowercase()), Self::Known)
+    }
+
+    /// As a label in metrics.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Domain(domain) => fitting(domain),
+            Self::Known(id) => id.to_string(),
+        }
+    }
+
+    /// As the configuration takes it, or as it refuses it, so that nobody forgets to replace it.
+    fn written(&self) -> String {
+        match self {
+            Self::Domain(domain) => format!("the tenant id of {domain}"),
+            Self::Known(id) => id.to_string(),
+        }
+    }
 }
 
 impl Tenant {
@@ -39,9 +69,9 @@ impl Tenant {
         // Writing into a string cannot fail.
         let _infallible = write!(
             text,
-            "\n[[tenants]]\nid = \"{}\"\nname = {}\nclient_id = \"{}\"\nclient_secret = {}\n\
+            "\n[[tenants]]\nid = {}\nname = {}\nclient_id = \"{}\"\nclient_secret = {}\n\
              content_types = [{}]\n",
-            self.id,
+            quoted(&self.id.written()),
             quoted(&self.name),
             self.client_id,
             quoted(&self.secret),
@@ -75,11 +105,11 @@ pub(super) fn read(name: &str, input: &Value, left: &mut LeftOut) -> Option<Tena
     for (key, _) in others.filter(|(key, _)| !CREDENTIALS.contains(&key.as_str())) {
         left.note(&format!("{at}.credentials.{key}"), "unknown");
     }
-    let id = credential("tenant_id").and_then(|id| id.parse().ok());
+    let id = credential("tenant_id").map(Id::read);
     let client_id = credential("client_id").and_then(|id| id.parse().ok());
     let secret = credential("client_secret").map(str::to_owned);
     let (Some(id), Some(client_id), Some(secret)) = (id, client_id, secret) else {
-        let why = "tenant_id and client_id must be GUIDs, client_secret a text";
+        let why = "client_id must be a GUID, tenant_id and client_secret a text";
         left.note(&format!("{at}.credentials"), why);
         return None;
     };
@@ -88,7 +118,12 @@ pub(super) fn read(name: &str, input: &Value, left: &mut LeftOut) -> Option<Tena
         left.note(&format!("{at}.services"), "none of them is a feed that can be collected");
         return None;
     }
-    Some(Tenant { id, name: label(name, id), client_id, secret, content_types })
+    if let Id::Domain(domain) = &id {
+        let why = format!("put the tenant id (a GUID) of {domain} in its place in the result");
+        left.note(&format!("{at}.credentials.tenant_id"), &why);
+    }
+    let name = if name.is_empty() { id.label() } else { fitting(name) };
+    Some(Tenant { id, name, client_id, secret, content_types })
 }
 
 fn services(at: &str, services: Option<&Value>, left: &mut LeftOut) -> Vec<ContentType> {
@@ -131,11 +166,10 @@ fn services(at: &str, services: Option<&Value>, left: &mut LeftOut) -> Vec<Conte
     kinds
 }
 
-/// What is a label in metrics; others become the id.
-fn label(name: &str, id: TenantId) -> String {
+/// Without what is none of a label in metrics.
+fn fitting(name: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
-    let label: String = name.chars().map(fits).take(LONGEST_NAME).collect();
-    if label.is_empty() { id.to_string() } else { label }
+    name.chars().map(fits).take(LONGEST_NAME).collect()
 }
 
 fn unknown(value: &Value) -> String {

@@ -6,8 +6,11 @@ use crate::config::{Config, Loaded};
 const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 
+const NO_OUTPUT: &str = "outputs: none; set devo.endpoint and the files from Devo's console";
+
 fn converted(value: &Value) -> (String, Vec<String>) {
-    convert(value.as_object().unwrap())
+    let Converted { text, left, .. } = convert(value.as_object().unwrap());
+    (text, left)
 }
 
 /// What our own reader makes of it, with every file there that it may name.
@@ -35,7 +38,7 @@ fn input(tenant: &str, services: &[&str]) -> Value {
 #[test]
 fn a_cloud_collector_becomes_a_tenant_for_each_input() {
     let file = json!({
-        "global_overrides": { "debug": true },
+        "global_overrides": { "debug": true, "id": "1", "name": "collector" },
         "inputs": {
             "contoso": input(A, &["azure_active_directory", "dlp", "uri_retry"]),
             "fabrikam & sons": input(B, &["exchange", "general_audit", "sharepoint"]),
@@ -53,8 +56,11 @@ fn a_cloud_collector_becomes_a_tenant_for_each_input() {
     assert!(text.contains("filter = \"debug\""), "{text}");
     assert_eq!(
         left,
-        ["inputs.contoso.services.uri_retry: nothing is needed: failed content is always tried \
-          again"]
+        [
+            NO_OUTPUT,
+            "inputs.contoso.services.uri_retry: nothing is needed: failed content is always tried \
+             again"
+        ]
     );
 }
 
@@ -85,11 +91,12 @@ fn everything_that_has_no_effect_is_named() {
         "inputs.one.services.exchange.obfuscation_data",
         "inputs.one.services.exchange.colour",
         "inputs.off",
+        "outputs",
         "inputs.broken.credentials",
     ] {
         assert!(left.iter().any(|note| note.starts_with(&format!("{key}: "))), "{key}\n{left:#?}");
     }
-    assert_eq!(left.len(), 10, "{left:#?}");
+    assert_eq!(left.len(), 11, "{left:#?}");
     assert!(left.iter().any(|note| note.contains("WARNING")), "masking ends: {left:#?}");
     assert!(!left.iter().any(|note| note.contains("s\"e")), "a secret is not said again");
 }
@@ -99,7 +106,7 @@ fn an_output_on_premise_becomes_the_receiver() {
     let outputs = json!({
         "console": { "type": "console" },
         "devo": { "type": "devo_platform", "config": {
-            "address": "collector-us.devo.io", "port": 443, "chain": "chain.crt",
+            "type": "x", "address": "collector-us.devo.io", "port": 443, "chain": "chain.crt",
             "cert": "domain.crt", "key": "domain.key", "concurrent_connections": 3,
             "compression_level": 6,
         }},
@@ -126,5 +133,36 @@ fn inputs_of_one_tenant_become_one() {
     let config = accepted(&text);
     let tenant = config.tenants.iter().next().unwrap();
     assert_eq!(tenant.content_types, [ContentType::Dlp, ContentType::Exchange]);
-    assert_eq!((config.tenants.len(), left), (1, Vec::new()));
+    assert_eq!((config.tenants.len(), &left[..]), (1, &[NO_OUTPUT.to_owned()][..]));
+}
+
+#[test]
+fn an_endpoint_that_is_an_example_is_said_to_be_one() {
+    let refused = json!({ "d": { "type": "devo_platform", "config": { "address": "x" } } });
+    let given =
+        json!({ "d": { "type": "devo_platform", "config": { "address": "x", "port": 1 } } });
+    for (outputs, is_example) in [(None, true), (Some(refused), true), (Some(given), false)] {
+        let mut file = json!({ "inputs": { "a": input(A, &["dlp"]) } });
+        if let Some(outputs) = outputs {
+            file["outputs"] = outputs;
+        }
+        let (text, left) = converted(&file);
+        assert_eq!(text.contains("[devo]\n# An example: "), is_example, "{text}");
+        assert_eq!(left.iter().any(|note| note == NO_OUTPUT), is_example, "{left:?}");
+        accepted(&text);
+    }
+}
+
+#[test]
+fn a_tenant_that_is_named_by_a_domain_is_kept_with_its_id_to_be_put_in() {
+    let file = json!({ "inputs": { "a": input("Contoso.onmicrosoft.com", &["dlp"]) } });
+    let Converted { text, left, tenants } = convert(file.as_object().unwrap());
+    assert_eq!(tenants, 1);
+    assert!(text.contains("\nid = \"the tenant id of contoso.onmicrosoft.com\"\n"), "{text}");
+    let note =
+        "inputs.a.credentials.tenant_id: put the tenant id (a GUID) of contoso.onmicrosoft.com";
+    assert!(left.iter().any(|line| line.starts_with(note)), "{left:?}");
+    let refused = Config::from_text(Path::new("c.toml"), &text, []);
+    assert!(refused.is_err(), "it cannot be overlooked");
+    accepted(&text.replace("the tenant id of contoso.onmicrosoft.com", A));
 }

@@ -38,6 +38,7 @@ async fn a_parameters_file_becomes_a_configuration_that_is_accepted() {
         assert!(line.starts_with("not carried over: inputs.office365."), "{line}");
     }
     assert!(!said.err.contains("from-the-old-file"));
+    assert!(said.err.contains("outputs: none; set devo.endpoint"), "{}", said.err);
     fs::write(folder.path().join("m365-collector.toml"), &said.out).unwrap();
     drop(Material::open(Some(folder.path())).expect("certificates can be made"));
     let said = run(&["check", "--offline"]).await;
@@ -57,6 +58,13 @@ async fn a_parameters_file_becomes_a_configuration_that_is_accepted() {
         assert!(shown.out.lines().any(|found| found == line), "{line}\n{}", shown.out);
     }
     assert!(!shown.out.contains("from-the-old-file"), "{}", shown.out);
+
+    // Nothing that can be collected is a failure, also to a script.
+    let nobody = FILE.replace("22222222-2222-2222-2222-222222222222", "");
+    fs::write(folder.path().join("nobody.json"), nobody).unwrap();
+    let said = run(&["config", "import", "nobody.json"]).await;
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.err.contains("inputs: no input names a tenant"), "{}", said.err);
 
     // Files that are none of these say so.
     fs::write(folder.path().join("other.json"), "{}").unwrap();
