@@ -98,7 +98,7 @@ pub fn rows() -> Vec<Row> {
         row!("a ledger in a folder nobody writes to", failed ledger_disk,
             ["cannot be written"], ["mount", "ledger.url"], |world| {
             // Nobody, not even root, makes files there.
-            world.set("ledger.url", "sqlite:/sys/ledger.db");
+            world.set("ledger.url", "sqlite:/proc/ledger.db");
         }),
         row!("a full disk", failed ledger_disk, ["full"], ["make room"], |world| {
             world.script = "trap '' XFSZ; ulimit -f 400".to_owned();
