@@ -30,6 +30,7 @@ impl Words {
 
 /// Why there is no token.
 pub(super) fn of_token(error: &TokenError) -> Words {
+    let error = error.cause();
     let seen = with_source(error);
     match error {
         TokenError::Refused(refusal) => Words::new(refusal.to_string(), of_refusal(*refusal), seen),

@@ -163,7 +163,7 @@ pub(super) async fn record(
             let outcome = match known.get(announcement.id.canonical().as_str()) {
                 None => rows::insert(connection, via, announcement, now).await?,
                 Some(noted) => {
-                    if noted.differs(announcement) {
+                    if noted.differs(announcement, now) {
                         note_listed(connection, announcement, now).await?;
                     }
                     Recorded::Known
@@ -191,9 +191,10 @@ struct Noted {
 
 impl Noted {
     /// Whether the listing says something new.
-    fn differs(&self, listed: &Announcement) -> bool {
+    fn differs(&self, listed: &Announcement, now: Timestamp) -> bool {
         self.created != Some(listed.created.as_millisecond())
-            || self.expires < listed.expires.as_millisecond()
+            || (now.as_millisecond() < self.expires
+                && self.expires < listed.expires.as_millisecond())
     }
 }
 
@@ -222,14 +223,16 @@ async fn known(
 }
 
 /// Remembers that Microsoft listed known content. Of two expirations the later one counts: given
-/// up on too soon it would be lost, and asked for too late Microsoft says that it is gone.
+/// up on too soon it would be lost, and asked for too late Microsoft says that it is gone. One that
+/// has passed stays: without a date, what is still listed would be put off with each listing.
 async fn note_listed(
     connection: &mut SqliteConnection,
     announcement: &Announcement,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE content SET listed = $4, listed_created = $5, expires = MAX(expires, $6) \
+        "UPDATE content SET listed = $4, listed_created = $5, \
+         expires = CASE WHEN expires > $4 THEN MAX(expires, $6) ELSE expires END \
          WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
     )
     .bind(announcement.tenant.to_string())

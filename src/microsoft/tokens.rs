@@ -132,7 +132,9 @@ impl Tokens {
             if let Some(failure) = &state.failure
                 && failure.until > now
             {
-                return state.alive(now).ok_or_else(|| failure.error.clone());
+                return state
+                    .alive(now)
+                    .ok_or_else(|| TokenError::Lately(failure.error.clone().into()));
             }
         }
         let answer = self.ask(tenant).await;

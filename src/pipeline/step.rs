@@ -156,6 +156,7 @@ fn failure(error: ApiError) -> Failure {
     match error.disposition() {
         Disposition::Final(reason) => Failure::Final(reason),
         Disposition::Retry(reason) => Failure::Retry(reason),
+        Disposition::Unasked(reason) => Failure::Unasked(reason),
         Disposition::Throttled { until } => {
             Failure::Throttled(until.saturating_duration_since(tokio::time::Instant::now()))
         }

@@ -17,13 +17,15 @@ pub(super) enum Failure {
     Throttled(Duration),
     /// Worth another attempt.
     Retry(Reason),
+    /// Worth another attempt; what failed was somebody else's, a moment ago.
+    Unasked(Reason),
 }
 
 impl Failure {
     /// The reason under which it is counted.
     pub(super) const fn reason(self) -> Reason {
         match self {
-            Self::Final(reason) | Self::Retry(reason) => reason,
+            Self::Final(reason) | Self::Retry(reason) | Self::Unasked(reason) => reason,
             Self::Cut => Reason::LeaseLost,
             Self::Throttled(_) => Reason::Throttled,
         }
@@ -56,14 +58,15 @@ pub(super) fn settlement(
     random: u64,
 ) -> Settlement {
     let History { attempts, last_reason, undecodable, expires } = history;
-    let reason = match failure {
+    let (reason, asked) = match failure {
         Failure::Cut => return Settlement::Release,
         Failure::Final(Reason::ContentExpired) => {
             return Settlement::Expired(Reason::ContentExpired);
         }
         Failure::Final(reason) => return Settlement::Dead(reason),
         Failure::Throttled(wait) => return Settlement::Postpone { until: after(now, wait) },
-        Failure::Retry(reason) => reason,
+        Failure::Retry(reason) => (reason, true),
+        Failure::Unasked(reason) => (reason, false),
     };
     let failures = attempts.saturating_add(1);
     // Only in a row: a body that is no JSON once, among other failures, is one of them.
@@ -74,7 +77,7 @@ pub(super) fn settlement(
         return Settlement::Expired(reason);
     }
     // Once may be chance: a token revoked twice, a subscription just being started.
-    let again = last_reason == Some(reason);
+    let again = asked && last_reason == Some(reason);
     let step = if again && needs_a_person(reason) { u32::MAX } else { failures };
     let at = after(now, backoff.delay(step, random)).min(expires);
     Settlement::Retry { at, reason }
@@ -106,7 +109,9 @@ mod tests {
         let backoff = Backoff::try_new(Duration::from_secs(2), Duration::from_secs(900)).unwrap();
         let expires = NOW + jiff::SignedDuration::from_secs(expires_in);
         let last_reason = match failure {
-            Failure::Final(reason) | Failure::Retry(reason) => Some(reason),
+            Failure::Final(reason) | Failure::Retry(reason) | Failure::Unasked(reason) => {
+                Some(reason)
+            }
             Failure::Cut | Failure::Throttled(_) => None,
         };
         let history = History { attempts, last_reason, undecodable: 0, expires };
@@ -160,6 +165,15 @@ mod tests {
         let reason = Reason::Unauthorized;
         let settled = settlement(Failure::Retry(reason), history, NOW, backoff, 0);
         assert_eq!(settled, Settlement::Retry { at: at(2), reason });
+    }
+
+    #[test]
+    fn a_refusal_that_is_only_remembered_is_no_second_one() {
+        let reason = Reason::CredentialsRefused;
+        for (attempts, delay) in [(1, 4), (2, 8), (30, 900)] {
+            let settled = check(Failure::Unasked(reason), attempts, 10_000);
+            assert_eq!(settled, Settlement::Retry { at: at(delay), reason });
+        }
     }
 
     #[test]

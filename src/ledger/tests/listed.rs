@@ -70,15 +70,18 @@ async fn a_listing_that_says_nothing_new_is_not_written() {
 }
 
 #[tokio::test]
-async fn of_two_expirations_the_later_one_counts() {
+async fn of_two_expirations_the_later_one_counts_until_the_first_has_passed() {
     let running = Running::start().await;
     running.announce(&["a"], 0).await;
-    for (listed, expected) in [(5, 7), (9, 9), (8, 9)] {
+    let last = 9 * DAY;
+    for (now, listed, expected) in
+        [(1, 5, 7), (2, 9, 9), (3, 8, 9), (last - 1, 9, 9), (last, 20, 9), (last + 1, 20, 9)]
+    {
         let listed = Announcement { expires: at(listed * DAY), ..content(TENANT, "a") };
-        running.ledger.announce(Via::Sweep, vec![listed], at(1)).await.unwrap();
-        let lease = running.claim(1, 2).await.remove(0);
-        assert_eq!(lease.announcement.expires, at(expected * DAY));
-        running.settle(&lease, Settlement::Release, 2).await;
+        running.ledger.announce(Via::Sweep, vec![listed], at(now)).await.unwrap();
+        let lease = running.claim(1, now).await.remove(0);
+        assert_eq!(lease.announcement.expires, at(expected * DAY), "at {now}");
+        running.settle(&lease, Settlement::Release, now).await;
     }
 }
 

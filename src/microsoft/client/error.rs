@@ -62,6 +62,7 @@ impl ApiError {
         match self {
             Self::Answered { action: Action::Final(reason), .. } => Disposition::Final(*reason),
             Self::Throttled { until } => Disposition::Throttled { until: *until },
+            Self::Token(TokenError::Lately(_)) => Disposition::Unasked(self.reason()),
             _ => Disposition::Retry(self.reason()),
         }
     }
@@ -86,8 +87,10 @@ impl ApiError {
             Self::ForeignPage(_) | Self::TooLarge | Self::Unreadable => Reason::BadAnswer,
             Self::Throttled { .. } => Reason::Throttled,
             Self::Timeout => Reason::Timeout,
-            Self::Token(TokenError::Refused(_)) => Reason::CredentialsRefused,
-            Self::Token(_) => Reason::TokenUnavailable,
+            Self::Token(error) => match error.cause() {
+                TokenError::Refused(_) => Reason::CredentialsRefused,
+                _ => Reason::TokenUnavailable,
+            },
         }
     }
 
@@ -139,6 +142,9 @@ pub enum Disposition {
         /// When to come back.
         until: Instant,
     },
+    /// As [`Self::Retry`], for a failure of a moment ago: nobody was asked again, so that it says
+    /// nothing new.
+    Unasked(Reason),
 }
 
 /// Why there can be no client.

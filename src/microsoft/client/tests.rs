@@ -239,6 +239,8 @@ async fn refused_credentials_and_unknown_tenants_spend_no_budget() {
     let client = world.client();
     let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::CredentialsRefused));
+    let error = client.list_subscriptions(tenant(A)).await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Unasked(Reason::CredentialsRefused));
     let stranger = tenant("cccccccc-0000-4000-8000-000000000003");
     let error = client.list_subscriptions(stranger).await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry(Reason::TokenUnavailable));

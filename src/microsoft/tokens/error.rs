@@ -8,6 +8,9 @@ use crate::secret::SecretError;
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenError {
+    /// Entra gave none a moment ago, and is not asked again yet.
+    #[error("Entra gave none a moment ago")]
+    Lately(#[source] Box<Self>),
     /// The tenant has no credential.
     #[error("no credential is configured for the tenant")]
     NotConfigured,
@@ -40,10 +43,18 @@ pub enum TokenError {
 impl TokenError {
     /// What to do, where a person has to do something.
     pub const fn advice(&self) -> Option<&'static str> {
-        match self {
+        match self.cause() {
             Self::Refused(refusal) => refusal.advice(),
             Self::Secret(_) => Some("make the file readable, with the secret in it"),
             _ => None,
+        }
+    }
+
+    /// What Entra said, now or a moment ago.
+    pub const fn cause(&self) -> &Self {
+        match self {
+            Self::Lately(cause) => &**cause,
+            asked => asked,
         }
     }
 

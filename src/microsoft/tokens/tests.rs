@@ -109,8 +109,12 @@ async fn a_failing_entra_is_asked_with_growing_pauses() {
     let client = world.client();
     let tokens = client.tokens();
     for failures in 1..=3 {
+        let asked = tokens.bearer(tenant(A)).await.unwrap_err();
+        assert!(matches!(asked, TokenError::Refused(Refusal::ExpiredSecret)), "{asked:?}");
         for _ in 0..20 {
-            tokens.bearer(tenant(A)).await.unwrap_err();
+            let remembered = tokens.bearer(tenant(A)).await.unwrap_err();
+            assert!(matches!(remembered, TokenError::Lately(_)), "{remembered:?}");
+            assert_eq!(remembered.cause().to_string(), asked.to_string());
         }
         assert_eq!(world.tokens().len(), failures);
         pass(Duration::from_secs(1 << failures)).await;
