@@ -108,6 +108,7 @@ pub mod moment;
 pub mod notification;
 pub mod outcomes;
 pub mod pipeline;
+pub mod printable;
 pub mod reason;
 pub mod redirect;
 pub mod roster;

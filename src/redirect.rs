@@ -1,12 +1,14 @@
 //! What Entra sends an administrator's browser back with after asking for consent. Pure.
 //!
 //! All of it is foreign text: a code is a secret, and what Entra says of a refusal is shown as plain
-//! words where its number is known, and otherwise shortened and without control characters.
+//! words where its number is known, and otherwise shortened and [printable](crate::printable).
 
 use std::fmt;
 
 use secrecy::SecretString;
 use url::form_urlencoded;
+
+use crate::printable::printable;
 
 /// The path browsers are sent back to, on the public port and on loopback.
 pub const PATH: &str = "/consent/callback";
@@ -120,7 +122,7 @@ impl Refused {
     /// Entra's own words, of which a line is enough.
     fn shortened(&self) -> String {
         let text = format!("{}: {}", self.error, self.description);
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHORT).collect()
+        printable(&text).take(SHORT).collect()
     }
 }
 
@@ -191,7 +193,7 @@ mod tests {
         assert!(said("invalid_request", "AADSTS50011: x").contains("redirect URIs"));
         assert_eq!(
             said("server_error", "AADSTS1: up%1b[31m%0a"),
-            "Entra refused: server_error: AADSTS1: up [31m "
+            "Entra refused: server_error: AADSTS1: up\u{fffd}[31m\u{fffd}"
         );
         assert!(said("x", &"y".repeat(1000)).len() < 250, "a line is enough");
     }

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription, ClientConfig, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
     sign::CertifiedKey,
@@ -52,9 +52,7 @@ impl Identity {
     ///
     /// [`TlsError`] when not.
     pub fn check(&self) -> Result<(), TlsError> {
-        let (chain, key) = (self.chain.clone(), self.key.clone_key());
-        CertifiedKey::from_der(chain, key, &provider())?;
-        Ok(())
+        self.pair().map(drop)
     }
 
     /// The certificates, leaf first.
@@ -117,6 +115,21 @@ impl TlsError {
         use rustls::{Error, InconsistentKeys};
         matches!(self, Self::Refused(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
     }
+}
+
+/// Whether a peer ends a handshake because of the certificate that it was shown, or not shown.
+pub const fn refuses_identity(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
 }
 
 /// The crypto provider of the process. `aws-lc-rs`: the fastest AES-GCM on common servers, and the

@@ -71,7 +71,6 @@ pub use outcome::{Outcome, Reject};
 
 use certificate::Certificates;
 use consent::Consents;
-use networks::TaggedNetworks;
 use source::Sources;
 
 /// The bound public port.
@@ -103,7 +102,7 @@ impl Webhook {
     ) -> Result<Self, BindError> {
         let listener = Listener::bind(config.listen).await?;
         let limits = config.limits();
-        let tagged = config.allowed_tag.map(TaggedNetworks::open).transpose()?;
+        let tagged = config.allowed_tag.map(ServiceTag::watch).transpose()?;
         let proxies = config.trusted_proxies.clone();
         let sources = Sources::new(config.allowed_sources, tagged, config.trusted_proxies);
         let sources = Arc::new(sources);

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{Config, Loaded, Problems},
     doctor::{self, Doctor, Finding, Given, Outcome, Place, Report, Step, Table},
+    printable::printable,
 };
 
 /// Walks the whole way and says what was found. Fails when anything does not work.
@@ -261,7 +262,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         if !line.is_empty() {
             line.push(' ');
         }
-        line.extend(word.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
+        line.extend(printable(word));
     }
     lines.push(line);
     lines

@@ -21,7 +21,10 @@ use tracing_subscriber::{
 };
 
 use super::CommandError;
-use crate::config::settings::log::{Config, Format};
+use crate::{
+    config::settings::log::{Config, Format},
+    printable::is_printable,
+};
 
 /// Starts the log of the process.
 pub(super) fn start(config: &Config, colour: bool) -> Result<(), CommandError> {
@@ -66,7 +69,7 @@ impl fmt::Write for Clean<'_, '_> {
                 return Err(fmt::Error);
             }
             self.left -= 1;
-            if is_harmful(character) {
+            if !is_printable(character) {
                 write!(self.to, "{}", character.escape_default())?;
             } else {
                 self.to.write_char(character)?;
@@ -113,7 +116,7 @@ fn clean_json(line: &str) -> String {
                     escape.extend(characters.by_ref().take(4));
                 }
             }
-            _ if is_harmful(character) => escape = format!("\\u{:04x}", u32::from(character)),
+            _ if !is_printable(character) => escape = format!("\\u{:04x}", u32::from(character)),
             _ => escape.push(character),
         }
         match *room {
@@ -124,13 +127,6 @@ fn clean_json(line: &str) -> String {
         *room = room.saturating_sub(1);
     }
     clean
-}
-
-/// Control characters (those of terminals among them), other line ends, and marks of direction.
-fn is_harmful(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
-        || matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
 }
 
 /// Longer than any message of ours.
@@ -174,7 +170,7 @@ mod tests {
         let line = written(|| tracing::info!(text = evil, shown = %evil, %error, "said {evil}"));
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let rest = line.trim_end_matches('\n');
-        assert!(!rest.chars().any(is_harmful), "{line}");
+        assert!(rest.chars().all(is_printable), "{line}");
         assert!(rest.contains(r"a\nERROR forged\r\u{1b}[31m"), "{line}");
         assert!(rest.contains('ä'), "{line}");
     }
@@ -193,7 +189,7 @@ mod tests {
         });
         let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(line.matches('\n').count(), 1, "{line}");
-        assert!(!line.trim_end_matches('\n').chars().any(is_harmful), "{line}");
+        assert!(line.trim_end_matches('\n').chars().all(is_printable), "{line}");
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(event["evil"], evil);
         assert_eq!(event["span"]["evil"], evil);

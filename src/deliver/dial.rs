@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustls::{AlertDescription, CertificateError, client::Resumption, pki_types::ServerName};
+use rustls::{CertificateError, client::Resumption, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -158,16 +158,9 @@ impl DialError {
         // rustls hands its error through I/O traits, so this is the only typed way to it.
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match cause {
-            Some(rustls::Error::AlertReceived(
-                AlertDescription::AccessDenied
-                | AlertDescription::BadCertificate
-                | AlertDescription::CertificateExpired
-                | AlertDescription::CertificateRequired
-                | AlertDescription::CertificateRevoked
-                | AlertDescription::CertificateUnknown
-                | AlertDescription::UnknownCA
-                | AlertDescription::UnsupportedCertificate,
-            )) => Self::IdentityRefused(error),
+            Some(rustls::Error::AlertReceived(alert)) if tls::refuses_identity(*alert) => {
+                Self::IdentityRefused(error)
+            }
             Some(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Self::OtherName(error),

@@ -16,7 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::tls::{self, Facts, Identity, TlsError, Trust};
+use crate::{
+    printable::printable,
+    tls::{self, Facts, Identity, TlsError, Trust},
+};
 
 /// Somebody to be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,8 +179,7 @@ impl Answer {
         let mut text = format!("status {}", self.status);
         for name in ["content-type", "server", "via", "location"] {
             if let Some(value) = self.header(name) {
-                let value: String =
-                    value.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect();
+                let value: String = printable(value).take(MOST_SHOWN).collect();
                 text = format!("{text}, {name}: {value}");
             }
         }

@@ -108,7 +108,7 @@ impl Backfill {
         let now = self.lister.now(self.lister.skew());
         let earliest = window::earliest(now);
         // "Seven days ago" is meant as far back as there is.
-        if range.from < before(earliest, DAY) {
+        if range.from < before(earliest, window::DAY) {
             return Err(BackfillError::TooOld { earliest });
         }
         let latest = window::latest(now);
@@ -222,5 +222,3 @@ impl BackfillError {
         if error.is_not_subscribed() { Self::NotSubscribed(error) } else { Self::Listing(error) }
     }
 }
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -167,7 +167,7 @@ fn whole_second(at: Timestamp) -> Timestamp {
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Also the longest window: beyond it Microsoft may leave content out without a word.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Four of five late contents appear within an hour; the listing itself may be minutes behind.
 const RECENT: Duration = Duration::from_secs(2 * 60 * 60);

@@ -1,69 +1,29 @@
 //! Address ranges from Microsoft's file of service tags, read again when it changes.
 //!
 //! The file has some megabytes and some thousand tags, of which one matters: the others are skipped
-//! while reading. While a changed file cannot be used, the last ranges serve, and that is said
-//! once: opening the door because of a half-written file would be worse than an old list.
+//! while reading. While a changed file cannot be used, the last ranges serve
+//! ([`watched`](crate::watched)): opening the door because of a half-written file would be worse
+//! than an old list.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, Read as _},
-    net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
 };
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::config::ServiceTag;
-
-/// The ranges of one service tag, as its file has them now.
-#[derive(Debug)]
-pub(super) struct TaggedNetworks {
-    tag: ServiceTag,
-    seen: Mutex<Seen>,
-}
-
-impl TaggedNetworks {
-    /// Reads the file.
-    pub(super) fn open(tag: ServiceTag) -> Result<Self, ServiceTagError> {
-        let version = tag.version();
-        let networks = tag.read()?.into();
-        let seen = Mutex::new(Seen { networks, version, looked: Instant::now() });
-        Ok(Self { tag, seen })
-    }
-
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
-        self.current().iter().any(|network| network.contains(&address))
-    }
-
-    fn current(&self) -> Arc<[IpNet]> {
-        let mut seen = self.seen.lock().expect("no holder of this lock panics");
-        let now = Instant::now();
-        if now.duration_since(seen.looked) >= LOOK_AGAIN {
-            seen.looked = now;
-            let version = self.tag.version();
-            if version != seen.version {
-                seen.version = version;
-                match self.tag.read() {
-                    Ok(networks) => {
-                        tracing::info!(ranges = networks.len(), "allowed sources read again");
-                        seen.networks = networks.into();
-                    }
-                    Err(error) => {
-                        let cause = std::error::Error::source(&error);
-                        tracing::error!(%error, cause, "the last allowed sources serve");
-                    }
-                }
-            }
-        }
-        seen.networks.clone()
-    }
-}
+use crate::watched::{self, Watched};
 
 impl ServiceTag {
+    /// The ranges of the tag, as its file has them at any time.
+    pub(super) fn watch(self) -> Result<Watched<Vec<IpNet>>, ServiceTagError> {
+        let what = watched::named("the allowed sources", &self.file);
+        Watched::open(what, vec![self.file.clone()], move || self.read())
+    }
+
     /// Reads the ranges of the tag; at least one.
     ///
     /// # Errors
@@ -88,11 +48,6 @@ impl ServiceTag {
         }
         Ok(networks)
     }
-
-    fn version(&self) -> Option<(SystemTime, u64)> {
-        let metadata = fs::metadata(&self.file).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    }
 }
 
 /// The file of service tags cannot be used.
@@ -116,13 +71,6 @@ pub enum ServiceTagError {
     },
 }
 
-#[derive(Debug)]
-struct Seen {
-    networks: Arc<[IpNet]>,
-    version: Option<(SystemTime, u64)>,
-    looked: Instant,
-}
-
 #[derive(Deserialize)]
 struct Tags {
     values: Vec<Tag>,
@@ -140,14 +88,13 @@ struct Properties {
     prefixes: Vec<String>,
 }
 
-/// The file is published weekly.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// It has less than 5 MB.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TAG: &str = "M365ManagementActivityApiWebhook";
@@ -160,31 +107,21 @@ mod tests {
         )
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn only_the_ranges_of_the_tag_count_and_a_changed_file_is_read_again() {
+    #[test]
+    fn only_the_ranges_of_the_tag_count() {
         let folder = tempfile::tempdir().unwrap();
         let tag = ServiceTag { file: folder.path().join("tags.json"), name: TAG.to_lowercase() };
-        assert!(TaggedNetworks::open(tag.clone()).is_err());
-        fs::write(&tag.file, file("")).unwrap();
-        assert!(matches!(tag.read(), Err(ServiceTagError::NoRanges { .. })));
-        fs::write(&tag.file, file(r#""192.0.2.0/25","2001:db8::/48","new kind""#)).unwrap();
-        let networks = TaggedNetworks::open(tag.clone()).unwrap();
-        let allows = |address: &str| networks.contains(address.parse().unwrap());
-        assert!(allows("192.0.2.1") && allows("2001:db8::1"));
-        assert!(!allows("192.0.2.200") && !allows("198.51.100.1"));
-
-        fs::write(&tag.file, file(r#""192.0.2.128/25""#)).unwrap();
-        assert!(allows("192.0.2.1"), "looked at a moment ago");
-        tokio::time::advance(LOOK_AGAIN).await;
-        assert!(allows("192.0.2.200") && !allows("192.0.2.1"));
-        // Neither a half-written file nor a missing one opens or closes the door.
-        for broken in [Some("{\"values\":["), None] {
-            match broken {
-                Some(text) => fs::write(&tag.file, text).unwrap(),
-                None => fs::remove_file(&tag.file).unwrap(),
-            }
-            tokio::time::advance(LOOK_AGAIN).await;
-            assert!(allows("192.0.2.200") && !allows("192.0.2.1"));
+        assert!(matches!(tag.read(), Err(ServiceTagError::Unreadable { .. })));
+        for text in ["{\"values\":[", "[]"] {
+            fs::write(&tag.file, text).unwrap();
+            assert!(matches!(tag.read(), Err(ServiceTagError::Unreadable { .. })), "{text}");
         }
+        for text in [file(""), file(r#""192.0.2.0/25""#).replace(TAG, "M365")] {
+            fs::write(&tag.file, text).unwrap();
+            assert!(matches!(tag.read(), Err(ServiceTagError::NoRanges { .. })));
+        }
+        fs::write(&tag.file, file(r#""192.0.2.0/25","2001:db8::/48","new kind""#)).unwrap();
+        let expected = ["192.0.2.0/25", "2001:db8::/48"].map(|range| range.parse().unwrap());
+        assert_eq!(tag.read().unwrap(), expected);
     }
 }

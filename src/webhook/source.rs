@@ -10,13 +10,13 @@ use hyper::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-use super::networks::TaggedNetworks;
+use crate::watched::Watched;
 
 /// The networks that may call, and the proxies whose word counts for who calls.
 #[derive(Debug)]
 pub(super) struct Sources {
     allowed: Vec<IpNet>,
-    tagged: Option<TaggedNetworks>,
+    tagged: Option<Watched<Vec<IpNet>>>,
     trusted_proxies: Vec<IpNet>,
     said: Mutex<Said>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(
         allowed: Vec<IpNet>,
-        tagged: Option<TaggedNetworks>,
+        tagged: Option<Watched<Vec<IpNet>>>,
         trusted_proxies: Vec<IpNet>,
     ) -> Self {
         Self { allowed, tagged, trusted_proxies, said: Mutex::new(Said::default()) }
@@ -59,7 +59,7 @@ impl Sources {
 
     fn lists(&self, address: IpAddr) -> bool {
         contains(&self.allowed, address)
-            || self.tagged.as_ref().is_some_and(|tagged| tagged.contains(address))
+            || self.tagged.as_ref().is_some_and(|tagged| contains(&tagged.current(), address))
     }
 
     /// Every refusal is counted; of those that follow one another closely, one is logged.

@@ -8,7 +8,7 @@ use std::{
 
 /// Part → the parts it may use. The table of `src/lib.rs`, as data.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let vocabulary = ["content", "moment", "reason"];
+    let vocabulary = ["content", "moment", "printable", "reason"];
     let pure = ["notification", "redirect", "split", "route", "frame", "identity", "backoff"];
     let needs = ["clock", "watched", "secret", "shutdown", "tls", "outcomes", "roster"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
@@ -19,6 +19,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let mut arrows = BTreeMap::new();
     arrows.insert("content", BTreeSet::new());
     arrows.insert("moment", BTreeSet::new());
+    arrows.insert("printable", BTreeSet::new());
     arrows.insert("reason", BTreeSet::from(["content"]));
     for part in pure {
         let pure = vocabulary.iter().chain(&pure).copied().filter(|other| *other != part);
@@ -69,6 +70,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "content",
     "moment",
+    "printable",
     "reason",
     "notification",
     "redirect",

@@ -11,7 +11,7 @@ use crate::{
         finding::{Check, Finding},
         hop::{Peer, TlsFault},
     },
-    tls::Facts,
+    tls::{self, Facts},
 };
 
 pub(super) fn shaken_well(
@@ -77,17 +77,10 @@ pub(super) fn unshaken(
             distrusted(check, name, wrong, chain, now, remedies).seen(seen)
         }
         Some(Tls::InvalidMessage(_)) => not_tls(seen),
-        Some(Tls::AlertReceived(
-            AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate,
-        )) => {
+        // Some servers say no more than this about a certificate that is missing.
+        Some(Tls::AlertReceived(alert))
+            if tls::refuses_identity(*alert) || *alert == AlertDescription::HandshakeFailure =>
+        {
             let cause = format!("{host} does not accept our certificate, or asks for one");
             Finding::failed(check, cause, &remedies.identity).seen(seen)
         }

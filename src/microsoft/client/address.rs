@@ -43,12 +43,7 @@ impl Addresses {
         content_type: ContentType,
         window: Window,
     ) -> Url {
-        let query = [
-            ("contentType", content_type.as_str()),
-            ("startTime", &wire_time(window.start)),
-            ("endTime", &wire_time(window.end)),
-        ];
-        self.feed(tenant, &["subscriptions", "content"], &query)
+        self.listing("content", tenant, content_type, window)
     }
 
     pub(super) fn notifications(
@@ -57,12 +52,7 @@ impl Addresses {
         content_type: ContentType,
         window: Window,
     ) -> Url {
-        let query = [
-            ("contentType", content_type.as_str()),
-            ("startTime", &wire_time(window.start)),
-            ("endTime", &wire_time(window.end)),
-        ];
-        self.feed(tenant, &["subscriptions", "notifications"], &query)
+        self.listing("notifications", tenant, content_type, window)
     }
 
     /// The id is one path segment, whatever it holds; `$` stays raw.
@@ -116,6 +106,21 @@ impl Addresses {
             && segments.next() == Some("activity")
             && segments.next() == Some("feed")
             && of.path().iter().all(|part| segments.next() == Some(part))
+    }
+
+    fn listing(
+        &self,
+        of: &str,
+        tenant: TenantId,
+        content_type: ContentType,
+        window: Window,
+    ) -> Url {
+        let query = [
+            ("contentType", content_type.as_str()),
+            ("startTime", &wire_time(window.start)),
+            ("endTime", &wire_time(window.end)),
+        ];
+        self.feed(tenant, &["subscriptions", of], &query)
     }
 
     fn feed(&self, tenant: TenantId, path: &[&str], query: &[(&str, &str)]) -> Url {

@@ -53,7 +53,7 @@ impl TokenError {
     /// What Entra said, now or a moment ago.
     pub const fn cause(&self) -> &Self {
         match self {
-            Self::Lately(cause) => &**cause,
+            Self::Lately(cause) => cause,
             asked => asked,
         }
     }
