@@ -101,7 +101,7 @@ impl App {
         let tables = Arc::new(Tables::try_new(config.route)?);
         let (ledger, writer) = Ledger::open(&config.ledger).await?;
         // From here on the tenants are all there, and everything below begins with them.
-        let mut admission = Admission::open(tenants.clone(), ledger.clone(), clock.clone()).await?;
+        let mut admission = Admission::open(tenants.clone(), ledger.clone()).await?;
         let outcomes = Outcomes::register(&registry, &tenants)?;
         admission.count(outcomes.clone());
         let (outlet, sessions) =

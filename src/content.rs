@@ -37,6 +37,15 @@ pub struct Announcement {
 /// "Available content").
 pub const LISTED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Whether a text may be the name of a tenant: 1 to 64 letters, digits, `-`, `_` or `.`.
+///
+/// It can then stand in a metric, a file name and a message. Long enough for a GUID and a word, short enough
+/// for a legend.
+pub fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// How an announcement reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {

@@ -49,7 +49,7 @@ pub use board::State;
 pub use dial::DialError;
 pub use endpoint::{Endpoint, InvalidEndpoint, Transport};
 pub use parcel::{Batch, Landing, Parcel, Receipt};
-pub use probe::{Probe, ProbeError, probe, trial};
+pub use probe::{Probe, ProbeError, trial};
 
 use board::Board;
 use connection::Connection;

@@ -72,7 +72,7 @@ use crate::{
     identity::{Key, Secret},
     moment,
 };
-use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle};
+use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle, Which};
 use sqlite::Database;
 use writer::Retention;
 
@@ -196,7 +196,22 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let until = moment::after(now, self.shared.lease);
-        self.ask(Claim { tenant, limit, now, until }).await
+        self.ask(Claim { tenant, which: Which::Due, limit, now, until }).await
+    }
+
+    /// As [`Ledger::claim`], of what Microsoft has deleted by now, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Ledger::claim`].
+    pub async fn claim_expired(
+        &self,
+        tenant: TenantId,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Lease>, LedgerError> {
+        let until = moment::after(now, self.shared.lease);
+        self.ask(Claim { tenant, which: Which::Expired, limit, now, until }).await
     }
 
     /// Makes leases last a whole lease from now; returns those that are still ours.

@@ -85,6 +85,7 @@
 //! No spool of records, no queue in memory behind the webhook, no recovery procedure beside the
 //! lease, no retry inside a step, no parsing of records into maps, no process-wide state.
 
+pub mod aadsts;
 pub mod admin;
 pub mod app;
 pub mod backoff;

@@ -100,9 +100,9 @@ impl PerTenant for Outcomes {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
         for family in [&self.unsuccessful, &self.attempts_failed, &self.successful] {
-            forget(family, &tenant.name);
+            forget(family, gone, stays);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use crate::printable::printable;
+use crate::{aadsts, printable::printable};
 
 /// The path browsers are sent back to, on the public port and on loopback.
 pub const PATH: &str = "/consent/callback";
@@ -74,9 +74,7 @@ pub struct Refused {
 impl Refused {
     /// The number Entra gave, if it did.
     pub fn code(&self) -> Option<u32> {
-        let after = self.description.split("AADSTS").nth(1)?;
-        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        after.get(..end)?.parse().ok()
+        aadsts::code(&self.description)
     }
 }
 

@@ -65,17 +65,24 @@ pub trait PerTenant: Send + Sync {
     /// Creates the series of a tenant at zero; those that are there stay as they are.
     fn admit(&self, tenant: &Tenant);
 
-    /// Takes the series of a tenant away.
-    fn dismiss(&self, tenant: &Tenant);
+    /// Takes the series of a tenant away, but for those that the one in its place has.
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>);
 }
 
-/// Takes every series of a family away whose label `tenant` is this name.
-pub fn forget<T: MetricVecBuilder>(family: &MetricVec<T>, tenant: &str) {
+/// Takes every series of a family away that is of the one tenant and not of the other, which has
+/// the same name and may have other content types.
+pub fn forget<T: MetricVecBuilder>(family: &MetricVec<T>, gone: &Tenant, stays: Option<&Tenant>) {
+    let is_left = |labels: &HashMap<&str, &str>| {
+        stays.is_some_and(|stays| match labels.get("content_type") {
+            Some(kind) => stays.content_types.iter().any(|left| left.as_str() == *kind),
+            None => true,
+        })
+    };
     for metrics in family.collect() {
         for metric in metrics.get_metric() {
             let labels: HashMap<&str, &str> =
                 metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
-            if labels.get("tenant") == Some(&tenant) {
+            if labels.get("tenant") == Some(&&*gone.name) && !is_left(&labels) {
                 // Somebody else may have taken it away meanwhile.
                 family.remove(&labels).ok();
             }
@@ -164,14 +171,24 @@ mod tests {
     fn series_of_one_tenant_go_and_others_stay() {
         let registry = Registry::new();
         let options = Opts::new("m365_test_total", "A test.");
-        let family = IntCounterVec::new(options, &["tenant", "kind"]).unwrap();
+        let family = IntCounterVec::new(options, &["tenant", "content_type"]).unwrap();
+        let whole = IntCounterVec::new(Opts::new("m365_whole_total", "A test."), &["tenant"]);
+        let whole = whole.unwrap();
         registry.register(Box::new(family.clone())).unwrap();
-        for (tenant, kind) in [("a", "x"), ("a", "y"), ("b", "x"), ("x", "a")] {
+        registry.register(Box::new(whole.clone())).unwrap();
+        let (general, dlp) = (ContentType::General.as_str(), ContentType::Dlp.as_str());
+        for (tenant, kind) in [("a", general), ("a", dlp), ("b", dlp), (dlp, "a")] {
             family.with_label_values(&[tenant, kind]).inc();
         }
-        forget(&family, "a");
-        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        assert!(!text.contains("tenant=\"a\""), "{text}");
-        assert_eq!(text.lines().filter(|line| line.ends_with(" 1")).count(), 2, "{text}");
+        whole.with_label_values(&["a"]).inc();
+        let left = |stays: Option<&Tenant>| {
+            forget(&family, &tenant(1, "a"), stays);
+            forget(&whole, &tenant(1, "a"), stays);
+            let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+            let of_a = text.lines().filter(|line| line.contains("tenant=\"a\"")).count();
+            (of_a, text.lines().filter(|line| line.ends_with(" 1")).count())
+        };
+        assert_eq!(left(Some(&tenant(1, "a"))), (2, 4), "the type that it has no more");
+        assert_eq!(left(None), (0, 2));
     }
 }

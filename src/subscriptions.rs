@@ -24,7 +24,7 @@ use url::Url;
 use crate::{
     clock::Clock,
     content::{ContentType, Tenant, TenantId, Tenants},
-    ledger::{Ledger, Start},
+    ledger::Ledger,
     microsoft::{
         ApiError, Client,
         answer::Action,
@@ -238,8 +238,10 @@ impl Subscriptions {
         let kind = content_type.as_str();
         let why = why.as_str();
         let pending = inner.starting.begin(self.calls());
+        let begun = self.begun(tenant, content_type);
+        self.note_start(name, begun).await;
         let result = self.start(tenant, content_type).await;
-        let allowed = self.allowed_again(&result);
+        let ended = self.ended(begun, &result);
         match result {
             Ok(_) => {
                 self.note_refused((tenant, content_type), None);
@@ -280,10 +282,7 @@ impl Subscriptions {
                 );
             }
         }
-        if let Some(allowed) = allowed {
-            let start = Start { tenant, content_type, at: inner.clock.now(), allowed };
-            self.note_start(name, start).await;
-        }
+        self.note_start(name, ended).await;
     }
 
     /// None of this process, if another one serves the webhook.

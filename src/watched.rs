@@ -2,8 +2,9 @@
 //!
 //! The files are looked at when somebody asks for the value, at most once a second, and read when
 //! their metadata changed. While they cannot be used, such as between the two writes of a renewal,
-//! the last value serves and every look tries again; what is wrong is logged once. Nothing watches
-//! in the background: what nobody asks for need not be up to date.
+//! the last value serves; what is wrong is logged once, and reading is tried again when the files
+//! change, and with growing pauses when they do not. Nothing watches in the background: what nobody
+//! asks for need not be up to date.
 //!
 //! Whoever took a value keeps it, so that nothing that is under way is disturbed by a change. The
 //! text of an error must not hold what the files hold (I9); that is up to the reader's error type.
@@ -66,7 +67,7 @@ impl<T> Watched<T> {
 
     /// What is wrong with the files as they are now, while an older value serves.
     pub fn trouble(&self) -> Option<String> {
-        self.looked().trouble.clone()
+        self.looked().trouble.as_ref().map(|trouble| trouble.text.clone())
     }
 
     /// The files.
@@ -113,7 +114,8 @@ impl<T> Inner<T> {
         let changed = version != seen.version;
         let again = always && self.files.iter().all(|path| path.is_file());
         // What cannot be read is tried again: not every cause shows in the metadata.
-        if !(changed || again || seen.trouble.is_some()) {
+        let due = seen.trouble.as_ref().is_some_and(|trouble| trouble.again <= seen.looked);
+        if !(changed || again || due) {
             return;
         }
         seen.version = version;
@@ -126,15 +128,20 @@ impl<T> Inner<T> {
                 }
                 seen.trouble = None;
             }
-            Err(trouble) => {
-                if seen.trouble.as_ref() != Some(&trouble) {
+            Err(text) => {
+                let before = seen.trouble.take();
+                if before.as_ref().is_none_or(|before| before.text != text) {
                     tracing::error!(
                         what = self.what,
-                        error = trouble,
+                        error = text,
                         "changed file cannot be used, the last one serves"
                     );
                 }
-                seen.trouble = Some(trouble);
+                let pause = match before {
+                    Some(before) if !changed => (before.pause * 2).min(TRY_AGAIN_MAX),
+                    _ => LOOK_AGAIN,
+                };
+                seen.trouble = Some(Trouble { text, pause, again: seen.looked + pause });
             }
         }
     }
@@ -146,7 +153,14 @@ struct Seen<T> {
     version: Vec<Option<Version>>,
     looked: Instant,
     /// What was wrong at the last try; none: the value is that of the files.
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+struct Trouble {
+    text: String,
+    /// How long nothing is tried while the files stay as they are.
+    pause: Duration,
+    again: Instant,
 }
 
 /// What tells one state of a file from another: its inode, length, and times in nanoseconds. The
@@ -181,6 +195,9 @@ pub fn named(what: &str, path: &Path) -> String {
 /// Rotation is slower than this, by hand or by program, and nobody under load may look at a file
 /// for each request.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A file that stays unusable may be large, and is read by whoever asks.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +324,22 @@ mod tests {
         well.store(true, Ordering::Relaxed);
         a_second().await;
         assert_eq!((&**watched.current(), watched.generation()), ("2", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_stays_unusable_is_read_ever_less_often() {
+        let site = Site::new("1");
+        let watched = site.open().unwrap();
+        site.write("one");
+        for _ in 0..600 {
+            a_second().await;
+            assert_eq!(*watched.current(), 1);
+        }
+        let reads = site.reads.load(Ordering::Relaxed);
+        assert!((10..20).contains(&reads), "{reads} reads in ten minutes");
+        site.write("2");
+        a_second().await;
+        assert_eq!(*watched.current(), 2, "a change is read at once");
     }
 
     #[tokio::test(start_paused = true)]

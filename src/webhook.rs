@@ -225,7 +225,8 @@ impl Receiver {
     ) -> Result<Outcome, Reject> {
         let deadline = Instant::now() + self.request_timeout;
         let (head, body) = request.into_parts();
-        if let Some(consent) = self.consent(&head).await {
+        let consent = timeout_at(deadline, self.consent(&head));
+        if let Some(consent) = consent.await.map_err(|_| Reject::ledger_too_slow())? {
             return consent;
         }
         if head.uri.path() != &*self.path {

@@ -63,9 +63,9 @@ impl PerTenant for Backlog {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
         for family in [&self.pending, &self.oldest, &self.expiry] {
-            forget(family, &tenant.name);
+            forget(family, gone, stays);
         }
     }
 }

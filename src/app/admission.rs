@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::{
-    clock::Clock,
     content::{Seen, Tenant, TenantId, Tenants},
     ledger::{Ledger, LedgerError, StoredTenant},
     roster::PerTenant,
@@ -22,7 +21,6 @@ pub(super) struct Admission {
     configured: Seen,
     tenants: Tenants,
     ledger: Ledger,
-    clock: Clock,
     series: Vec<Box<dyn PerTenant>>,
     /// What was under way for them may still have counted, so their series go a look later.
     leaving: Vec<Arc<Tenant>>,
@@ -32,16 +30,11 @@ pub(super) struct Admission {
 
 impl Admission {
     /// Takes up what is stored already, before anybody looks at `tenants`.
-    pub(super) async fn open(
-        tenants: Tenants,
-        ledger: Ledger,
-        clock: Clock,
-    ) -> Result<Self, LedgerError> {
+    pub(super) async fn open(tenants: Tenants, ledger: Ledger) -> Result<Self, LedgerError> {
         let mut admission = Self {
             configured: tenants.seen(),
             tenants,
             ledger,
-            clock,
             series: Vec::new(),
             leaving: Vec::new(),
             told: HashSet::new(),
@@ -57,10 +50,6 @@ impl Admission {
 
     /// Looks again and again until shutdown.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
-        // The writer runs now, and content may have been put off before the tenant was there.
-        for tenant in self.tenants.iter() {
-            self.recall(&tenant).await;
-        }
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -90,9 +79,9 @@ impl Admission {
         }
         let present = self.tenants.seen();
         for gone in std::mem::take(&mut self.leaving) {
-            if tenants.iter().all(|tenant| tenant.name != gone.name) {
-                self.series.iter().for_each(|series| series.dismiss(&gone));
-            }
+            let stays = tenants.iter().find(|tenant| tenant.name == gone.name);
+            let stays = stays.map(|tenant| &**tenant);
+            self.series.iter().for_each(|series| series.dismiss(&gone, stays));
         }
         let is_new = |tenant: &&Arc<Tenant>| present.find(tenant.id) != Some(*tenant);
         let appeared: Vec<_> = tenants.iter().filter(is_new).cloned().collect();
@@ -109,9 +98,6 @@ impl Admission {
         for tenant in &appeared {
             let feeds = tenant.content_types.len();
             info!(tenant = &*tenant.name, id = %tenant.id, feeds, "a stored tenant is collected");
-            if !self.series.is_empty() {
-                self.recall(tenant).await;
-            }
         }
         let gone = |old: &&Arc<Tenant>| self.tenants.find(old.id).is_none();
         for tenant in removed.iter().filter(gone) {
@@ -119,12 +105,6 @@ impl Admission {
         }
         self.leaving.extend(removed);
         Ok(())
-    }
-
-    async fn recall(&self, tenant: &Tenant) {
-        if let Err(error) = self.ledger.recall(tenant.id, self.clock.now()).await {
-            debug!(error = %error, "cannot make content due that was put off");
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     config::{Config, HumanDuration},
     consent::{Callback, WaitError},
-    content::{ContentType, Tenant, TenantId},
+    content::{ContentType, Tenant, TenantId, is_name},
     ledger::{Onboarding, StoredTenant},
     microsoft::tokens::{Account, Consented, Refusal, TokenError, Tokens},
     moment::after,
@@ -35,7 +35,7 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
     // Before anybody is bothered.
     let mut ledger = Onboarding::open(&config.ledger).await?;
     if let Expected::Tenant(id) = expected {
-        free(&config, &label(&command, id), id)?;
+        free(&config, &ledger.tenants().await?, &label(&command, id), id)?;
     }
 
     let state = state()?;
@@ -71,7 +71,7 @@ pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, Comman
         },
         added: clock.now(),
     };
-    free(&config, &tenant.name, id)?;
+    free(&config, &[], &tenant.name, id)?;
     if config.tenants.find(id).is_some() {
         writeln!(io::stderr(), "consent given; {} is in the configuration already", tenant.name)?;
         return Ok(Exit::Success);
@@ -110,9 +110,21 @@ pub enum ConsentError {
     /// The callback cannot be served.
     #[error("cannot listen on the address of --listen")]
     Listen(#[source] io::Error),
-    /// A configured tenant has the label.
-    #[error("a configured tenant has the name {0:?} already; give another one with --name")]
+    /// Another tenant has the label.
+    #[error("another tenant has the name {0:?} already; give another one with --name")]
     NameTaken(String),
+    /// Nothing says whose consent it is.
+    #[error(
+        "the consent is of tenant {given}; whether that is the tenant of {expected:?} could not be \
+         compared, because neither Entra's directory nor the token tells; nothing was stored. Give \
+         the tenant id with --tenant-of"
+    )]
+    Uncompared {
+        /// Whose consent it is.
+        given: TenantId,
+        /// Whose it should be.
+        expected: String,
+    },
     /// Another organisation consented.
     #[error(
         "the consent is of tenant {given}, but {expected} was expected; nothing was stored. Was \
@@ -223,12 +235,9 @@ impl Expected {
             (Self::Domain(expected), Account::Guest) => {
                 return Err(ConsentError::Guest { given, expected }.into());
             }
-            (Self::Domain(expected), Account::Unknown) => writeln!(
-                io::stderr(),
-                "warning: the consent is of tenant {given}; whether that is the tenant of \
-                 {expected} was not compared, because the token names no account. If it is not, \
-                 `tenants remove {given}` lets go of it"
-            )?,
+            (Self::Domain(expected), Account::Unknown) => {
+                return Err(ConsentError::Uncompared { given, expected }.into());
+            }
         }
         Ok(given)
     }
@@ -255,9 +264,16 @@ fn unanswered(error: &TokenError) -> String {
     }
 }
 
-/// Sees that no other configured tenant has the label.
-fn free(config: &Config, name: &str, id: TenantId) -> Result<(), ConsentError> {
-    let taken = config.tenants.iter().any(|other| *other.name == *name && other.id != id);
+/// Sees that no other tenant has the label.
+fn free(
+    config: &Config,
+    stored: &[StoredTenant],
+    name: &str,
+    id: TenantId,
+) -> Result<(), ConsentError> {
+    let mut configured = config.tenants.iter();
+    let taken = configured.any(|other| *other.name == *name && other.id != id)
+        || stored.iter().any(|other| other.name == name && other.id != id);
     if taken { Err(ConsentError::NameTaken(name.to_owned())) } else { Ok(()) }
 }
 
@@ -275,8 +291,7 @@ fn label(command: &Consent, id: TenantId) -> String {
 
 /// Reads a label as the configuration does.
 pub(super) fn name(text: &str) -> Result<String, &'static str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+    if is_name(text) {
         Ok(text.to_owned())
     } else {
         Err("expected 1 to 64 letters, digits, '-', '_' or '.'")

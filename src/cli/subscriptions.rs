@@ -44,7 +44,7 @@ async fn list(config: Config, select: &Select) -> Result<Exit, CommandError> {
     let clock = Clock::system();
     let (keeper, _) = keeper(&config, select, &clock)?;
     let (ages, starts) = known(&config).await;
-    starts.iter().for_each(|start| keeper.not_before(start));
+    starts.iter().for_each(|start| keeper.learn(start));
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
     for survey in keeper.survey().await {
@@ -80,7 +80,7 @@ async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, Com
     // Before anything is started that could not be remembered.
     let mut ledger = Onboarding::open(&config.ledger).await?;
     let starts = ledger.starts().await?;
-    starts.iter().for_each(|start| keeper.not_before(start));
+    starts.iter().for_each(|start| keeper.learn(start));
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
     for survey in keeper.survey().await {
@@ -101,13 +101,12 @@ async fn start(config: Config, select: &Select, again: bool) -> Result<Exit, Com
             } else if let Some(until) = keeper.waits(tenant, kind) {
                 Done::too_early(until)
             } else {
+                let begun = keeper.begun(tenant, kind);
+                ledger.started(begun).await?;
                 let result = keeper.start(tenant, kind).await;
-                let allowed = keeper.allowed_again(&result);
-                if let Some(allowed) = allowed {
-                    let start = Start { tenant, content_type: kind, at: clock.now(), allowed };
-                    ledger.started(start).await?;
-                }
-                started(result, allowed)
+                let ended = keeper.ended(begun, &result);
+                ledger.started(ended).await?;
+                started(result, ended.allowed)
             };
             if !["kept", "started", "already_enabled"].contains(&done.outcome) {
                 exit = Exit::Failed;

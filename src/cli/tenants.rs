@@ -24,24 +24,23 @@ pub(super) async fn execute(
     }
 }
 
-/// Adds the stored tenants to those of the configuration. A ledger that is not there, or cannot be
-/// read, has none; who needs it says so.
-pub(super) async fn take_up(config: &Config) {
-    if let Ok(reader) = Reader::open(&config.ledger).await
-        && let Ok(stored) = reader.tenants().await
-    {
-        app::take_up(&config.tenants, stored);
+/// Adds the stored tenants to those of the configuration.
+pub(super) async fn take_up(config: &Config) -> Result<(), CommandError> {
+    app::take_up(&config.tenants, stored(config).await?);
+    Ok(())
+}
+
+/// None where no service and no consent has made the ledger yet.
+async fn stored(config: &Config) -> Result<Vec<StoredTenant>, CommandError> {
+    match Reader::open(&config.ledger).await {
+        Ok(reader) => Ok(reader.tenants().await?),
+        Err(OpenError::Missing { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
 async fn list(config: &Config, as_json: bool) -> Result<Exit, CommandError> {
-    let stored = match Reader::open(&config.ledger).await {
-        Ok(reader) => reader.tenants().await?,
-        // No service and no consent has made it yet.
-        Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let mut rows = rows(config, &stored);
+    let mut rows = rows(config, &stored(config).await?);
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     let mut output = io::stdout().lock();
     if as_json {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::reason::Reason;
 
-/// Opens one connection and ends it without having sent a line.
+/// Opens one connection, sends these lines, and ends it.
 ///
 /// A receiver that answers with [`Reason::Unconfirmed`] here never confirms under
 /// [`Confirm::EndOfStream`](super::Confirm::EndOfStream); the other mode fits it.
@@ -18,15 +18,6 @@ use crate::reason::Reason;
 /// # Errors
 ///
 /// [`ProbeError`] when there is no connection to try it on.
-pub async fn probe(config: &Config) -> Result<Probe, ProbeError> {
-    trial(config, b"").await
-}
-
-/// As [`probe`], with lines to send before the connection is ended.
-///
-/// # Errors
-///
-/// As for [`probe`].
 pub async fn trial(config: &Config, lines: &[u8]) -> Result<Probe, ProbeError> {
     let mut wire = Dialer::new(config)?.dial(Welcome::Stay).await?;
     let started = Instant::now();

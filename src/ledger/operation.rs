@@ -43,9 +43,19 @@ impl Operation for Announce {
 /// Leases due content of a tenant.
 pub(super) struct Claim {
     pub(super) tenant: TenantId,
+    pub(super) which: Which,
     pub(super) limit: u32,
     pub(super) now: Timestamp,
     pub(super) until: Timestamp,
+}
+
+/// Which content is claimed, of what waits and nobody holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    /// Whose turn it is.
+    Due,
+    /// What has expired.
+    Expired,
 }
 
 impl Operation for Claim {
@@ -61,7 +71,11 @@ impl Operation for Claim {
 
     async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Lease>> {
         let mut leases = Vec::new();
-        for (content, due) in rows::due(connection, self.tenant, self.limit, self.now).await? {
+        let claimable = match self.which {
+            Which::Due => rows::due(connection, self.tenant, self.limit, self.now).await?,
+            Which::Expired => rows::expired(connection, self.tenant, self.limit, self.now).await?,
+        };
+        for (content, due) in claimable {
             let due = match due {
                 Ok(due) => due,
                 Err(error) => {

@@ -80,6 +80,26 @@ pub(super) async fn due(
             rows.extend(more);
         }
     }
+    claimable(&rows)
+}
+
+/// The content of a tenant that nobody holds and that has expired, as [`due`] gives it.
+pub(super) async fn expired(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    limit: u32,
+    now: Timestamp,
+) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
+    let rows = sqlx::query(EXPIRED)
+        .bind(tenant.to_string())
+        .bind(now.as_millisecond())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    claimable(&rows)
+}
+
+fn claimable(rows: &[SqliteRow]) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
     rows.iter().map(|row| Ok((row.try_get("id")?, due_from(row)))).collect()
 }
 
@@ -359,6 +379,11 @@ pub(super) const DUE: &str = "SELECT id, tenant, content_type, content_id, via, 
      announced, state, due, lease, claims, attempts, last_reason, undecodable, settled, records, \
      duplicates FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
      ORDER BY due, id LIMIT $3";
+
+pub(super) const EXPIRED: &str = "SELECT id, tenant, content_type, content_id, via, created, \
+     expires, announced, state, due, lease, claims, attempts, last_reason, undecodable, settled, \
+     records, duplicates FROM content WHERE tenant = $1 AND state = 'waiting' AND expires <= $2 \
+     AND due <= $2 ORDER BY expires LIMIT $3";
 
 pub(super) const TAKE_BACK: &str = "UPDATE content SET due = announced WHERE id IN \
      (SELECT id FROM content WHERE state = 'waiting' AND lease IS NOT NULL)";

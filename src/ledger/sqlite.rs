@@ -267,12 +267,20 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .mode(PRIVATE)
         .open(name)
         .map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(refused(source)),
+    // A command that looks whether anybody has it holds it for a moment.
+    for last in [false, false, false, true] {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if last => {}
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCKED_BRIEFLY),
+            Err(TryLockError::Error(source)) => return Err(refused(source)),
+        }
     }
+    Err(OpenError::InUse { path: path.to_owned() })
 }
+
+/// Longer than it takes to look who has the lock.
+const LOCKED_BRIEFLY: Duration = Duration::from_millis(50);
 
 /// Begins a transaction that may write, so that it waits for its turn here and not halfway.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";

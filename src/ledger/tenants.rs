@@ -95,15 +95,6 @@ impl Ledger {
     pub async fn stored_tenants(&self) -> Result<Vec<StoredTenant>, LedgerError> {
         Ok(tenants(&self.reads).await?)
     }
-
-    /// Makes content due that was put off until it expires because its tenant was not collected.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`]; it then waits on.
-    pub async fn recall(&self, tenant: TenantId, now: Timestamp) -> Result<(), LedgerError> {
-        self.ask(Recall { tenant, now }).await
-    }
 }
 
 /// Why a tenant is not stored, or a consent not waited for.
@@ -181,39 +172,6 @@ impl Operation for Remove {
             .execute(connection)
             .await?;
         Ok(())
-    }
-}
-
-struct Recall {
-    tenant: TenantId,
-    now: Timestamp,
-}
-
-impl Operation for Recall {
-    type Output = ();
-
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        Some(self.now)
-    }
-
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        sqlx::query(
-            "UPDATE content SET due = $2 WHERE tenant = $1 AND state = 'waiting' \
-             AND lease IS NULL AND due >= expires AND due > $2",
-        )
-        .bind(self.tenant.to_string())
-        .bind(self.now.as_millisecond())
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-
-    fn wakes(&self, _output: &()) -> bool {
-        true
     }
 }
 

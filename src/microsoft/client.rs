@@ -52,6 +52,7 @@ pub use address::{ForeignPage, NextPage};
 pub use blob::Blob;
 use body::Answer;
 use call::Call;
+pub use call::RESTART_RULE;
 pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, ClientError, Disposition};
 pub use listing::{Page, Window};

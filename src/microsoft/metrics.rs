@@ -45,8 +45,8 @@ impl PerTenant for Metrics {
         self.throttled.with_label_values(&[&*tenant.name]);
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
-        forget(&self.throttled, &tenant.name);
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
+        forget(&self.throttled, gone, stays);
     }
 }
 

@@ -27,7 +27,7 @@ use url::Url;
 use crate::{
     backoff::{Backoff, jitter},
     clock::Clock,
-    content::{TenantId, Tenants},
+    content::{ClientId, TenantId, Tenants},
 };
 
 mod assertion;
@@ -194,10 +194,13 @@ impl Tokens {
     }
 
     fn slot(&self, tenant: TenantId) -> Arc<Slot> {
-        if let Some(slot) = self.0.slots.get(&tenant) {
+        // A tenant that consents anew, to another application, needs another token.
+        let application = self.0.tenants.find(tenant).map(|tenant| tenant.client_id);
+        let key = (tenant, application);
+        if let Some(slot) = self.0.slots.get(&key) {
             return slot.clone();
         }
-        self.0.slots.entry(tenant).or_default().clone()
+        self.0.slots.entry(key).or_default().clone()
     }
 }
 
@@ -228,7 +231,7 @@ struct Inner {
     tenants: Tenants,
     clock: Clock,
     backoff: Backoff,
-    slots: DashMap<TenantId, Arc<Slot>>,
+    slots: DashMap<(TenantId, Option<ClientId>), Arc<Slot>>,
 }
 
 #[derive(Default)]

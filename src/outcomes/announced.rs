@@ -48,7 +48,7 @@ impl PerTenant for Announced {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
-        forget(&self.0, &tenant.name);
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
+        forget(&self.0, gone, stays);
     }
 }

@@ -194,12 +194,12 @@ impl PerTenant for Metrics {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
         for family in [&self.settled, &self.duplicates, &self.unremembered] {
-            forget(family, &tenant.name);
+            forget(family, gone, stays);
         }
-        forget(&self.lag, &tenant.name);
-        forget(&self.last_success, &tenant.name);
+        forget(&self.lag, gone, stays);
+        forget(&self.last_success, gone, stays);
     }
 }
 

@@ -69,8 +69,8 @@ impl PerTenant for Metrics {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
-        forget(&self.subscription_enabled, &tenant.name);
-        forget(&self.webhook_enabled, &tenant.name);
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
+        forget(&self.subscription_enabled, gone, stays);
+        forget(&self.webhook_enabled, gone, stays);
     }
 }

@@ -25,9 +25,9 @@ pub fn plan(
         let Some(why) = wanted.fault(find(listed, content_type), now) else {
             return Step::Keep { content_type };
         };
-        match starts.until(content_type) {
-            Some(until) if until > now => Step::Wait { content_type, why, until },
-            _ => Step::Start { content_type, why },
+        match starts.until(content_type, now) {
+            Some(until) => Step::Wait { content_type, why, until },
+            None => Step::Start { content_type, why },
         }
     };
     wanted.content_types.iter().copied().map(step).collect()
@@ -107,20 +107,34 @@ impl WantedWebhook {
     }
 }
 
-/// Before which time each subscription must not be started.
+/// The last start of each subscription of a tenant.
 #[derive(Clone, Debug, Default)]
-pub struct Starts(HashMap<ContentType, Timestamp>);
+pub struct Starts(HashMap<ContentType, Started>);
+
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    at: Timestamp,
+    allowed: Timestamp,
+}
 
 impl Starts {
-    /// The time of a subscription, if one was remembered; it may be over.
-    pub fn until(&self, content_type: ContentType) -> Option<Timestamp> {
-        self.0.get(&content_type).copied()
+    /// Until when a subscription must not be started, if it may not now. A start of the future was
+    /// noted before the clock was set back, and says nothing.
+    pub fn until(&self, content_type: ContentType, now: Timestamp) -> Option<Timestamp> {
+        let last = self.0.get(&content_type)?;
+        (last.at <= now && now < last.allowed).then_some(last.allowed)
     }
 
-    /// Remembers a time; the latest one counts.
-    pub fn not_before(&mut self, content_type: ContentType, until: Timestamp) {
-        let known = self.0.entry(content_type).or_insert(until);
-        *known = until.max(*known);
+    /// Remembers a start made `at` a time in the place of the one before.
+    pub fn started(&mut self, content_type: ContentType, at: Timestamp, allowed: Timestamp) {
+        self.0.insert(content_type, Started { at, allowed });
+    }
+
+    /// As [`Self::started`], unless a later start is known.
+    pub fn learnt(&mut self, content_type: ContentType, at: Timestamp, allowed: Timestamp) {
+        if self.0.get(&content_type).is_none_or(|last| last.at < at) {
+            self.started(content_type, at, allowed);
+        }
     }
 }
 

@@ -65,9 +65,9 @@ impl PerTenant for Metrics {
         }
     }
 
-    fn dismiss(&self, tenant: &Tenant) {
-        forget(&self.windows, &tenant.name);
-        forget(&self.last_complete, &tenant.name);
+    fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
+        forget(&self.windows, gone, stays);
+        forget(&self.last_complete, gone, stays);
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 /// Part → the parts it may use. The table of `src/lib.rs`, as data.
 fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let vocabulary = ["content", "moment", "printable", "reason"];
-    let pure = ["notification", "redirect", "split", "route", "frame", "identity", "backoff"];
+    let pure =
+        ["aadsts", "notification", "redirect", "split", "route", "frame", "identity", "backoff"];
     let needs = ["clock", "watched", "secret", "shutdown", "tls", "outcomes", "roster"];
     let base: Vec<_> = vocabulary.iter().chain(&pure).chain(&needs).copied().collect();
     let with = |own: &str, more: &[&'static str]| -> BTreeSet<&'static str> {
@@ -72,6 +73,7 @@ const PURE: &[&str] = &[
     "moment",
     "printable",
     "reason",
+    "aadsts",
     "notification",
     "redirect",
     "split",

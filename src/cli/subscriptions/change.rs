@@ -37,13 +37,11 @@ impl Done {
     }
 }
 
-pub(super) fn started(result: Result<Started, CheckError>, allowed: Option<Timestamp>) -> Done {
+pub(super) fn started(result: Result<Started, CheckError>, allowed: Timestamp) -> Done {
     match (result, allowed) {
         (Ok(Started::Now), _) => Done::of("started"),
         (Ok(Started::Already), _) => Done::of("already_enabled"),
-        (Err(CheckError::Api(ApiError::Throttled { .. })), Some(allowed)) => {
-            Done::too_early(allowed)
-        }
+        (Err(CheckError::Api(ApiError::Throttled { .. })), allowed) => Done::too_early(allowed),
         (Err(CheckError::Api(error)), _) if error.action() == Some(Action::WebhookRefused) => {
             Done { error: Some(UNREACHABLE.to_owned()), ..Done::of("webhook_refused") }
         }

@@ -12,7 +12,8 @@ use crate::{
         raw::{Fetch, Microsoft, Subscriptions},
         value::{HumanDuration, WebAddress},
     },
-    microsoft, subscriptions, webhook,
+    microsoft::{self, client::RESTART_RULE},
+    subscriptions, webhook,
 };
 
 pub(super) fn microsoft(
@@ -59,7 +60,7 @@ pub(super) fn subscriptions(
     let check_interval =
         findings.duration(&key("check_interval"), raw.check_interval, MOMENT..=DAY);
     let restart_after = findings.duration(&key("restart_after"), raw.restart_after, MOMENT..=DAY);
-    if restart_after < START_LIMIT {
+    if restart_after < RESTART_RULE {
         let text = "shorter than the 15m within which Microsoft refuses a second start";
         findings.warning(&key("restart_after"), text);
     }
@@ -131,9 +132,6 @@ const REQUESTS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// A dead connection should not hold a place in the pipeline for longer.
 const SILENCE: RangeInclusive<Duration> = MOMENT..=Duration::from_secs(60 * 60);
-
-/// How long Microsoft refuses a second start of a subscription.
-const START_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// An expiry beyond a year protects from nothing.
 const MAX_EXPIRY: Duration = Duration::from_secs(366 * 24 * 60 * 60);

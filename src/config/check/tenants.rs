@@ -96,8 +96,7 @@ fn check_name(
         (None, Some(Guid(id))) => id.to_string().into(),
         (None, None) => return None,
     };
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(safe) {
+    if !content::is_name(&name) {
         findings.problem(&key, quoted(&name), NAME);
         return None;
     }
@@ -233,6 +232,3 @@ const CERTIFICATE: &str = "a certificate, PEM";
 const PRIVATE: &str = "the certificate's RSA key, PEM, in PKCS#1 or PKCS#8";
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
-
-/// Long enough for a GUID and a word, short enough for a legend.
-const MAX_NAME: usize = 64;

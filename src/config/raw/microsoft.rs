@@ -12,6 +12,7 @@ use crate::{
         WebAddress,
     },
     content::ContentType,
+    microsoft::client::RESTART_RULE,
 };
 
 /// The management API and its token endpoint.
@@ -160,7 +161,7 @@ impl Default for Sweep {
 const CHECK_INTERVAL: HumanDuration = HumanDuration(Duration::from_secs(5 * 60));
 
 /// Microsoft refuses a second start of a subscription within this time.
-const RESTART_AFTER: HumanDuration = HumanDuration(Duration::from_secs(15 * 60));
+const RESTART_AFTER: HumanDuration = HumanDuration(RESTART_RULE);
 
 /// Every feed, because what is not subscribed cannot be had later.
 const CONTENT_TYPES: [ContentType; 5] = [

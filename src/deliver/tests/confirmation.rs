@@ -259,12 +259,12 @@ async fn a_probe_tells_who_confirms_and_sends_nothing() {
         [(Behaviour::Proper, Ok(())), (Behaviour::Holding, Err(Reason::Unconfirmed))]
     {
         let receiver = Receiver::start(None, move |_| behaviour).await;
-        let probe = within(probe(&config(&receiver))).await.unwrap();
+        let probe = within(trial(&config(&receiver), b"")).await.unwrap();
         assert_eq!(probe.confirmed, confirmed);
         assert_eq!(receiver.received(), [b""]);
     }
     let receiver = Receiver::start(None, |_| Behaviour::Absent).await;
-    let failed = within(probe(&config(&receiver))).await;
+    let failed = within(trial(&config(&receiver), b"")).await;
     let expected = matches!(failed, Err(ProbeError::Dial(DialError::ClosedAtOnce)));
     assert!(expected, "{failed:?}");
 }

@@ -217,6 +217,28 @@ async fn a_row_of_another_version_does_not_starve_its_tenant() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_claimed_by_itself_and_the_rest_stays_due() {
+    let running = Running::start().await;
+    let ends = |id, seconds| Announcement { expires: at(seconds), ..content(TENANT, id) };
+    let announcements = vec![ends("late", 60), ends("soon", 20), ends("held", 20)];
+    running.ledger.announce(Via::Webhook, announcements, at(0)).await.unwrap();
+    let expired = async |seconds| {
+        let claim = running.ledger.claim_expired(tenant(TENANT), 10, at(seconds));
+        in_time(claim).await.unwrap()
+    };
+    assert!(expired(19).await.is_empty());
+    let held = running.claim(3, 19).await;
+    for lease in held.iter().filter(|lease| lease.announcement.id.as_str() != "held") {
+        running.settle(lease, Settlement::Release, 19).await;
+    }
+    let claimed = expired(20).await;
+    assert_eq!(ids(&claimed), ["soon"]);
+    running.settle(&claimed[0], Settlement::Expired(Reason::PastExpiration), 20).await;
+    assert!(expired(20).await.is_empty());
+    assert_eq!(ids(&running.claim(3, 20).await), ["late"]);
+}
+
+#[tokio::test]
 async fn what_runs_all_the_time_is_served_by_an_index() {
     let running = Running::start().await;
     let mut tool = running.tool().await;
@@ -229,8 +251,9 @@ async fn what_runs_all_the_time_is_served_by_an_index() {
     let (oldest, expiring) =
         ("COVERING INDEX content_oldest (tenant=?)", "COVERING INDEX content_expiring (tenant=?)");
     let known = "INDEX sqlite_autoindex_content_1 (tenant=? AND content_type=? AND canonical_id=?)";
-    let expected: [(&str, &[&str]); 5] = [
+    let expected: [(&str, &[&str]); 6] = [
         (rows::DUE, &[&format!("SEARCH content USING {waiting}")]),
+        (rows::EXPIRED, &["SEARCH content USING INDEX content_expiring (tenant=? AND expires<?)"]),
         (
             backlog::TENANTS_DUE,
             &["SCAN backlog", &format!("SEARCH content EXISTS USING COVERING {waiting}")],

@@ -81,21 +81,3 @@ async fn consents_are_bounded_in_number_and_go_in_time() {
     let left = "SELECT COUNT(*) FROM consent";
     assert_eq!(number(&mut running.tool().await, left).await, 1);
 }
-
-#[tokio::test]
-async fn what_was_put_off_until_it_expires_is_due_when_its_tenant_is_back() {
-    let running = Running::start().await;
-    running.announce(&["orphan", "retried"], 0).await;
-    let [orphan, retried] = &running.claim(2, 0).await[..] else { panic!("two are due") };
-    let expires = orphan.announcement.expires;
-    running.settle(orphan, Settlement::Postpone { until: expires }, 0).await;
-    let later = Settlement::Retry { reason: crate::reason::Reason::Timeout, at: at(50) };
-    running.settle(retried, later, 0).await;
-    assert!(running.claim(2, 10).await.is_empty());
-    in_time(running.ledger.recall(tenant(OTHER), at(10))).await.unwrap();
-    assert!(running.claim(2, 10).await.is_empty(), "that is another tenant");
-    in_time(running.ledger.recall(tenant(TENANT), at(10))).await.unwrap();
-    let due = running.claim(2, 10).await;
-    assert_eq!(due.len(), 1, "a delay between attempts stays");
-    assert_eq!(due[0].announcement.id, orphan.announcement.id);
-}

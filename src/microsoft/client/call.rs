@@ -135,8 +135,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The least time between two starts of a subscription, where the answer does not tell the wait.
-const RESTART_RULE: Duration = Duration::from_secs(15 * 60);
+/// The least time between two starts of a subscription (seen in answers, not in the reference).
+pub const RESTART_RULE: Duration = Duration::from_secs(15 * 60);
 
 /// Errors have a few hundred bytes, or a stack trace.
 const MAX_ERROR: usize = 64 * 1024;

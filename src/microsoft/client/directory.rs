@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Client, body::Answer};
-use crate::{content::TenantId, microsoft::cloud::Cloud};
+use crate::{aadsts, content::TenantId, microsoft::cloud::Cloud};
 
 /// A tenant as the login host knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,10 @@ fn read(status: u16, body: &[u8]) -> Result<Directory, DirectoryError> {
         return Ok(Directory { cloud: told.cloud() });
     }
     let text = String::from_utf8_lossy(body);
-    let unknown = ["AADSTS90002", "AADSTS900023"].iter().any(|code| text.contains(code));
-    Err(if unknown { DirectoryError::Unknown } else { DirectoryError::Untold })
+    Err(match aadsts::code(&text) {
+        Some(90_002 | 900_023) => DirectoryError::Unknown,
+        _ => DirectoryError::Untold,
+    })
 }
 
 #[derive(Debug, Default, Deserialize)]

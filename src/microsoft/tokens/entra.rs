@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{Refusal, TokenError};
+use crate::aadsts;
 
 /// A token and how long it lives.
 pub(super) struct Grant {
@@ -29,7 +30,7 @@ pub(super) fn grant(body: &[u8]) -> Option<Grant> {
 /// and Entra tells some of its own failures under the status of a refusal.
 pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
     let text = String::from_utf8_lossy(body);
-    let code = code(&text);
+    let code = aadsts::code(&text);
     match (status, code) {
         (429 | 500.., _) => TokenError::Status(status),
         (_, Some(code)) if TRANSIENT.contains(&code) => TokenError::Transient(code),
@@ -43,14 +44,6 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> TokenError {
 /// that grants very short lives is not asked without pause.
 pub(super) fn refresh_after(life: Duration) -> Duration {
     (life.min(REFRESH_MAX).saturating_mul(7) / 10).clamp(REFRESH_MIN, REFRESH_MAX)
-}
-
-/// The number after the first `AADSTS`.
-fn code(text: &str) -> Option<u32> {
-    text.split("AADSTS").skip(1).find_map(|after| {
-        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
-        after.strip_suffix(rest)?.parse().ok()
-    })
 }
 
 #[derive(Deserialize)]

@@ -102,7 +102,7 @@ fn a_start_waits_for_its_own_subscription_only() {
     let wanted = wanted(true, None);
     let mut starts = Starts::default();
     let until = now() + Duration::from_secs(60);
-    starts.not_before(GENERAL, until);
+    starts.started(GENERAL, now(), until);
     for step in plan(&wanted, &[], now(), &starts) {
         match step {
             Step::Wait { content_type: GENERAL, why: Why::Missing, until: told } => {
@@ -114,6 +114,21 @@ fn a_start_waits_for_its_own_subscription_only() {
     }
     let later = plan(&wanted, &[], until, &starts);
     assert!(later.iter().all(|step| matches!(step, Step::Start { .. })));
+}
+
+#[test]
+fn of_two_starts_the_later_counts_and_one_of_the_future_does_not() {
+    let mut starts = Starts::default();
+    let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+    starts.started(GENERAL, at(0), at(900));
+    starts.learnt(GENERAL, at(0), at(10));
+    assert_eq!(starts.until(GENERAL, at(899)), Some(at(900)), "its own word counts");
+    assert_eq!(starts.until(GENERAL, at(900)), None);
+    starts.learnt(GENERAL, at(60), at(960));
+    assert_eq!(starts.until(GENERAL, at(900)), Some(at(960)));
+    assert_eq!(starts.until(GENERAL, at(59)), None, "the clock was set back");
+    starts.started(GENERAL, at(59), at(959));
+    assert_eq!(starts.until(GENERAL, at(59)), Some(at(959)));
 }
 
 fn any_state() -> impl Strategy<Value = State> {
@@ -184,7 +199,8 @@ proptest! {
         let wanted = wanted(true, None);
         let mut starts = Starts::default();
         for content_type in ContentType::ALL {
-            starts.not_before(content_type, now() + jiff::SignedDuration::from_secs(seconds));
+            let allowed = now() + jiff::SignedDuration::from_secs(seconds);
+            starts.started(content_type, now(), allowed);
         }
         let steps = plan(&wanted, &listed, now(), &starts);
         prop_assert_eq!(steps.len(), ContentType::ALL.len());

@@ -40,22 +40,44 @@ async fn the_rule_is_obeyed_after_a_restart_as_well() {
 }
 
 #[tokio::test]
-async fn a_start_that_never_reached_microsoft_and_one_of_the_future_do_not_count() {
+async fn a_start_that_is_cut_off_is_remembered() {
+    let world = World::api(|asked| match asked.path.ends_with("/list") {
+        true => Reply::new(200, "[]"),
+        false => Reply::new(200, "{}").after(Duration::from_secs(3600)),
+    })
+    .await;
+    let (ledger, _tasks, _folder) = opened().await;
+    let (first, _, _) = keeper_with(&world, None, Some(ledger.clone()), |_| ());
+    let mut check = Box::pin(first.check(tenant(A)));
+    let asked = async {
+        while starts(&world, A) < 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = &mut check => panic!("Microsoft does not answer"),
+        asked = timeout(DEADLINE, asked) => asked.expect("both are started"),
+    }
+    drop(check);
+    let (second, _, _) = keeper_with(&world, None, Some(ledger), |_| ());
+    timeout(DEADLINE, second.check(tenant(A))).await.expect("nothing is started");
+    assert_eq!(starts(&world, A), 2);
+    assert!(second.waits(tenant(A), ContentType::General).is_some());
+}
+
+#[tokio::test]
+async fn a_start_that_never_reached_microsoft_does_not_count() {
     let world = World::api(|_| Reply::new(200, "[]")).await;
     let (keeper, clock, _) = keeper(&world, |_| ());
+    let (id, content_type) = (tenant(A), ContentType::General);
+    let begun = keeper.begun(id, content_type);
+    assert_eq!(begun.allowed, after(begun.at, Duration::from_secs(900)));
     let unread = Err(CheckError::Api(ApiError::Token(TokenError::NotConfigured)));
-    assert_eq!(keeper.allowed_again(&unread), None);
-    let now = clock.now();
-    assert!(keeper.allowed_again(&Ok(Started::Already)).unwrap() >= now + Duration::from_secs(900));
-    let later = |seconds| after(now, Duration::from_secs(seconds));
-    let content_type = ContentType::General;
-    keeper.not_before(&Start {
-        tenant: tenant(A),
-        content_type,
-        at: later(3600),
-        allowed: later(4500),
-    });
-    assert_eq!(keeper.waits(tenant(A), content_type), None, "the clock was set back since");
-    keeper.not_before(&Start { tenant: tenant(A), content_type, at: now, allowed: later(900) });
-    assert_eq!(keeper.waits(tenant(A), content_type), Some(later(900)));
+    keeper.learn(&keeper.ended(begun, &unread));
+    assert_eq!(keeper.waits(id, content_type), None);
+    clock.advance(Duration::from_secs(1));
+    let begun = keeper.begun(id, content_type);
+    let ended = keeper.ended(begun, &Ok(Started::Already));
+    keeper.learn(&ended);
+    assert_eq!(keeper.waits(id, content_type), Some(ended.allowed));
 }

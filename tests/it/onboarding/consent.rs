@@ -298,13 +298,13 @@ async fn a_directory_that_does_not_answer_is_made_up_for_by_the_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_compared_is_said() {
+async fn what_cannot_be_compared_is_not_stored() {
     let provider = Provider::start().await;
     let microsoft = provider.site.simulator.microsoft();
     microsoft.fail(Operation::Directory, Fault::Html(502), u32::MAX);
     let said = provider.consent(&[]).await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(said.code, Some(1), "{}", said.err);
     let words = format!("the consent is of tenant {}; whether", provider.customer);
-    assert!(said.err.contains(&words) && said.err.contains("not compared"), "{}", said.err);
-    assert!(provider.stored().await.contains(&provider.customer.to_string()));
+    assert!(said.err.contains(&words) && said.err.contains("--tenant-of"), "{}", said.err);
+    assert!(!provider.stored().await.contains(&provider.customer.to_string()));
 }
