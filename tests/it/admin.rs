@@ -268,7 +268,7 @@ async fn readiness_says_ready_or_degraded_and_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_process_is_not_ready_and_still_serves() {
     let mut site = Site::start(1, None, |_| ()).await;
-    site.set("webhook.drain_delay", "2s");
+    site.set("webhook.drain_delay", "10s");
     let collector = site.run().await;
     site.registered(5).await;
     collector.process.terminate();

@@ -327,5 +327,6 @@ impl Row {
     }
 }
 
-/// Each is a process and a world of its own.
-const AT_ONCE: usize = 6;
+/// Each is a process and a world of its own, and the doctor has no more patience for the steps of
+/// one when the machine is busy with others.
+const AT_ONCE: usize = 2;

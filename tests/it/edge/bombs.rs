@@ -19,23 +19,27 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 }
 
 /// The system itself refuses to give it more than this.
-async fn limited() -> Target {
-    let site = Site::start(1, None, |_| ()).await;
+async fn limited(settings: &[(&str, &str)]) -> Target {
+    let mut site = Site::start(1, None, |_| ()).await;
+    for (key, value) in settings {
+        site.set(key, *value);
+    }
     let collector = site.run_after(&format!("ulimit -d {}", 2 * MEMORY_KIB)).await;
     Target::at(site, collector)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gzip_bombs_in_answers() {
-    let target = limited().await;
+    let often = ["sweep.interval", "subscriptions.check_interval"].map(|key| (key, "1s"));
+    let target = limited(&often).await;
     target.site.registered(5).await;
     let microsoft = target.site.simulator.microsoft();
-    let packed = |body| Fault::Status {
-        status: 200,
+    let packed = |status, megabytes| Fault::Status {
+        status,
         headers: vec![("content-encoding".into(), "gzip".into())],
-        body,
+        body: bomb(megabytes),
     };
-    microsoft.fail(Operation::Blob, packed(bomb(2_000)), 2);
+    microsoft.fail(Operation::Blob, packed(200, 2_000), 2);
     microsoft.publish(target.site.tenant(0), ContentType::Exchange, &[r#"{"Id":"1"}"#]);
     let failed = async |reason: &str| {
         target.count("m365_attempts_failed_total", &[("reason", reason)]).await
@@ -45,17 +49,26 @@ async fn gzip_bombs_in_answers() {
         target.site.simulator.devo().times_received(br#"{"Id":"1"}"#) == 1
     })
     .await;
-    // In an error, in a token, and in a listing.
-    let error = |status| Fault::Status {
-        status,
-        headers: vec![("content-encoding".into(), "gzip".into())],
-        body: bomb(500),
-    };
-    microsoft.fail(Operation::Blob, error(500), 1);
+    // In an error, in listings, and in a token.
+    microsoft.fail(Operation::Blob, packed(500, 500), 1);
     microsoft.publish(target.site.tenant(0), ContentType::Exchange, &[r#"{"Id":"2"}"#]);
     eventually("an error is read up to its cap", async || failed("server_error").await >= 1.0)
         .await;
-    microsoft.fail(Operation::Token, error(200), 1);
+    let windows = async |outcome: &str| {
+        target.count("m365_sweep_windows_total", &[("outcome", outcome)]).await
+    };
+    microsoft.fail(Operation::Content, packed(200, 500), 2);
+    eventually("a listing of content is given up", async || windows("failed").await >= 1.0).await;
+    let complete = windows("complete").await;
+    eventually("true ones are read", async || windows("complete").await > complete).await;
+    let listed = || {
+        let requests = microsoft.requests();
+        requests.iter().filter(|request| request.operation == Operation::List).count()
+    };
+    let before = listed();
+    microsoft.fail(Operation::List, packed(200, 500), 2);
+    eventually("subscriptions are listed again", async || listed() > before + 2).await;
+    microsoft.fail(Operation::Token, packed(200, 500), 1);
     microsoft.forget_tokens();
     target.forge(&[]).await;
     target.finish().await;
@@ -63,7 +76,7 @@ async fn gzip_bombs_in_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deep_json_and_countless_entries() {
-    let target = limited().await;
+    let target = limited(&[]).await;
     let million = 1 << 20;
     let deep = [vec![b'['; million], r#"[{"a":"#.repeat(million / 6).into_bytes()];
     let close = |open: usize| [vec![b'['; open], vec![b']'; open]].concat();
@@ -88,7 +101,7 @@ async fn deep_json_and_countless_entries() {
 /// Heads as large as they may be, on every connection there is, and never an end; then larger ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_and_large_heads() {
-    let target = limited().await;
+    let target = limited(&[]).await;
     let source = |n: u16| Ipv4Addr::new(127, 0, 4, u8::try_from(n % 100).unwrap() + 1);
     let head = |size: usize| format!("POST /webhook HTTP/1.1\r\nx: {}", "x".repeat(size));
     let (allowed, large) = (head(30_000), head(1 << 20));
@@ -100,8 +113,6 @@ async fn a_thousand_slow_and_large_heads() {
         }
     }
     assert_eq!(target.honest().await, 200);
-    let resident = target.collector.process.resident_kib();
-    assert!(resident < MEMORY_KIB, "{resident} KiB");
     slow.clear();
     for n in 0..200_u16 {
         let mut rude = Rude::from(target.site.webhook, source(n)).await.unwrap();

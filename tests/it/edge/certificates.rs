@@ -30,7 +30,8 @@ async fn site(names: &str) -> Site {
     site.set("webhook.tls.key", &path(&key));
     site.set("webhook.tls.client_ca", &ca);
     site.set("webhook.tls.client_names", names);
-    site.set("webhook.tls.handshake_timeout", "500ms");
+    // Enough for Microsoft's own, on a machine that is busy.
+    site.set("webhook.tls.handshake_timeout", "2s");
     site
 }
 
@@ -133,15 +134,13 @@ async fn a_handshake_takes_only_so_long() {
     for begin in [&b""[..], &hello[..1], &hello] {
         let mut slow = Rude::connect(target.site.webhook).await;
         slow.send(begin).await;
-        // Progress of a kind is none.
-        let mut trickle = 0;
-        while begin.len() > 1 && trickle < 20 && slow.send([7]).await {
+        // Progress of a kind is none; all that it announced would end another way, and later.
+        while begin.len() > 1 && slow.send([7]).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            trickle += 1;
         }
         slow.closed().await;
     }
-    assert_eq!(target.connections("timed_out").await, 3.0);
+    target.ended(3.0, &["timed_out"]).await;
     target.gone().await;
 }
 

@@ -141,13 +141,14 @@ async fn traversal_in_the_id_stays_one_segment() {
         let mut entry = target.entry(id);
         let escaped: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
         entry["contentUri"] = json!(target.uri(&escaped));
+        let refused = target.refused("malformed_uri").await;
         target.forge(&[entry]).await;
         // It is asked for by its whole id, or refused at the door; nothing else is asked.
         eventually("both are decided", async || {
             let asked = microsoft.requests().into_iter().any(|request| {
                 matches!(&request.operation, Operation::BlobOf(asked) if asked.as_str() == id)
             });
-            asked || target.refused("malformed_uri").await > 0.0
+            asked || target.refused("malformed_uri").await > refused
         })
         .await;
     }

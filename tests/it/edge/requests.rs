@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::target::{Rude, Target};
 use crate::support::{
     edge::{PATH, Post, Protocol},
-    eventually,
+    eventually, patience,
 };
 
 fn head(auth_id: &str, more: &str) -> String {
@@ -117,17 +117,15 @@ async fn slow_header() {
     for begin in ["", "P", "POST /webhook HTTP/1.1\r\nhost: x\r\n", "PRI * HTTP/2.0\r\n\r\nSM"] {
         let start = Instant::now();
         let mut rude = Rude::connect(target.site.webhook).await;
-        // A byte now and then, which is progress of a kind.
         rude.send(begin).await;
-        let mut trickle = 0;
-        while begin.len() > 1 && trickle < 10 && rude.send("x").await {
+        // A byte now and then is progress of a kind, for as long as anybody takes it.
+        while begin.starts_with("POST") && rude.send("x").await {
+            assert!(start.elapsed() < patience(), "a byte now and then keeps it open");
             tokio::time::sleep(Duration::from_millis(30)).await;
-            trickle += 1;
         }
         rude.closed().await;
-        assert!(start.elapsed() < Duration::from_secs(10), "{begin:?}: {:?}", start.elapsed());
     }
-    assert!(target.connections("timed_out").await >= 2.0);
+    target.ended(4.0, &["timed_out"]).await;
     target.finish().await;
 }
 
@@ -136,13 +134,13 @@ async fn slow_body() {
     let target = Target::start(&[("webhook.body_timeout", "500ms")]).await;
     let mut rude = Rude::connect(target.site.webhook).await;
     rude.send(head(&target.auth_id(), "content-length: 1000")).await;
-    let start = Instant::now();
-    for _ in 0..5 {
+    let mut sent = 0;
+    while timeout(Duration::from_millis(20), rude.0.peek(&mut [0])).await.is_err() {
         rude.send(" ").await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sent += 1;
+        assert!(sent < 1000, "a byte now and then is waited for");
     }
     assert_eq!(rude.status().await, Some(408));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(target.requests("timed_out").await, 1.0);
     target.finish().await;
 }
@@ -190,8 +188,7 @@ async fn rapid_reset() {
         }
         assert!(sent >= 50, "an honest proxy takes back some: {sent}");
     }
-    let cut = target.connections("resets").await + target.connections("failed").await;
-    assert!(cut >= 2.0, "{cut}");
+    target.ended(2.0, &["resets", "failed"]).await;
     assert!(target.connections("resets").await >= 1.0);
     // Another connection is not touched by it.
     assert_eq!(target.post("[]").ask(target.site.webhook, Protocol::Http2).await.status, 200);

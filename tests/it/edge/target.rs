@@ -94,6 +94,19 @@ impl Target {
         self.count("m365_webhook_connections_total", &[("outcome", outcome)]).await
     }
 
+    /// Waits until at least so many connections have ended in one of these ways: an end is counted
+    /// only after its peer has seen it.
+    pub async fn ended(&self, least: f64, outcomes: &[&str]) {
+        eventually(&format!("{least} connections ended as {outcomes:?}"), async || {
+            let mut ended = 0.0;
+            for outcome in outcomes {
+                ended += self.connections(outcome).await;
+            }
+            ended >= least
+        })
+        .await;
+    }
+
     /// Entries of notifications refused for a reason.
     pub async fn refused(&self, reason: &str) -> f64 {
         let labels = [("stage", "notification"), ("reason", reason)];
@@ -170,8 +183,8 @@ impl Target {
     /// As [`Self::finish`], where this machine may not call. That nothing was dialled which should
     /// not be says the bait, with the target's end.
     pub async fn gone(self) -> Said {
-        let resident = self.collector.process.resident_kib();
-        assert!(resident < MEMORY_KIB, "{resident} KiB");
+        let peak = self.collector.process.peak_kib();
+        assert!(peak < MEMORY_KIB, "{peak} KiB at most");
         let said = self.collector.stop().await;
         assert_eq!(said.code, Some(0), "{}", said.err);
         assert!(!said.err.contains("panicked"), "{}", said.err);
@@ -235,5 +248,6 @@ impl Rude {
 /// Of this machine, and in nobody's configuration.
 pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// What the process may have resident, a debug build and all caps of the default configuration.
+/// What the process may have had resident at any moment, a debug build and all caps of the default
+/// configuration.
 pub const MEMORY_KIB: u64 = 128 * 1024;

@@ -180,7 +180,10 @@ impl Service {
         let total: u32 = self.expected.values().sum();
         let within = patience();
         let arrived = self.simulator.devo().wait_for(u64::from(total), within).await;
-        arrived.expect("everything published arrives");
+        if let Err(shortfall) = arrived {
+            let (now, waiting) = (self.clock.now(), self.pending().await);
+            panic!("not everything published arrives: {shortfall}; at {now} wait {waiting:#?}");
+        }
         self.settled().await;
     }
 
@@ -273,14 +276,17 @@ pub fn patience() -> Duration {
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// One `GET` over a connection of its own: status and body.
+/// One `GET` over a connection of its own: status and body. Where the process gets no turn for as
+/// long as the port waits for a head, nothing comes, and it is asked again.
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let exchange = async {
-        let mut connection = TcpStream::connect(address).await.expect("the port is open");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        connection.write_all(request.as_bytes()).await.expect("the request is taken");
         let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.expect("the answer is text");
+        while answer.is_empty() {
+            let mut connection = TcpStream::connect(address).await.expect("the port is open");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+            connection.write_all(request.as_bytes()).await.expect("the request is taken");
+            connection.read_to_string(&mut answer).await.expect("the answer is text");
+        }
         answer
     };
     let answer = within(Duration::from_secs(10), path, exchange).await;

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{memory::resident_kib, within};
+use super::{
+    memory::{peak_kib, resident_kib},
+    within,
+};
 
 pub use super::child::Process;
 
@@ -34,5 +37,10 @@ impl Process {
     /// The memory it has resident, in KiB.
     pub fn resident_kib(&self) -> u64 {
         resident_kib(self.id())
+    }
+
+    /// The most memory it ever had resident, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        peak_kib(self.id())
     }
 }
