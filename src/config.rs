@@ -34,7 +34,6 @@ mod sample;
 mod schema;
 pub mod settings;
 mod show;
-mod unavailable;
 mod value;
 
 #[cfg(test)]
@@ -118,7 +117,6 @@ impl Config {
         let mut findings = Findings::new(&document, &environment, problems);
         let (raw, elements) = read::read(&document, &mut findings);
         let config = check::check(&raw, &elements, &mut findings);
-        unavailable::refuse(&raw, &mut findings);
         let (problems, warnings) = findings.into_parts();
         if !problems.is_empty() {
             return Err(Problems::new(problems));

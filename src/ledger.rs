@@ -27,13 +27,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod backfill;
 mod backlog;
 mod books;
 mod consents;
+mod database;
+mod dialect;
 mod examination;
 mod guest;
 mod identities;
@@ -41,8 +42,11 @@ mod lease;
 mod letters;
 mod listed;
 mod operation;
+mod postgres;
 mod reader;
 mod rows;
+mod settle;
+mod sql;
 mod sqlite;
 mod starts;
 mod state;
@@ -54,14 +58,15 @@ mod writer;
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use backlog::Depth;
 pub use books::Tally;
+pub use database::OpenError;
 pub use examination::{Examination, Space, examine};
 use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use lease::{Lease, LeaseKey};
 pub use letters::{DeadLetter, DeadLetters, Outcome, Replayed, Wanted};
 pub use listed::{SweepDepth, Swept};
+pub use postgres::{InvalidServer, Server};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
-pub use sqlite::OpenError;
 pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};
@@ -72,8 +77,10 @@ use crate::{
     identity::{Key, Secret},
     moment,
 };
-use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Settle, Which};
-use sqlite::Database;
+use database::Database;
+use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Which};
+use settle::Settle;
+use sql::Pool;
 use writer::Retention;
 
 /// Where the ledger is and how long things last in it.
@@ -93,6 +100,8 @@ pub struct Config {
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
+    /// A `PostgreSQL` database, or one that speaks its protocol.
+    Postgres(Server),
     /// A `SQLite` file, for one process.
     Sqlite(PathBuf),
 }
@@ -101,12 +110,12 @@ pub enum Location {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     commands: mpsc::Sender<Box<dyn Command>>,
-    reads: SqlitePool,
+    reads: Pool,
     shared: Arc<Shared>,
 }
 
 impl Ledger {
-    /// Opens the ledger for this process alone, creating it if it is not there.
+    /// Opens the ledger, creating it if it is not there; a `SQLite` file for this process alone.
     ///
     /// Nothing is written until the [`Writer`] runs.
     ///
@@ -114,9 +123,8 @@ impl Ledger {
     ///
     /// [`OpenError`], which names the file and says what to do.
     pub async fn open(config: &Config) -> Result<(Self, Writer), OpenError> {
-        let Location::Sqlite(path) = &config.location;
-        let (database, lock) = Database::create(path)?;
-        let mut connection = database.migrate_alone().await?;
+        let (database, lock) = Database::create(&config.location)?;
+        let mut connection = database.migrate_to_serve().await?;
         let secret = database.secret(&mut connection).await?;
         let reads = database.reads();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
@@ -138,6 +146,7 @@ impl Ledger {
                 dead: config.keep_dead,
                 interval: writer::PRUNE_INTERVAL,
             },
+            away: None,
             now: None,
             _lock: lock,
         };

@@ -61,12 +61,6 @@ impl<'d> Findings<'d> {
         self.problems.push(Problem::new(place, key, found, expected));
     }
 
-    /// A key this version can do nothing with, whatever else is wrong with its value.
-    pub(super) fn unavailable(&mut self, key: &Key, found: &str, expected: &str) {
-        let place = self.document.place(key);
-        self.problems.push(Problem::new(place, key, found, expected));
-    }
-
     pub(super) fn warning(&mut self, key: &Key, text: impl Into<String>) {
         let place = self.document.place(key);
         self.warnings.push(Warning::new(place, key, text));

@@ -183,7 +183,8 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The keys whose values are never shown.
-const SECRETS: &[&str] = &["auth_id", "client_secret", "federated_token", "previous_auth_id"];
+const SECRETS: &[&str] =
+    &["auth_id", "client_secret", "federated_token", "password", "previous_auth_id"];
 
 #[cfg(test)]
 mod tests {

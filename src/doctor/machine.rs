@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     app,
-    ledger::{Examination, OpenError, Space},
+    ledger::{Examination, Location, OpenError, Space},
     microsoft::Credential,
+    secret::Secret,
     tls::{ClientVerifier, Facts, Identity},
 };
 
@@ -70,6 +71,10 @@ pub(super) fn secret_files(config: &app::Config) -> Vec<Finding> {
 }
 
 fn private_files(config: &app::Config) -> Vec<PathBuf> {
+    let ledger = match &config.ledger.location {
+        Location::Postgres(server) => server.password().and_then(Secret::path),
+        Location::Sqlite(_) => None,
+    };
     let secrets = config.microsoft.credentials.values().filter_map(Credential::private_file);
     let webhook = config.webhook.iter().flat_map(|webhook| {
         let ids = [Some(&webhook.auth_id), webhook.previous_auth_id.as_ref()];
@@ -77,7 +82,8 @@ fn private_files(config: &app::Config) -> Vec<PathBuf> {
         ids.chain(webhook.tls.iter().map(|tls| &*tls.key))
     });
     let devo = config.deliver.identity.iter().map(|(_, key)| &**key);
-    let mut files: Vec<_> = secrets.chain(webhook).chain(devo).map(Path::to_owned).collect();
+    let mut files: Vec<_> =
+        secrets.chain(webhook).chain(devo).chain(ledger).map(Path::to_owned).collect();
     files.sort();
     files.dedup();
     files

@@ -7,11 +7,14 @@
 //! one the content waits.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Config, Ledger, LedgerError, OpenError, Recorded, guest::Guest, listed, operation::Operation,
+    Config, Ledger, LedgerError, OpenError, Recorded,
+    guest::Guest,
+    listed,
+    operation::Operation,
     rows,
+    sql::{Connection, query},
 };
 use crate::content::{Announcement, ContentType, TenantId, Via};
 
@@ -63,7 +66,7 @@ impl Backfill {
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn is_complete(&mut self, window: Completed) -> Result<bool, LedgerError> {
         let connection = self.0.connection().await?;
-        let found = sqlx::query(
+        let found = query(
             "SELECT 1 FROM backfill WHERE tenant = $1 AND content_type = $2 \
              AND window_start <= $3 AND window_end >= $4 LIMIT 1",
         )
@@ -116,14 +119,14 @@ impl Ledger {
         &self,
         since: Option<Mark>,
     ) -> Result<(Mark, Vec<Backfilled>), LedgerError> {
-        let last: i64 = sqlx::query("SELECT COALESCE(MAX(id), 0) AS last FROM content")
+        let last: i64 = query("SELECT COALESCE(MAX(id), 0) AS last FROM content")
             .fetch_one(&self.reads)
             .await?
             .try_get("last")?;
         let Some(Mark(since)) = since else {
             return Ok((Mark(last), Vec::new()));
         };
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT tenant, content_type, COUNT(*) AS contents FROM content \
              WHERE id > $1 AND id <= $2 AND via = 'backfill' GROUP BY tenant, content_type",
         )
@@ -160,7 +163,7 @@ impl Operation for Announce {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Self::Output> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Self::Output> {
         listed::record(connection, Via::Backfill, &self.some, self.now).await
     }
 }
@@ -181,8 +184,8 @@ impl Operation for Complete {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        sqlx::query(
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
+        query(
             "INSERT INTO backfill (tenant, content_type, window_start, window_end, at) \
              VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (tenant, content_type, window_start, window_end) \
@@ -195,7 +198,7 @@ impl Operation for Complete {
         .bind(self.now.as_millisecond())
         .execute(&mut *connection)
         .await?;
-        sqlx::query("DELETE FROM backfill WHERE window_end < $1")
+        query("DELETE FROM backfill WHERE window_end < $1")
             .bind(self.now.as_millisecond().saturating_sub(FORGOTTEN_MS))
             .execute(connection)
             .await?;

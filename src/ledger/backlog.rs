@@ -1,17 +1,23 @@
 //! What each tenant has waiting: a count, and the first entries of two indexes.
 //!
 //! The count is changed by the transaction that announces, settles or replays content, so it is as
-//! durable as they are. Reading it costs the same however much is waiting.
+//! durable as they are. Reading it costs the same however much is waiting. Where several processes
+//! write, each connection counts in rows of its own, or each commit would wait for the one before;
+//! what counts is the sum.
 //!
 //! Not by triggers: `SQLite` keeps a journal for every statement that fires one, of each page it
 //! touches.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use serde::Serialize;
 
-use super::rows;
+use super::{
+    dialect::{Statement, statement},
+    rows,
+    sql::{Connection, Pool, json, query},
+};
 use crate::content::TenantId;
 
 /// The undelivered content of one tenant.
@@ -28,81 +34,81 @@ pub struct Depth {
 }
 
 /// The depth of every tenant that has undelivered content.
-pub(super) async fn depth(reads: &SqlitePool) -> sqlx::Result<Vec<Depth>> {
-    let rows = sqlx::query(DEPTH).fetch_all(reads).await?;
-    rows.iter()
-        .map(|row| {
+pub(super) async fn depth(reads: &Pool) -> sqlx::Result<Vec<Depth>> {
+    let rows = query(DEPTH).fetch_all(reads).await?;
+    let depths = rows.iter().filter_map(|row| {
+        // A count that somebody else has changed counts what is not there.
+        let oldest_created = rows::optional_moment(row, "oldest_created").transpose()?;
+        let first_expiry = rows::optional_moment(row, "first_expiry").transpose()?;
+        let depth = || {
             Ok(Depth {
                 tenant: rows::parsed(row, "tenant")?,
                 waiting: rows::number(row, "waiting")?,
-                oldest_created: rows::moment(row, "oldest_created")?,
-                first_expiry: rows::moment(row, "first_expiry")?,
+                oldest_created: oldest_created?,
+                first_expiry: first_expiry?,
             })
-        })
-        .collect()
+        };
+        Some(depth())
+    });
+    depths.collect()
 }
 
 /// Those of the tenants that have content to claim.
 pub(super) async fn tenants_due(
-    reads: &SqlitePool,
+    reads: &Pool,
     tenants: &[TenantId],
     now: Timestamp,
 ) -> sqlx::Result<Vec<TenantId>> {
-    let due: Vec<String> =
-        sqlx::query_scalar(TENANTS_DUE).bind(now.as_millisecond()).fetch_all(reads).await?;
-    let due: HashSet<_> = due.into_iter().collect();
-    Ok(tenants.iter().filter(|tenant| due.contains(&tenant.to_string())).copied().collect())
+    let names: Vec<_> = tenants.iter().map(TenantId::to_string).collect();
+    let rows =
+        query(TENANTS_DUE).bind(now.as_millisecond()).bind(json(&names)?).fetch_all(reads).await?;
+    let due: HashSet<&str> =
+        rows.iter().map(|row| row.try_get("tenant")).collect::<sqlx::Result<_>>()?;
+    let tenants = tenants.iter().zip(&names).filter(|(_, name)| due.contains(name.as_str()));
+    Ok(tenants.map(|(tenant, _)| *tenant).collect())
 }
 
-/// Counts anew, so that no start begins with a count that anybody else has changed.
-pub(super) async fn recount(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let mut transaction = connection.begin().await?;
-    sqlx::query("DELETE FROM backlog").execute(&mut *transaction).await?;
-    sqlx::query(RECOUNT).execute(&mut *transaction).await?;
-    transaction.commit().await
+/// Counts anew, so that no start begins with a count that anybody else has changed. For a ledger
+/// that nobody else writes.
+pub(super) async fn recount(connection: &mut Connection) -> sqlx::Result<()> {
+    connection.begin().await?;
+    query("DELETE FROM backlog").execute(&mut *connection).await?;
+    query(RECOUNT).execute(&mut *connection).await?;
+    connection.commit().await
 }
 
-/// Counts content that was added.
-pub(super) async fn announced(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    contents: usize,
-) -> sqlx::Result<()> {
-    if contents == 0 {
-        return Ok(());
+/// Takes over the parts of connections that have ended, and of others; theirs begin at nothing.
+pub(super) async fn merge(connection: &mut Connection) -> sqlx::Result<()> {
+    query(MERGE).execute(connection).await?;
+    Ok(())
+}
+
+/// How much more each tenant has waiting, or less.
+#[derive(Debug, Default)]
+pub(super) struct Counts(BTreeMap<String, i64>);
+
+impl Counts {
+    pub(super) fn add(&mut self, tenant: impl ToString, more: i64) {
+        *self.0.entry(tenant.to_string()).or_default() += more;
     }
-    sqlx::query(
-        "INSERT INTO backlog (tenant, waiting) VALUES ($1, $2) \
-         ON CONFLICT (tenant) DO UPDATE SET waiting = waiting + excluded.waiting",
-    )
-    .bind(tenant.to_string())
-    .bind(i64::try_from(contents).unwrap_or(i64::MAX))
-    .execute(connection)
-    .await?;
-    Ok(())
+
+    /// Counts it.
+    pub(super) async fn store(self, connection: &mut Connection) -> sqlx::Result<()> {
+        // In the order of tenants, so that no two wait for each other.
+        let counts: Vec<_> = self.0.into_iter().filter(|(_, more)| *more != 0).collect();
+        let counts: Vec<_> =
+            counts.iter().map(|(tenant, more)| Count { tenant, more: *more }).collect();
+        if !counts.is_empty() {
+            query(COUNT).bind(json(&counts)?).execute(connection).await?;
+        }
+        Ok(())
+    }
 }
 
-/// Counts content that no longer waits.
-pub(super) async fn settled(connection: &mut SqliteConnection, content: i64) -> sqlx::Result<()> {
-    count(connection, content, -1).await
-}
-
-/// Counts content that waits again.
-pub(super) async fn replayed(connection: &mut SqliteConnection, content: i64) -> sqlx::Result<()> {
-    count(connection, content, 1).await
-}
-
-async fn count(connection: &mut SqliteConnection, content: i64, more: i64) -> sqlx::Result<()> {
-    // A tenant that never had anything waiting since the counts are kept has none yet.
-    sqlx::query(
-        "INSERT INTO backlog (tenant, waiting) SELECT tenant, $2 FROM content WHERE id = $1 \
-         ON CONFLICT (tenant) DO UPDATE SET waiting = waiting + excluded.waiting",
-    )
-    .bind(content)
-    .bind(more)
-    .execute(connection)
-    .await?;
-    Ok(())
+#[derive(Serialize)]
+struct Count<'a> {
+    tenant: &'a str,
+    more: i64,
 }
 
 // Named, so that a test can ask for their plans.
@@ -110,13 +116,34 @@ async fn count(connection: &mut SqliteConnection, content: i64, more: i64) -> sq
 pub(super) const RECOUNT: &str = "INSERT INTO backlog (tenant, waiting) \
      SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant";
 
-pub(super) const DEPTH: &str = "SELECT tenant, waiting, \
+/// A tenant that never had anything waiting since the counts are kept has none yet.
+const COUNT: Statement = Statement {
+    postgres: "INSERT INTO backlog (tenant, writer, waiting) \
+         SELECT item.value ->> 'tenant', pg_backend_pid(), CAST(item.value ->> 'more' AS BIGINT) \
+         FROM jsonb_array_elements(CAST($1 AS JSONB)) AS item (value) \
+         ON CONFLICT (tenant, writer) DO UPDATE SET waiting = backlog.waiting + excluded.waiting",
+    sqlite: "INSERT INTO backlog (tenant, waiting) \
+         SELECT item.value ->> 'tenant', item.value ->> 'more' FROM json_each($1) AS item \
+         WHERE true ON CONFLICT (tenant) DO UPDATE SET waiting = backlog.waiting + excluded.waiting",
+};
+
+/// Rows that are being counted in are left alone; a connection whose row was taken makes a new one.
+const MERGE: &str = "WITH ended AS (DELETE FROM backlog WHERE (tenant, writer) IN \
+     (SELECT tenant, writer FROM backlog WHERE writer <> pg_backend_pid() \
+     FOR UPDATE SKIP LOCKED) RETURNING tenant, waiting) \
+     INSERT INTO backlog (tenant, writer, waiting) \
+     SELECT tenant, pg_backend_pid(), CAST(SUM(waiting) AS BIGINT) FROM ended GROUP BY tenant \
+     ON CONFLICT (tenant, writer) DO UPDATE SET waiting = backlog.waiting + excluded.waiting";
+
+pub(super) const DEPTH: &str = "SELECT tenant, CAST(SUM(waiting) AS BIGINT) AS waiting, \
      (SELECT MIN(created) FROM content WHERE content.tenant = backlog.tenant \
      AND state = 'waiting') AS oldest_created, \
      (SELECT MIN(expires) FROM content WHERE content.tenant = backlog.tenant \
      AND state = 'waiting') AS first_expiry \
-     FROM backlog WHERE waiting > 0 ORDER BY tenant";
+     FROM backlog GROUP BY tenant HAVING SUM(waiting) > 0 ORDER BY tenant";
 
-pub(super) const TENANTS_DUE: &str = "SELECT tenant FROM backlog WHERE waiting > 0 AND EXISTS \
-     (SELECT 1 FROM content WHERE content.tenant = backlog.tenant AND lane IN (0, 1) \
-     AND state = 'waiting' AND due <= $1)";
+pub(super) const TENANTS_DUE: Statement = statement![
+    "SELECT item.value AS tenant FROM " [texts "$2"] " WHERE EXISTS \
+     (SELECT 1 FROM content WHERE content.tenant = item.value AND lane IN (0, 1) \
+     AND state = 'waiting' AND due <= $1)"
+];

@@ -4,9 +4,12 @@ use std::{collections::HashSet, ops::Range};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{LedgerError, Reader, rows, state::State};
+use super::{
+    LedgerError, Reader, rows,
+    sql::{Row, query},
+    state::State,
+};
 use crate::content::{Announcement, ContentType, TenantId};
 
 /// What became of contents.
@@ -61,22 +64,21 @@ impl Reader {
         listed: &[Announcement],
         troubled: &mut HashSet<String>,
     ) -> Result<Tally, LedgerError> {
-        let mut connection = self.0.acquire().await?;
         let mut tally = Tally::default();
         for announcement in listed {
             let id = announcement.id.canonical().as_str().to_owned();
-            let row = sqlx::query(OF_ONE)
+            let row = query(OF_ONE)
                 .bind(announcement.tenant.to_string())
                 .bind(announcement.content_type.as_str())
                 .bind(id.clone())
-                .fetch_optional(&mut *connection)
+                .fetch_optional(&self.0)
                 .await?;
             let Some(row) = row else {
                 tally += Tally { listed: 1, missing: 1, ..Tally::default() };
                 continue;
             };
             let one = tally_of(&row)?;
-            if !one.is_sound() && !row.try_get::<bool, _>("was_listed")? {
+            if !one.is_sound() && !row.try_get::<bool>("was_listed")? {
                 troubled.insert(id);
             }
             tally += one;
@@ -97,7 +99,7 @@ impl Reader {
         window: Range<Timestamp>,
         is_listed_now: impl Fn(&str) -> bool,
     ) -> Result<Tally, LedgerError> {
-        let mut found = sqlx::query(LISTED_BEFORE)
+        let mut found = query(LISTED_BEFORE)
             .bind(tenant.to_string())
             .bind(content_type.as_str())
             .bind(window.start.as_millisecond())
@@ -124,7 +126,7 @@ impl Reader {
         content_type: ContentType,
         window: Range<Timestamp>,
     ) -> Result<Vec<(String, Timestamp, Tally)>, LedgerError> {
-        let found = sqlx::query(NEVER_LISTED)
+        let found = query(NEVER_LISTED)
             .bind(tenant.to_string())
             .bind(content_type.as_str())
             .bind(window.start.as_millisecond())
@@ -140,7 +142,7 @@ impl Reader {
 }
 
 /// What became of one content.
-fn tally_of(row: &SqliteRow) -> sqlx::Result<Tally> {
+fn tally_of(row: &Row) -> sqlx::Result<Tally> {
     let mut tally =
         Tally { listed: 1, dead_records: rows::number(row, "dead_records")?, ..Tally::default() };
     match rows::parsed(row, "state")? {

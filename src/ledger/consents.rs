@@ -5,9 +5,12 @@
 //! with, so that nobody else can make it write.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
-use super::{Ledger, LedgerError, Onboarding, StoreError, operation::Operation};
+use super::{
+    Ledger, LedgerError, Onboarding, StoreError,
+    operation::Operation,
+    sql::{Connection, query},
+};
 
 impl Onboarding {
     /// Waits with a state from now on; an answer that comes after `expires` is none. Consents that
@@ -35,10 +38,11 @@ impl Onboarding {
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn answer(&mut self, state: &str) -> Result<Option<String>, LedgerError> {
         let connection = self.0.connection().await?;
-        let answer = sqlx::query_scalar("SELECT answer FROM consent WHERE state = $1")
-            .bind(state.to_owned())
+        let row = query("SELECT answer FROM consent WHERE state = $1")
+            .bind(state)
             .fetch_optional(connection)
             .await?;
+        let answer: Option<Option<String>> = row.map(|row| row.try_get("answer")).transpose()?;
         Ok(answer.flatten())
     }
 
@@ -66,13 +70,12 @@ impl Ledger {
         answer: String,
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
-        let waited: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM consent WHERE state = $1 AND expires > $2 AND answer IS NULL",
-        )
-        .bind(state.to_owned())
-        .bind(now.as_millisecond())
-        .fetch_optional(&self.reads)
-        .await?;
+        let waited =
+            query("SELECT 1 FROM consent WHERE state = $1 AND expires > $2 AND answer IS NULL")
+                .bind(state)
+                .bind(now.as_millisecond())
+                .fetch_optional(&self.reads)
+                .await?;
         if waited.is_none() {
             return Ok(false);
         }
@@ -98,23 +101,24 @@ impl Operation for Expect {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-        sqlx::query("DELETE FROM consent WHERE expires <= $1")
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<bool> {
+        query("DELETE FROM consent WHERE expires <= $1")
             .bind(self.now.as_millisecond())
             .execute(&mut *connection)
             .await?;
-        let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM consent WHERE state <> $1")
-            .bind(self.state.clone())
+        let waiting: i64 = query("SELECT COUNT(*) AS waiting FROM consent WHERE state <> $1")
+            .bind(self.state.as_str())
             .fetch_one(&mut *connection)
-            .await?;
+            .await?
+            .try_get("waiting")?;
         if waiting >= MOST {
             return Ok(false);
         }
-        sqlx::query(
+        query(
             "INSERT INTO consent (state, expires) VALUES ($1, $2) \
              ON CONFLICT (state) DO UPDATE SET expires = excluded.expires",
         )
-        .bind(self.state.clone())
+        .bind(self.state.as_str())
         .bind(self.expires.as_millisecond())
         .execute(connection)
         .await?;
@@ -140,16 +144,16 @@ impl Operation for Consented {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-        let done = sqlx::query(
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<bool> {
+        let answered = query(
             "UPDATE consent SET answer = $2 WHERE state = $1 AND expires > $3 AND answer IS NULL",
         )
-        .bind(self.state.clone())
-        .bind(self.answer.clone())
+        .bind(self.state.as_str())
+        .bind(self.answer.as_str())
         .bind(self.now.as_millisecond())
         .execute(connection)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(answered > 0)
     }
 }
 
@@ -166,9 +170,9 @@ impl Operation for Forget {
         None
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM consent WHERE state = $1")
-            .bind(self.0.clone())
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
+        query("DELETE FROM consent WHERE state = $1")
+            .bind(self.0.as_str())
             .execute(connection)
             .await?;
         Ok(())

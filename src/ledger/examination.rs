@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Location, OpenError, sqlite::Database};
+use super::{Config, Location, OpenError, Server, database::Database};
 
 /// What can be seen of a ledger.
 #[derive(Debug)]
@@ -39,8 +39,11 @@ pub struct Space {
 
 /// Looks at the ledger.
 pub async fn examine(config: &Config) -> Examination {
-    let Location::Sqlite(path) = &config.location;
-    let schema = match Database::existing(path) {
+    let path = match &config.location {
+        Location::Postgres(server) => return examine_server(server, &config.location).await,
+        Location::Sqlite(path) => path,
+    };
+    let schema = match Database::existing(&config.location) {
         // Made a moment ago and not used yet: as good as none.
         Ok(_) if path.metadata().is_ok_and(|file| file.len() == 0) => {
             Err(OpenError::Missing { path: path.clone() })
@@ -54,6 +57,21 @@ pub async fn examine(config: &Config) -> Examination {
         writable: write_beside(path),
         space: space(path),
         path: path.clone(),
+    }
+}
+
+/// A server tells what it lacks when it is asked to store something.
+async fn examine_server(server: &Server, location: &Location) -> Examination {
+    let schema = match Database::existing(location) {
+        Ok(database) => database.check_schema().await,
+        Err(error) => Err(error),
+    };
+    Examination {
+        path: server.to_string().into(),
+        in_use: false,
+        schema,
+        writable: Ok(()),
+        space: None,
     }
 }
 

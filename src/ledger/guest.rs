@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Config, LedgerError, Location, OpenError,
+    Config, LedgerError, OpenError,
+    database::Database,
     operation::Operation,
-    sqlite::{self, Database},
+    postgres::{self, Blame},
+    sql::Connection,
 };
 
 /// A connection that writes now and then.
@@ -20,7 +21,7 @@ use super::{
 pub(super) struct Guest {
     database: Database,
     /// None after a failure that leaves its state in doubt.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
 }
 
 impl Guest {
@@ -30,8 +31,7 @@ impl Guest {
 
     /// Opens the ledger; creates it, or brings it up to date, if no service has done so yet.
     pub(super) async fn open(config: &Config) -> Result<Self, OpenError> {
-        let Location::Sqlite(path) = &config.location;
-        let current = match Database::existing(path) {
+        let current = match Database::existing(&config.location) {
             Ok(database) => database.check_schema().await.map(|()| database),
             Err(error) => Err(error),
         };
@@ -39,7 +39,7 @@ impl Guest {
             Ok(database) => database,
             // Locked only for this: a service must be able to start at any time.
             Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) => {
-                let (database, _lock) = Database::create(path)?;
+                let (database, _lock) = Database::create(&config.location)?;
                 database.migrate().await?;
                 database
             }
@@ -59,41 +59,48 @@ impl Guest {
         loop {
             match self.attempt(operation).await {
                 Ok(output) => return Ok(output),
-                Err(error) if Instant::now() >= patience || !is_passing(&error) => {
+                Err(error) if Instant::now() >= patience || !self.is_passing(&error) => {
                     return Err(error.into());
                 }
-                Err(_) => {
-                    self.connection = None;
-                    sleep(AGAIN).await;
-                }
+                Err(_) => sleep(AGAIN).await,
             }
         }
     }
 
     async fn attempt<O: Operation>(&mut self, operation: &O) -> sqlx::Result<O::Output> {
-        let mut transaction = self.connection().await?.begin_with(sqlite::BEGIN).await?;
-        let output = operation.apply(&mut transaction).await?;
-        transaction.commit().await?;
+        // Given up where it is not given back: whatever went wrong, its state is in doubt.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.connect().await?,
+        };
+        connection.begin().await?;
+        let output = operation.apply(&mut connection).await?;
+        connection.commit().await?;
+        self.connection = Some(connection);
         Ok(output)
     }
 
     /// The connection, made if there is none.
-    pub(super) async fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
+    pub(super) async fn connection(&mut self) -> sqlx::Result<&mut Connection> {
         if self.connection.is_none() {
             self.connection = Some(self.database.connect().await?);
         }
         Ok(self.connection.as_mut().expect("it was made above"))
     }
-}
 
-/// Whether it may work in a moment: the file is busy, or its disk is full or in trouble. Failures
-/// that are not the database's own are of the connection, which is made anew.
-fn is_passing(error: &sqlx::Error) -> bool {
-    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
-        return true;
-    };
-    // The low byte is the primary code (https://www.sqlite.org/rescode.html).
-    code.parse::<i32>().map_or(true, |code| PASSING.contains(&(code & 0xff)))
+    /// Whether it may work in a moment: the file is busy, or its disk is full or in trouble, or the
+    /// server is. Failures that are not the database's own are of the connection, which is made
+    /// anew.
+    fn is_passing(&self, error: &sqlx::Error) -> bool {
+        if self.database.is_shared() {
+            return postgres::blame(error) != Blame::Statement;
+        }
+        let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+            return true;
+        };
+        // The low byte is the primary code (https://www.sqlite.org/rescode.html).
+        code.parse::<i32>().map_or(true, |code| PASSING.contains(&(code & 0xff)))
+    }
 }
 
 /// `SQLITE_BUSY`, `SQLITE_LOCKED`, `SQLITE_IOERR`, `SQLITE_FULL` and `SQLITE_CANTOPEN`.

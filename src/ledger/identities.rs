@@ -8,15 +8,21 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+use serde::Serialize;
 
-use super::{LedgerError, operation::Operation, rows};
+use super::{
+    LedgerError,
+    dialect::{Statement, statement},
+    operation::Operation,
+    rows,
+    sql::{Connection, Pool, Row, json, query},
+};
 use crate::identity::{Key, Secret};
 
 /// A walk through the stored identities, oldest first.
 #[derive(Debug)]
 pub struct Identities {
-    reads: SqlitePool,
+    reads: Pool,
     /// The last row seen.
     after: (i64, i64),
 }
@@ -32,12 +38,8 @@ pub struct Remembered {
 
 impl Identities {
     /// Begins with the newest rows that hold `most` keys together, or with those of `since`.
-    pub(super) async fn open(
-        reads: &SqlitePool,
-        since: Timestamp,
-        most: usize,
-    ) -> sqlx::Result<Self> {
-        let beginning = sqlx::query(BEGINNING)
+    pub(super) async fn open(reads: &Pool, since: Timestamp, most: usize) -> sqlx::Result<Self> {
+        let beginning = query(BEGINNING)
             .bind(since.as_millisecond())
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_optional(reads)
@@ -57,7 +59,7 @@ impl Identities {
     pub async fn next(&mut self) -> Result<Option<Vec<Remembered>>, LedgerError> {
         let mut after = self.after;
         let (mut page, mut keys) = (Vec::new(), 0);
-        let mut rows = sqlx::query(NEXT).bind(after.0).bind(after.1).bind(PAGE).fetch(&self.reads);
+        let mut rows = query(NEXT).bind(after.0).bind(after.1).bind(PAGE).fetch(&self.reads);
         while keys < PAGE_KEYS
             && let Some(row) = rows.try_next().await?
         {
@@ -90,53 +92,70 @@ impl Operation for Remember {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        store(connection, self.content, &self.keys, self.now).await
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
+        let mut packed = Packed::default();
+        packed.add(self.content, &self.keys, self.now);
+        packed.store(connection).await
     }
 }
 
 /// What the keys of this ledger are made with.
-pub(super) async fn secret(connection: &mut SqliteConnection) -> sqlx::Result<Secret> {
-    let row = sqlx::query("SELECT secret FROM identity_secret").fetch_one(connection).await?;
+pub(super) async fn secret(connection: &mut Connection) -> sqlx::Result<Secret> {
+    let row = query("SELECT secret FROM identity_secret").fetch_one(connection).await?;
     let bytes: &[u8] = row.try_get("secret")?;
     let bytes: [u8; 16] = bytes.try_into().map_err(|error| rows::unreadable("secret", error))?;
     Ok(bytes.into())
 }
 
-/// Stores what was confirmed of a content.
-pub(super) async fn store(
-    connection: &mut SqliteConnection,
+/// What was confirmed, on its way into the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    rows: Vec<Part>,
+    keys: Vec<u8>,
+}
+
+/// A row, and where its keys are among all.
+#[derive(Debug, Serialize)]
+struct Part {
     content: i64,
-    keys: &[Key],
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    for keys in keys.chunks(KEYS) {
-        let packed: Vec<u8> = keys.iter().flat_map(|key| key.to_bytes()).collect();
-        sqlx::query("INSERT INTO identity (content, at, number, keys) VALUES ($1, $2, $3, $4)")
-            .bind(content)
-            .bind(now.as_millisecond())
-            .bind(i64::try_from(keys.len()).unwrap_or(i64::MAX))
-            .bind(packed)
-            .execute(&mut *connection)
-            .await?;
+    at: i64,
+    number: usize,
+    start: usize,
+    length: usize,
+}
+
+impl Packed {
+    /// Adds what was confirmed of a content.
+    pub(super) fn add(&mut self, content: i64, keys: &[Key], now: Timestamp) {
+        for keys in keys.chunks(KEYS) {
+            let start = self.keys.len();
+            self.keys.extend(keys.iter().flat_map(|key| key.to_bytes()));
+            self.rows.push(Part {
+                content,
+                at: now.as_millisecond(),
+                number: keys.len(),
+                start: start + 1,
+                length: self.keys.len() - start,
+            });
+        }
     }
-    Ok(())
+
+    /// Stores all of it.
+    pub(super) async fn store(self, connection: &mut Connection) -> sqlx::Result<()> {
+        if !self.rows.is_empty() {
+            query(STORE).bind(json(&self.rows)?).bind(self.keys).execute(connection).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Deletes up to `limit` rows that were stored before this, and says how many.
 pub(super) async fn prune(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     before: Timestamp,
     limit: u32,
 ) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "DELETE FROM identity WHERE id IN (SELECT id FROM identity WHERE at < $1 LIMIT $2)",
-    )
-    .bind(before.as_millisecond())
-    .bind(i64::from(limit))
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
+    query(PRUNE).bind(before.as_millisecond()).bind(i64::from(limit)).execute(connection).await
 }
 
 /// About how many rows of the usual size keys amount to.
@@ -144,7 +163,7 @@ pub(super) fn weight(keys: usize) -> usize {
     keys.div_ceil(32)
 }
 
-fn remembered_from(row: &SqliteRow) -> sqlx::Result<Remembered> {
+fn remembered_from(row: &Row) -> sqlx::Result<Remembered> {
     let packed: &[u8] = row.try_get("keys")?;
     let (keys, _) = packed.as_chunks();
     Ok(Remembered {
@@ -152,6 +171,20 @@ fn remembered_from(row: &SqliteRow) -> sqlx::Result<Remembered> {
         keys: keys.iter().map(|key| Key::from_bytes(*key)).collect(),
     })
 }
+
+/// Bytes are counted from 1.
+const STORE: Statement = statement![
+    "INSERT INTO identity (content, at, number, keys) \
+     SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'at' AS BIGINT), \
+     CAST(item.value ->> 'number' AS BIGINT), substr($2, \
+     CAST(item.value ->> 'start' AS INTEGER), CAST(item.value ->> 'length' AS INTEGER)) FROM "
+    [each "$1"]
+];
+
+const PRUNE: Statement = statement![
+    "DELETE FROM identity WHERE id IN (SELECT id FROM identity WHERE at < $1 LIMIT $2"
+    [free] ")"
+];
 
 /// Keys in a row: 64 KiB, so that neither a row nor a page of rows is large.
 const KEYS: usize = 4096;
@@ -167,7 +200,7 @@ const PAGE_KEYS: usize = 64 * 1024;
 /// The newest row that is too much, if there is one. Counts come from the index alone.
 pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(number) OVER \
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
-     WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
+     AS kept WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
 
 /// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and
 /// again what shares a moment.

@@ -8,11 +8,16 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    Config, Filter, LedgerError, Location, OpenError, backlog, guest::Guest, operation::Operation,
-    rows, sqlite::Database,
+    Config, Filter, LedgerError, OpenError,
+    backlog::Counts,
+    database::Database,
+    dialect::{Statement, statement},
+    guest::Guest,
+    operation::Operation,
+    rows,
+    sql::{Connection, Pool, Row, json, query},
 };
 use crate::{
     content::{Announcement, CanonicalId},
@@ -22,7 +27,7 @@ use crate::{
 /// The dead letters of a ledger.
 #[derive(Debug)]
 pub struct DeadLetters {
-    reads: SqlitePool,
+    reads: Pool,
     guest: Guest,
 }
 
@@ -33,8 +38,7 @@ impl DeadLetters {
     ///
     /// [`OpenError::Missing`] when there is none yet, and whatever keeps it from being read.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        let Location::Sqlite(path) = &config.location;
-        let database = Database::existing(path)?;
+        let database = Database::existing(&config.location)?;
         database.check_schema().await?;
         Ok(Self { reads: database.reads(), guest: Guest::new(database) })
     }
@@ -117,7 +121,7 @@ impl DeadLetters {
         before: i64,
         limit: i64,
     ) -> Result<Vec<Found>, LedgerError> {
-        let found = sqlx::query(
+        let found = query(
             "SELECT dead_letter.id, content, record_index, reason, at, tenant, content_type, \
              content_id, created, expires, attempts \
              FROM dead_letter JOIN content ON content.id = dead_letter.content \
@@ -214,25 +218,27 @@ impl Operation for Replay {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Outcome>> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Outcome>> {
+        let found = rows::progress(connection, &self.contents).await?;
         let mut outcomes = Vec::with_capacity(self.contents.len());
-        for &content in &self.contents {
-            let Some(progress) = rows::progress(connection, content).await? else {
-                outcomes.push(Outcome::Forgotten);
-                continue;
-            };
-            let Some(progress) = progress.replay(self.now) else {
-                outcomes.push(Outcome::Waiting);
-                continue;
-            };
-            rows::store(connection, content, &progress).await?;
-            backlog::replayed(connection, content).await?;
-            sqlx::query("DELETE FROM dead_letter WHERE content = $1")
-                .bind(content)
-                .execute(&mut *connection)
-                .await?;
-            outcomes.push(Outcome::Due);
+        let (mut due, mut counts) = (Vec::new(), Counts::default());
+        for content in &self.contents {
+            outcomes.push(match found.get(content) {
+                None => Outcome::Forgotten,
+                Some(found) => match found.progress.replay(self.now) {
+                    None => Outcome::Waiting,
+                    Some(progress) => {
+                        due.push((*content, progress));
+                        counts.add(&found.tenant, 1);
+                        Outcome::Due
+                    }
+                },
+            });
         }
+        rows::store(connection, &due).await?;
+        counts.store(connection).await?;
+        let due: Vec<_> = due.iter().map(|(content, _)| content).collect();
+        query(UNBURY).bind(json(&due)?).execute(connection).await?;
         Ok(outcomes)
     }
 }
@@ -244,7 +250,7 @@ struct Found {
     letter: DeadLetter,
 }
 
-fn found_from(row: &SqliteRow) -> sqlx::Result<Found> {
+fn found_from(row: &Row) -> sqlx::Result<Found> {
     let reason: &str = row.try_get("reason")?;
     let index: Option<i64> = row.try_get("record_index")?;
     Ok(Found {
@@ -259,6 +265,10 @@ fn found_from(row: &SqliteRow) -> sqlx::Result<Found> {
         },
     })
 }
+
+const UNBURY: Statement = statement![
+    "DELETE FROM dead_letter WHERE content IN (SELECT CAST(item.value AS BIGINT) FROM " [each "$1"] ")"
+];
 
 /// Letters read at once.
 const PAGE: i64 = 1000;

@@ -9,9 +9,15 @@
 use std::{collections::HashMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use super::{Ledger, LedgerError, Recorded, backlog, operation::Operation, rows};
+use super::{
+    Ledger, LedgerError, Recorded,
+    backlog::Counts,
+    dialect::{Statement, statement},
+    operation::Operation,
+    rows,
+    sql::{Connection, Pool, json, query},
+};
 use crate::content::{Announcement, CanonicalId, ContentType, TenantId, Unknown, Via};
 
 /// How far back a sweep looks.
@@ -90,9 +96,9 @@ impl Ledger {
 }
 
 /// The last complete sweeps of a tenant.
-pub(super) async fn sweeps(reads: &SqlitePool, tenant: TenantId) -> sqlx::Result<Vec<Swept>> {
+pub(super) async fn sweeps(reads: &Pool, tenant: TenantId) -> sqlx::Result<Vec<Swept>> {
     let rows =
-        sqlx::query("SELECT content_type, depth, completed_until, at FROM sweep WHERE tenant = $1")
+        query("SELECT content_type, depth, completed_until, at FROM sweep WHERE tenant = $1")
             .bind(tenant.to_string())
             .fetch_all(reads)
             .await?;
@@ -124,9 +130,9 @@ impl Operation for NoteSwept {
         self.swept.last().map(|swept| swept.at)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         for Swept { content_type, depth, until, at } in &self.swept {
-            sqlx::query(
+            query(
                 "INSERT INTO sweep (tenant, content_type, depth, completed_until, at) \
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, content_type, depth) \
                  DO UPDATE SET completed_until = excluded.completed_until, at = excluded.at",
@@ -146,7 +152,7 @@ impl Operation for NoteSwept {
 /// Records content, whichever way it came, and says of each whether it was known already (I2). What
 /// was listed is remembered as such, known or not.
 pub(super) async fn record(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     via: Via,
     announcements: &[Announcement],
     now: Timestamp,
@@ -155,25 +161,32 @@ pub(super) async fn record(
     let same_feed = |one: &Announcement, next: &Announcement| {
         (one.tenant, one.content_type) == (next.tenant, next.content_type)
     };
+    let mut counts = Counts::default();
     for feed in announcements.chunk_by(same_feed) {
         // Nearly all that is listed was listed before, and then this is all that is done about it.
         let known = if is_listing(via) { known(connection, feed).await? } else { HashMap::new() };
-        let mut new = 0;
+        let mut news = Vec::new();
         for announcement in feed {
-            let outcome = match known.get(announcement.id.canonical().as_str()) {
-                None => rows::insert(connection, via, announcement, now).await?,
-                Some(noted) => {
-                    if noted.differs(announcement, now) {
-                        note_listed(connection, announcement, now).await?;
-                    }
-                    Recorded::Known
+            match known.get(announcement.id.canonical().as_str()) {
+                None => news.push(announcement),
+                Some(noted) if noted.differs(announcement, now) => {
+                    note_listed(connection, announcement, now).await?;
                 }
-            };
-            new += usize::from(outcome == Recorded::New);
-            recorded.push(outcome);
+                Some(_) => {}
+            }
         }
-        backlog::announced(connection, feed[0].tenant, new).await?;
+        let mut new = rows::insert(connection, via, &news, now).await?;
+        counts.add(feed[0].tenant, i64::try_from(new.len()).unwrap_or(i64::MAX));
+        // Of content that is there twice, the first is the new one.
+        recorded.extend(feed.iter().map(|announcement| {
+            if new.remove(announcement.id.canonical().as_str()) {
+                Recorded::New
+            } else {
+                Recorded::Known
+            }
+        }));
     }
+    counts.store(connection).await?;
     Ok(recorded)
 }
 
@@ -200,7 +213,7 @@ impl Noted {
 
 /// Which content of one feed is known, by its canonical id.
 async fn known(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     feed: &[Announcement],
 ) -> sqlx::Result<HashMap<String, Noted>> {
     let Some(Announcement { tenant, content_type, .. }) = feed.first() else {
@@ -208,11 +221,10 @@ async fn known(
     };
     let ids: Vec<_> = feed.iter().map(|announcement| announcement.id.canonical()).collect();
     let ids: Vec<_> = ids.iter().map(CanonicalId::as_str).collect();
-    let ids = serde_json::to_string(&ids).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let rows = sqlx::query(KNOWN)
+    let rows = query(KNOWN)
         .bind(tenant.to_string())
         .bind(content_type.as_str())
-        .bind(ids)
+        .bind(json(&ids)?)
         .fetch_all(connection)
         .await?;
     let known = rows.iter().map(|row| {
@@ -226,13 +238,13 @@ async fn known(
 /// up on too soon it would be lost, and asked for too late Microsoft says that it is gone. One that
 /// has passed stays: without a date, what is still listed would be put off with each listing.
 async fn note_listed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     announcement: &Announcement,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    query(
         "UPDATE content SET listed = $4, listed_created = $5, \
-         expires = CASE WHEN expires > $4 THEN MAX(expires, $6) ELSE expires END \
+         expires = CASE WHEN expires > $4 AND expires < $6 THEN $6 ELSE expires END \
          WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
     )
     .bind(announcement.tenant.to_string())
@@ -247,6 +259,8 @@ async fn note_listed(
 }
 
 /// Named, so that a test can ask for its plan.
-pub(super) const KNOWN: &str = "SELECT canonical_id AS id, \
-     CASE WHEN listed IS NOT NULL THEN listed_created END AS noted, expires FROM json_each($3) AS wanted \
-     CROSS JOIN content ON tenant = $1 AND content_type = $2 AND canonical_id = wanted.value";
+pub(super) const KNOWN: Statement = statement![
+    "SELECT canonical_id AS id, \
+     CASE WHEN listed IS NOT NULL THEN listed_created END AS noted, expires FROM " [texts "$3"]
+    " CROSS JOIN content WHERE tenant = $1 AND content_type = $2 AND canonical_id = item.value"
+];

@@ -1,15 +1,18 @@
 //! What can be asked of the writer: each operation changes rows inside a transaction it neither
 //! begins nor ends, and may be applied again after a rollback.
 
+use std::any::Any;
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, Settled, backlog, identities, listed,
+    Lease, LeaseKey, LedgerError, Recorded, listed,
     rows::{self, Due},
-    state::{Claimed, Settlement},
+    settle::Settle,
+    sql::Connection,
+    state::{Claimed, Progress},
 };
 use crate::content::{Announcement, TenantId, Via};
 
@@ -31,7 +34,7 @@ impl Operation for Announce {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Recorded>> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Recorded>> {
         listed::record(connection, self.via, &self.announcements, self.now).await
     }
 
@@ -69,8 +72,8 @@ impl Operation for Claim {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<Lease>> {
-        let mut leases = Vec::new();
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Lease>> {
+        let (mut leases, mut held) = (Vec::new(), Vec::new());
         let claimable = match self.which {
             Which::Due => rows::due(connection, self.tenant, self.limit, self.now).await?,
             Which::Expired => rows::expired(connection, self.tenant, self.limit, self.now).await?,
@@ -89,25 +92,20 @@ impl Operation for Claim {
                     continue;
                 }
             };
-            leases.extend(self.lease(connection, content, due).await?);
+            if let Some((lease, progress)) = self.lease(content, due) {
+                leases.push(lease);
+                held.push((content, progress));
+            }
         }
+        rows::hold(connection, &held).await?;
         Ok(leases)
     }
 }
 
 impl Claim {
-    async fn lease(
-        &self,
-        connection: &mut SqliteConnection,
-        content: i64,
-        due: Due,
-    ) -> sqlx::Result<Option<Lease>> {
-        let Some(claimed) = due.progress.claim(self.now, self.until) else {
-            return Ok(None);
-        };
-        let Claimed { progress, token, lost } = claimed;
-        rows::hold(connection, content, &progress).await?;
-        Ok(Some(Lease {
+    fn lease(&self, content: i64, due: Due) -> Option<(Lease, Progress)> {
+        let Claimed { progress, token, lost } = due.progress.claim(self.now, self.until)?;
+        let lease = Lease {
             key: LeaseKey { content, token },
             announcement: due.announcement,
             via: due.via,
@@ -116,7 +114,8 @@ impl Claim {
             last_reason: progress.last_reason,
             undecodable: progress.undecodable,
             lost,
-        }))
+        };
+        Some((lease, progress))
     }
 }
 
@@ -138,79 +137,19 @@ impl Operation for Renew {
         Some(self.now)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<LeaseKey>> {
-        let mut ours = Vec::with_capacity(self.leases.len());
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<LeaseKey>> {
+        let contents: Vec<_> = self.leases.iter().map(|lease| lease.content).collect();
+        let found = rows::progress(connection, &contents).await?;
+        let (mut ours, mut held) = (Vec::with_capacity(self.leases.len()), Vec::new());
         for lease in &self.leases {
-            let renewed = rows::progress(connection, lease.content)
-                .await?
-                .and_then(|progress| progress.renew(lease.token, self.until));
-            if let Some(progress) = renewed {
-                rows::hold(connection, lease.content, &progress).await?;
+            let found = found.get(&lease.content);
+            if let Some(progress) = found.and_then(|f| f.progress.renew(lease.token, self.until)) {
+                held.push((lease.content, progress));
                 ours.push(*lease);
             }
         }
+        rows::hold(connection, &held).await?;
         Ok(ours)
-    }
-}
-
-/// Ends a lease.
-pub(super) struct Settle {
-    pub(super) lease: LeaseKey,
-    pub(super) settlement: Settlement,
-    pub(super) now: Timestamp,
-}
-
-impl Operation for Settle {
-    type Output = Settled;
-
-    fn rows(&self) -> usize {
-        match &self.settlement {
-            Settlement::Delivered { dead, keys, .. } => {
-                1 + dead.len() + identities::weight(keys.len())
-            }
-            _ => 1,
-        }
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        Some(self.now)
-    }
-
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<Settled> {
-        let LeaseKey { content, token } = self.lease;
-        let settled = rows::progress(connection, content)
-            .await?
-            .and_then(|progress| progress.settle(token, &self.settlement, self.now));
-        let Some(progress) = settled else {
-            return Ok(Settled::Stale);
-        };
-        if progress.settled.is_none() {
-            rows::hold(connection, content, &progress).await?;
-            return Ok(Settled::Applied);
-        }
-        rows::store(connection, content, &progress).await?;
-        backlog::settled(connection, content).await?;
-        match &self.settlement {
-            Settlement::Dead(reason) | Settlement::Expired(reason) => {
-                rows::bury(connection, content, None, *reason, self.now).await?;
-            }
-            Settlement::Delivered { dead, keys, .. } => {
-                rows::bury_records(connection, content, dead, self.now).await?;
-                identities::store(connection, content, keys, self.now).await?;
-            }
-            Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
-        }
-        Ok(Settled::Applied)
-    }
-
-    fn wakes(&self, settled: &Settled) -> bool {
-        *settled == Settled::Applied
-            && match self.settlement {
-                Settlement::Release => true,
-                Settlement::Postpone { until } => until <= self.now,
-                Settlement::Retry { at, .. } => at <= self.now,
-                _ => false,
-            }
     }
 }
 
@@ -228,15 +167,15 @@ impl Operation for Probe {
         None
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         rows::probe(connection).await
     }
 }
 
 /// An operation and who waits for its outcome.
 pub(super) struct Request<O: Operation> {
-    operation: O,
-    output: Option<O::Output>,
+    pub(super) operation: O,
+    pub(super) output: Option<O::Output>,
     reply: oneshot::Sender<Result<O::Output, LedgerError>>,
 }
 
@@ -258,14 +197,15 @@ impl<O: Operation> Command for Request<O> {
         self.operation.now()
     }
 
-    fn apply<'a>(
-        &'a mut self,
-        connection: &'a mut SqliteConnection,
-    ) -> BoxFuture<'a, sqlx::Result<()>> {
+    fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>> {
         Box::pin(async move {
             self.output = Some(self.operation.apply(connection).await?);
             Ok(())
         })
+    }
+
+    fn settle(&mut self) -> Option<&mut Request<Settle>> {
+        (self as &mut dyn Any).downcast_mut()
     }
 
     fn wakes(&self) -> bool {
@@ -295,7 +235,7 @@ pub(super) trait Operation: Send + Sync + 'static {
     /// Makes the change inside the present transaction.
     fn apply(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
     ) -> impl Future<Output = sqlx::Result<Self::Output>> + Send;
 
     /// Whether it made content claimable that was not.
@@ -311,10 +251,10 @@ pub(super) trait Command: Send + Sync {
     fn now(&self) -> Option<Timestamp>;
 
     /// Applies the operation and keeps its output for [`Command::answer`].
-    fn apply<'a>(
-        &'a mut self,
-        connection: &'a mut SqliteConnection,
-    ) -> BoxFuture<'a, sqlx::Result<()>>;
+    fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>>;
+
+    /// The request itself, if it ends a lease: many of them are applied as one.
+    fn settle(&mut self) -> Option<&mut Request<Settle>>;
 
     fn wakes(&self) -> bool;
 

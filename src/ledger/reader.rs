@@ -1,11 +1,15 @@
 //! What the ledger holds, for people and gauges. Nothing here writes.
 //!
-//! A [`Reader`] works beside a running service on the same file, or on the file it left behind.
+//! A [`Reader`] works beside a running service on the same ledger, or on the one it left behind.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{Config, LedgerError, Location, OpenError, Swept, listed, rows, sqlite::Database};
+use super::{
+    Config, LedgerError, OpenError, Swept,
+    database::Database,
+    listed, rows,
+    sql::{Pool, Row, query},
+};
 use crate::{
     content::{Announcement, ContentType, TenantId, Via},
     reason::Reason,
@@ -13,7 +17,7 @@ use crate::{
 
 /// A read-only view of a ledger.
 #[derive(Clone, Debug)]
-pub struct Reader(pub(super) SqlitePool);
+pub struct Reader(pub(super) Pool);
 
 impl Reader {
     /// Opens the ledger for reading; the service may be running or not.
@@ -22,8 +26,7 @@ impl Reader {
     ///
     /// [`OpenError::Missing`] when there is none yet, and whatever keeps it from being read.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        let Location::Sqlite(path) = &config.location;
-        let database = Database::existing(path)?;
+        let database = Database::existing(&config.location)?;
         database.check_schema().await?;
         Ok(Self(database.reads()))
     }
@@ -34,7 +37,7 @@ impl Reader {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn status(&self, now: Timestamp) -> Result<Vec<Status>, LedgerError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT tenant, content_type, \
              COUNT(CASE WHEN state = 'waiting' AND (lease IS NULL OR due <= $1) THEN 1 END) \
              AS waiting, \
@@ -60,7 +63,7 @@ impl Reader {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn ages(&self) -> Result<Vec<Ages>, LedgerError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT tenant, content_type, MAX(announced) AS announced, \
              MAX(CASE WHEN state = 'delivered' THEN settled END) AS delivered \
              FROM content GROUP BY tenant, content_type",
@@ -98,7 +101,7 @@ impl Reader {
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Pending>, LedgerError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT tenant, content_type, content_id, via, created, expires, announced, \
              attempts, due, lease, last_reason FROM content WHERE state = 'waiting' \
              AND (CAST($1 AS TEXT) IS NULL OR tenant = $1) \
@@ -179,7 +182,7 @@ pub struct Pending {
     pub last_reason: Option<Reason>,
 }
 
-fn status_from(row: &SqliteRow) -> sqlx::Result<Status> {
+fn status_from(row: &Row) -> sqlx::Result<Status> {
     Ok(Status {
         tenant: rows::parsed(row, "tenant")?,
         content_type: rows::parsed(row, "content_type")?,
@@ -194,7 +197,7 @@ fn status_from(row: &SqliteRow) -> sqlx::Result<Status> {
     })
 }
 
-fn pending_from(row: &SqliteRow, now: Timestamp) -> sqlx::Result<Pending> {
+fn pending_from(row: &Row, now: Timestamp) -> sqlx::Result<Pending> {
     let due = rows::moment(row, "due")?;
     let lease: Option<i64> = row.try_get("lease")?;
     Ok(Pending {

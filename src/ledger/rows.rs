@@ -1,16 +1,24 @@
 //! The statements that write, and the reading of rows they depend on.
 //!
-//! Each is one prepared statement of portable SQL on the connection it is given; transactions
-//! belong to the writer, decisions to [`super::state`].
+//! Each is one prepared statement on the connection it is given, whatever the number of rows;
+//! transactions belong to the writer, decisions to [`super::state`]. What a decision was read from
+//! is locked until the transaction ends, where others may write meanwhile.
 
-use std::{error::Error, fmt, str::FromStr};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+    fmt,
+    str::FromStr,
+};
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use serde::Serialize;
 
 use super::{
-    DeadRecord, Recorded, identities,
+    dialect::{Statement, statement},
+    identities,
     listed::is_listing,
+    sql::{Connection, Row, json, query},
     state::{Progress, State},
 };
 use crate::{
@@ -26,42 +34,53 @@ pub(super) struct Due {
     pub(super) progress: Progress,
 }
 
-/// Adds content, unless it is known already (I2).
+/// Adds content of one feed, except what is known already (I2), and says by its canonical id which
+/// was new.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     via: Via,
-    announcement: &Announcement,
+    feed: &[&Announcement],
     now: Timestamp,
-) -> sqlx::Result<Recorded> {
-    let progress = Progress::announced(now);
-    let done = sqlx::query(
-        "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
-         expires, announced, state, due, lane, listed, listed_created) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-         ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING",
-    )
-    .bind(announcement.tenant.to_string())
-    .bind(announcement.content_type.as_str())
-    .bind(announcement.id.canonical().as_str().to_owned())
-    .bind(announcement.id.as_str())
-    .bind(via.as_str())
-    .bind(announcement.created.as_millisecond())
-    .bind(announcement.expires.as_millisecond())
-    .bind(now.as_millisecond())
-    .bind(progress.state.as_str())
-    .bind(progress.due.as_millisecond())
-    .bind(if via == Via::Backfill { BACKFILL } else { LIVE })
-    .bind(is_listing(via).then_some(now.as_millisecond()))
-    .bind(is_listing(via).then_some(announcement.created.as_millisecond()))
-    .execute(connection)
-    .await?;
-    Ok(if done.rows_affected() > 0 { Recorded::New } else { Recorded::Known })
+) -> sqlx::Result<HashSet<String>> {
+    let Some(first) = feed.first() else {
+        return Ok(HashSet::new());
+    };
+    let canonical: Vec<_> = feed.iter().map(|announcement| announcement.id.canonical()).collect();
+    let entries: Vec<_> = feed
+        .iter()
+        .zip(&canonical)
+        .map(|(announcement, canonical)| Entry {
+            canonical: canonical.as_str(),
+            id: announcement.id.as_str(),
+            created: announcement.created.as_millisecond(),
+            expires: announcement.expires.as_millisecond(),
+        })
+        .collect();
+    let rows = query(INSERT)
+        .bind(first.tenant.to_string())
+        .bind(first.content_type.as_str())
+        .bind(via.as_str())
+        .bind(now.as_millisecond())
+        .bind(if via == Via::Backfill { BACKFILL } else { LIVE })
+        .bind(is_listing(via).then_some(now.as_millisecond()))
+        .bind(json(&entries)?)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.try_get("canonical_id")).collect()
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    canonical: &'a str,
+    id: &'a str,
+    created: i64,
+    expires: i64,
 }
 
 /// The content of a tenant that is due, oldest first, live content before what a backfill found. A
 /// row that this version cannot read has its error in place of the content.
 pub(super) async fn due(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: TenantId,
     limit: u32,
     now: Timestamp,
@@ -70,7 +89,7 @@ pub(super) async fn due(
     for lane in [LIVE, BACKFILL] {
         let left = i64::from(limit) - i64::try_from(rows.len()).unwrap_or(i64::MAX);
         if left > 0 {
-            let more = sqlx::query(DUE)
+            let more = query(DUE)
                 .bind(tenant.to_string())
                 .bind(now.as_millisecond())
                 .bind(left)
@@ -85,12 +104,12 @@ pub(super) async fn due(
 
 /// The content of a tenant that nobody holds and that has expired, as [`due`] gives it.
 pub(super) async fn expired(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     tenant: TenantId,
     limit: u32,
     now: Timestamp,
 ) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
-    let rows = sqlx::query(EXPIRED)
+    let rows = query(EXPIRED)
         .bind(tenant.to_string())
         .bind(now.as_millisecond())
         .bind(i64::from(limit))
@@ -99,83 +118,99 @@ pub(super) async fn expired(
     claimable(&rows)
 }
 
-fn claimable(rows: &[SqliteRow]) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
+fn claimable(rows: &[Row]) -> sqlx::Result<Vec<(i64, sqlx::Result<Due>)>> {
     rows.iter().map(|row| Ok((row.try_get("id")?, due_from(row)))).collect()
 }
 
-/// The progress of one content; none when it is not there (any more).
-pub(super) async fn progress(
-    connection: &mut SqliteConnection,
-    content: i64,
-) -> sqlx::Result<Option<Progress>> {
-    sqlx::query(
-        "SELECT state, due, lease, claims, attempts, last_reason, undecodable, settled, records, \
-         duplicates FROM content WHERE id = $1",
-    )
-    .bind(content)
-    .fetch_optional(connection)
-    .await?
-    .as_ref()
-    .map(progress_from)
-    .transpose()
+/// Content by its row, and whose it is.
+pub(super) struct Found {
+    pub(super) tenant: String,
+    pub(super) progress: Progress,
 }
 
-/// Writes the progress of content that waited and goes on waiting. What finds settled content, and
+/// The progress of contents, as far as they are (still) there.
+pub(super) async fn progress(
+    connection: &mut Connection,
+    contents: &[i64],
+) -> sqlx::Result<HashMap<i64, Found>> {
+    let rows = query(PROGRESS).bind(json(contents)?).fetch_all(connection).await?;
+    let found = rows.iter().map(|row| {
+        let found = Found { tenant: row.try_get("tenant")?, progress: progress_from(row)? };
+        Ok((row.try_get("id")?, found))
+    });
+    found.collect()
+}
+
+/// Writes the progress of contents that waited and go on waiting. What finds settled content, and
 /// what counts waiting content, is not touched.
 pub(super) async fn hold(
-    connection: &mut SqliteConnection,
-    content: i64,
-    progress: &Progress,
+    connection: &mut Connection,
+    contents: &[(i64, Progress)],
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE content SET due = $2, lease = $3, claims = $4, attempts = $5, last_reason = $6, \
-         undecodable = $7 WHERE id = $1",
-    )
-    .bind(content)
-    .bind(progress.due.as_millisecond())
-    .bind(progress.lease)
-    .bind(progress.claims)
-    .bind(i64::from(progress.attempts))
-    .bind(progress.last_reason.map(Reason::as_str))
-    .bind(i64::from(progress.undecodable))
-    .execute(connection)
-    .await?;
+    write(connection, HOLD, contents).await
+}
+
+/// Writes the progress of contents that are settled, or were.
+pub(super) async fn store(
+    connection: &mut Connection,
+    contents: &[(i64, Progress)],
+) -> sqlx::Result<()> {
+    write(connection, STORE, contents).await
+}
+
+async fn write(
+    connection: &mut Connection,
+    statement: Statement,
+    contents: &[(i64, Progress)],
+) -> sqlx::Result<()> {
+    let rows: Vec<_> = contents.iter().map(|(id, progress)| Written::new(*id, progress)).collect();
+    if !rows.is_empty() {
+        query(statement).bind(json(&rows)?).execute(connection).await?;
+    }
     Ok(())
 }
 
-/// Writes the progress of content that is settled, or was.
-pub(super) async fn store(
-    connection: &mut SqliteConnection,
-    content: i64,
-    progress: &Progress,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE content SET state = $2, due = $3, lease = $4, claims = $5, attempts = $6, \
-         last_reason = $7, settled = $8, records = $9, duplicates = $10, undecodable = $11 WHERE id = $1",
-    )
-    .bind(content)
-    .bind(progress.state.as_str())
-    .bind(progress.due.as_millisecond())
-    .bind(progress.lease)
-    .bind(progress.claims)
-    .bind(i64::from(progress.attempts))
-    .bind(progress.last_reason.map(Reason::as_str))
-    .bind(progress.settled.map(Timestamp::as_millisecond))
-    .bind(count(progress.records))
-    .bind(count(progress.duplicates))
-    .bind(i64::from(progress.undecodable))
-    .execute(connection)
-    .await?;
-    Ok(())
+/// Progress as it is written.
+#[derive(Serialize)]
+struct Written {
+    id: i64,
+    state: &'static str,
+    due: i64,
+    lease: Option<i64>,
+    claims: i64,
+    attempts: u32,
+    reason: Option<&'static str>,
+    undecodable: u32,
+    settled: Option<i64>,
+    records: i64,
+    duplicates: i64,
+}
+
+impl Written {
+    fn new(id: i64, progress: &Progress) -> Self {
+        Self {
+            id,
+            state: progress.state.as_str(),
+            due: progress.due.as_millisecond(),
+            lease: progress.lease,
+            claims: progress.claims,
+            attempts: progress.attempts,
+            reason: progress.last_reason.map(Reason::as_str),
+            undecodable: progress.undecodable,
+            settled: progress.settled.map(Timestamp::as_millisecond),
+            records: count(progress.records),
+            duplicates: count(progress.duplicates),
+        }
+    }
 }
 
 /// Makes content due later without touching anything else of it.
 pub(super) async fn defer(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     content: i64,
     until: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE content SET due = $2 WHERE id = $1")
+    query("UPDATE content SET due = $2 WHERE id = $1")
         .bind(content)
         .bind(until.as_millisecond())
         .execute(connection)
@@ -183,13 +218,15 @@ pub(super) async fn defer(
     Ok(())
 }
 
-/// Makes everything that is due in the future due as much earlier as the clock was set back.
+/// Makes everything that is due in the future due as much earlier as the clock was set back. Where
+/// others write too, only what was due already by the old time, and is leased by nobody, becomes due
+/// now: that is so however many of them say it, and does not take work out of their hands.
 pub(super) async fn clock_set_back(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     by: SignedDuration,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE content SET due = due - $1 WHERE state = 'waiting' AND due > $2")
+    query(CLOCK_SET_BACK)
         .bind(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
         .bind(now.as_millisecond())
         .execute(connection)
@@ -198,40 +235,31 @@ pub(super) async fn clock_set_back(
 }
 
 /// Makes everything that is leased due as long as it was before.
-pub(super) async fn take_back(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query(TAKE_BACK).execute(connection).await?;
+pub(super) async fn take_back(connection: &mut Connection) -> sqlx::Result<()> {
+    query(TAKE_BACK).execute(connection).await?;
     Ok(())
 }
 
-/// Keeps that a content, or one record of it, was given up on.
-pub(super) async fn bury(
-    connection: &mut SqliteConnection,
+/// A content, or one record of it, that is given up on.
+#[derive(Debug, Serialize)]
+pub(super) struct Letter {
     content: i64,
-    record: Option<u64>,
-    reason: Reason,
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO dead_letter (content, record_index, reason, at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(content)
-    .bind(record.map(count))
-    .bind(reason.as_str())
-    .bind(now.as_millisecond())
-    .execute(connection)
-    .await?;
-    Ok(())
+    record: Option<i64>,
+    reason: &'static str,
+    at: i64,
 }
 
-/// [`bury`] for every dead record of a delivered content.
-pub(super) async fn bury_records(
-    connection: &mut SqliteConnection,
-    content: i64,
-    dead: &[DeadRecord],
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    for record in dead {
-        bury(connection, content, Some(record.index), record.reason, now).await?;
+impl Letter {
+    pub(super) fn new(content: i64, record: Option<u64>, reason: Reason, now: Timestamp) -> Self {
+        let (reason, at) = (reason.as_str(), now.as_millisecond());
+        Self { content, record: record.map(count), reason, at }
+    }
+}
+
+/// Keeps what was given up on.
+pub(super) async fn bury(connection: &mut Connection, letters: &[Letter]) -> sqlx::Result<()> {
+    if !letters.is_empty() {
+        query(BURY).bind(json(letters)?).execute(connection).await?;
     }
     Ok(())
 }
@@ -250,45 +278,35 @@ pub(super) struct Cutoffs {
 /// Content that Microsoft still has is kept whatever its age, or the next sweep would deliver it
 /// again. Delivered content with dead records is kept as long as what is dead.
 pub(super) async fn prune(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     cutoffs: Cutoffs,
     limit: u32,
 ) -> sqlx::Result<u64> {
-    let delivered = sqlx::query(
-        "DELETE FROM content WHERE id IN (SELECT id FROM content \
-         WHERE state = 'delivered' AND settled <= $1 AND expires <= $2 AND (settled <= $3 \
-         OR NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.content = content.id)) \
-         LIMIT $4)",
-    )
-    .bind(cutoffs.delivered.as_millisecond())
-    .bind(cutoffs.now.as_millisecond())
-    .bind(cutoffs.dead.as_millisecond())
-    .bind(i64::from(limit))
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    let dead = sqlx::query(
-        "DELETE FROM content WHERE id IN (SELECT id FROM content \
-         WHERE state IN ('dead', 'expired') AND settled <= $1 AND expires <= $2 LIMIT $3)",
-    )
-    .bind(cutoffs.dead.as_millisecond())
-    .bind(cutoffs.now.as_millisecond())
-    .bind(i64::from(limit).saturating_sub_unsigned(delivered))
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
+    let delivered = query(PRUNE_DELIVERED)
+        .bind(cutoffs.delivered.as_millisecond())
+        .bind(cutoffs.now.as_millisecond())
+        .bind(cutoffs.dead.as_millisecond())
+        .bind(i64::from(limit))
+        .execute(&mut *connection)
+        .await?;
+    let dead = query(PRUNE_DEAD)
+        .bind(cutoffs.dead.as_millisecond())
+        .bind(cutoffs.now.as_millisecond())
+        .bind(i64::from(limit).saturating_sub_unsigned(delivered))
+        .execute(&mut *connection)
+        .await?;
     let identities = identities::prune(connection, cutoffs.identities, limit).await?;
     Ok(delivered + dead + identities)
 }
 
 /// Changes something that matters to nobody.
-pub(super) async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("UPDATE probe SET commits = commits + 1").execute(connection).await?;
+pub(super) async fn probe(connection: &mut Connection) -> sqlx::Result<()> {
+    query("UPDATE probe SET commits = commits + 1").execute(connection).await?;
     Ok(())
 }
 
 /// Reads the announcement of a row.
-pub(super) fn announcement_from(row: &SqliteRow) -> sqlx::Result<Announcement> {
+pub(super) fn announcement_from(row: &Row) -> sqlx::Result<Announcement> {
     Ok(Announcement {
         tenant: parsed(row, "tenant")?,
         content_type: parsed(row, "content_type")?,
@@ -300,44 +318,41 @@ pub(super) fn announcement_from(row: &SqliteRow) -> sqlx::Result<Announcement> {
 }
 
 /// Reads a name of a closed set.
-pub(super) fn parsed<T>(row: &SqliteRow, column: &'static str) -> sqlx::Result<T>
+pub(super) fn parsed<T>(row: &Row, column: &'static str) -> sqlx::Result<T>
 where
     T: FromStr<Err: Error + Send + Sync + 'static>,
 {
-    row.try_get::<&str, _>(column)?.parse().map_err(|error| unreadable(column, error))
+    row.try_get::<&str>(column)?.parse().map_err(|error| unreadable(column, error))
 }
 
 /// Reads the last reason. One that only another version knows is as good as none: it explains, and
 /// decides nothing.
-pub(super) fn last_reason(row: &SqliteRow) -> sqlx::Result<Option<Reason>> {
+pub(super) fn last_reason(row: &Row) -> sqlx::Result<Option<Reason>> {
     let name: Option<&str> = row.try_get("last_reason")?;
     Ok(name.and_then(|name| name.parse().ok()))
 }
 
 /// Reads a moment.
-pub(super) fn moment(row: &SqliteRow, column: &'static str) -> sqlx::Result<Timestamp> {
+pub(super) fn moment(row: &Row, column: &'static str) -> sqlx::Result<Timestamp> {
     Timestamp::from_millisecond(row.try_get(column)?).map_err(|error| unreadable(column, error))
 }
 
 /// Reads a moment that may be missing.
-pub(super) fn optional_moment(
-    row: &SqliteRow,
-    column: &'static str,
-) -> sqlx::Result<Option<Timestamp>> {
-    row.try_get::<Option<i64>, _>(column)?
+pub(super) fn optional_moment(row: &Row, column: &'static str) -> sqlx::Result<Option<Timestamp>> {
+    row.try_get::<Option<i64>>(column)?
         .map(|ms| Timestamp::from_millisecond(ms).map_err(|error| unreadable(column, error)))
         .transpose()
 }
 
 /// Reads a number that is never negative.
 pub(super) fn number<T: TryFrom<i64, Error: Error + Send + Sync + 'static>>(
-    row: &SqliteRow,
+    row: &Row,
     column: &'static str,
 ) -> sqlx::Result<T> {
     T::try_from(row.try_get(column)?).map_err(|error| unreadable(column, error))
 }
 
-fn due_from(row: &SqliteRow) -> sqlx::Result<Due> {
+fn due_from(row: &Row) -> sqlx::Result<Due> {
     Ok(Due {
         announcement: announcement_from(row)?,
         via: parsed(row, "via")?,
@@ -346,7 +361,7 @@ fn due_from(row: &SqliteRow) -> sqlx::Result<Due> {
     })
 }
 
-fn progress_from(row: &SqliteRow) -> sqlx::Result<Progress> {
+fn progress_from(row: &Row) -> sqlx::Result<Progress> {
     Ok(Progress {
         state: parsed::<State>(row, "state")?,
         due: moment(row, "due")?,
@@ -375,18 +390,87 @@ fn count(number: u64) -> i64 {
 
 // Named, so that a test can ask for their plans.
 
-pub(super) const DUE: &str = "SELECT id, tenant, content_type, content_id, via, created, expires, \
-     announced, state, due, lease, claims, attempts, last_reason, undecodable, settled, records, \
-     duplicates FROM content WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 \
-     ORDER BY due, id LIMIT $3";
+pub(super) const DUE: Statement = statement![
+    "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, due, \
+     lease, claims, attempts, last_reason, undecodable, settled, records, duplicates FROM content \
+     WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 ORDER BY due, id LIMIT $3"
+        [free]
+];
 
-pub(super) const EXPIRED: &str = "SELECT id, tenant, content_type, content_id, via, created, \
-     expires, announced, state, due, lease, claims, attempts, last_reason, undecodable, settled, \
-     records, duplicates FROM content WHERE tenant = $1 AND state = 'waiting' AND expires <= $2 \
-     AND due <= $2 ORDER BY expires LIMIT $3";
+pub(super) const EXPIRED: Statement = statement![
+    "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, due, \
+     lease, claims, attempts, last_reason, undecodable, settled, records, duplicates FROM content \
+     WHERE tenant = $1 AND state = 'waiting' AND expires <= $2 AND due <= $2 ORDER BY expires \
+     LIMIT $3"[free]
+];
+
+const INSERT: Statement = statement![
+    "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
+     announced, state, due, lane, listed, listed_created) \
+     SELECT $1, $2, item.value ->> 'canonical', item.value ->> 'id', $3, \
+     CAST(item.value ->> 'created' AS BIGINT), CAST(item.value ->> 'expires' AS BIGINT), $4, \
+     'waiting', $4, $5, $6, CASE WHEN CAST($6 AS BIGINT) IS NOT NULL \
+     THEN CAST(item.value ->> 'created' AS BIGINT) END FROM " [each "$7"] " WHERE true \
+     ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING RETURNING canonical_id"
+];
+
+/// Always in the same order, so that no two wait for each other.
+pub(super) const PROGRESS: Statement = statement![
+    "SELECT id, tenant, state, due, lease, claims, attempts, last_reason, undecodable, settled, \
+     records, duplicates FROM content \
+     WHERE id IN (SELECT CAST(item.value AS BIGINT) FROM " [each "$1"] ") ORDER BY id" [locked]
+];
+
+const HOLD: Statement = statement![
+    "UPDATE content SET due = CAST(item.value ->> 'due' AS BIGINT), \
+     lease = CAST(item.value ->> 'lease' AS BIGINT), \
+     claims = CAST(item.value ->> 'claims' AS BIGINT), \
+     attempts = CAST(item.value ->> 'attempts' AS BIGINT), \
+     last_reason = item.value ->> 'reason', \
+     undecodable = CAST(item.value ->> 'undecodable' AS BIGINT) FROM " [each "$1"]
+    " WHERE content.id = CAST(item.value ->> 'id' AS BIGINT)"
+];
+
+const STORE: Statement = statement![
+    "UPDATE content SET state = item.value ->> 'state', \
+     due = CAST(item.value ->> 'due' AS BIGINT), \
+     lease = CAST(item.value ->> 'lease' AS BIGINT), \
+     claims = CAST(item.value ->> 'claims' AS BIGINT), \
+     attempts = CAST(item.value ->> 'attempts' AS BIGINT), \
+     last_reason = item.value ->> 'reason', \
+     undecodable = CAST(item.value ->> 'undecodable' AS BIGINT), \
+     settled = CAST(item.value ->> 'settled' AS BIGINT), \
+     records = CAST(item.value ->> 'records' AS BIGINT), \
+     duplicates = CAST(item.value ->> 'duplicates' AS BIGINT) FROM " [each "$1"]
+    " WHERE content.id = CAST(item.value ->> 'id' AS BIGINT)"
+];
+
+const BURY: Statement = statement![
+    "INSERT INTO dead_letter (content, record_index, reason, at) \
+     SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'record' AS BIGINT), \
+     item.value ->> 'reason', CAST(item.value ->> 'at' AS BIGINT) FROM " [each "$1"]
+];
+
+const PRUNE_DELIVERED: Statement = statement![
+    "DELETE FROM content WHERE id IN (SELECT id FROM content \
+     WHERE state = 'delivered' AND settled <= $1 AND expires <= $2 AND (settled <= $3 \
+     OR NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.content = content.id)) \
+     LIMIT $4" [free] ")"
+];
+
+const PRUNE_DEAD: Statement = statement![
+    "DELETE FROM content WHERE id IN (SELECT id FROM content \
+     WHERE state IN ('dead', 'expired') AND settled <= $1 AND expires <= $2 LIMIT $3" [free] ")"
+];
 
 pub(super) const TAKE_BACK: &str = "UPDATE content SET due = announced WHERE id IN \
      (SELECT id FROM content WHERE state = 'waiting' AND lease IS NOT NULL)";
+
+const CLOCK_SET_BACK: Statement = Statement {
+    postgres: "UPDATE content SET due = $2 WHERE state = 'waiting' AND lease IS NULL \
+         AND due > $2 AND due <= $2 + $1",
+    sqlite: "UPDATE content SET due = due - $1 WHERE state = 'waiting' AND due > $2",
+};
 
 /// The lanes of claims: what Microsoft just announced, and what an operator asked for.
 const LIVE: i64 = 0;

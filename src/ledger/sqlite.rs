@@ -15,21 +15,20 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection, SqlitePool,
-    migrate::{Migrate, MigrateError, Migrator},
+    ConnectOptions, SqliteConnection, SqlitePool,
+    migrate::Migrator,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
     },
 };
 
-use super::{backlog, identities, rows};
-use crate::identity::Secret;
+use super::database::OpenError;
 
 /// A database file and how to connect to it.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) write: SqliteConnectOptions,
     read: SqliteConnectOptions,
 }
@@ -71,53 +70,6 @@ impl Database {
         })
     }
 
-    /// Connects for writing and brings the schema up to date.
-    pub(super) async fn migrate(&self) -> Result<SqliteConnection, OpenError> {
-        let mut connection = self.connect().await.map_err(|error| self.refused(error))?;
-        match MIGRATIONS.run_direct(None, &mut connection, false).await {
-            Ok(()) => Ok(connection),
-            Err(
-                MigrateError::VersionMissing(step)
-                | MigrateError::VersionMismatch(step)
-                | MigrateError::Dirty(step),
-            ) => Err(OpenError::Schema { path: self.path.clone(), step }),
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                Err(self.refused(error))
-            }
-            Err(error) => Err(self.refused(sqlx::Error::Migrate(Box::new(error)))),
-        }
-    }
-
-    /// As [`Database::migrate`], for the one process that holds the lock: every lease in the file
-    /// is of a process that is gone, so none has to run out before its content moves again.
-    pub(super) async fn migrate_alone(&self) -> Result<SqliteConnection, OpenError> {
-        let mut connection = self.migrate().await?;
-        rows::take_back(&mut connection).await.map_err(|error| self.refused(error))?;
-        backlog::recount(&mut connection).await.map_err(|error| self.refused(error))?;
-        Ok(connection)
-    }
-
-    /// Reads what the identities in this file are made with.
-    pub(super) async fn secret(
-        &self,
-        connection: &mut SqliteConnection,
-    ) -> Result<Secret, OpenError> {
-        identities::secret(connection).await.map_err(|error| self.refused(error))
-    }
-
-    /// Checks, without writing, that the schema is the one this version reads.
-    pub(super) async fn check_schema(&self) -> Result<(), OpenError> {
-        let applied = self.applied().await?;
-        let known = MIGRATIONS.iter().map(|migration| migration.version);
-        if let Some(step) = known.clone().find(|step| !applied.contains(step)) {
-            return Err(OpenError::Outdated { path: self.path.clone(), step });
-        }
-        match applied.iter().find(|step| !known.clone().any(|known| known == **step)) {
-            Some(step) => Err(OpenError::Schema { path: self.path.clone(), step: *step }),
-            None => Ok(()),
-        }
-    }
-
     /// Connects for writing.
     pub(super) async fn connect(&self) -> sqlx::Result<SqliteConnection> {
         self.write.connect().await
@@ -131,22 +83,12 @@ impl Database {
             .connect_lazy_with(self.read.clone())
     }
 
-    async fn applied(&self) -> Result<Vec<i64>, OpenError> {
-        let read = async {
-            let mut connection = self.read.connect().await?;
-            let applied = match connection.list_applied_migrations(&MIGRATIONS.table_name).await {
-                Err(MigrateError::Execute(error)) => return Err(error),
-                Err(error) => return Err(sqlx::Error::Migrate(Box::new(error))),
-                Ok(applied) => applied,
-            };
-            connection.close().await?;
-            Ok(applied)
-        };
-        let applied = read.await.map_err(|error| self.refused(error))?;
-        Ok(applied.into_iter().map(|step| step.version).collect())
+    /// Connects for reading.
+    pub(super) async fn connect_to_read(&self) -> sqlx::Result<SqliteConnection> {
+        self.read.connect().await
     }
 
-    fn refused(&self, source: sqlx::Error) -> OpenError {
+    pub(super) fn refused(&self, source: sqlx::Error) -> OpenError {
         let path = self.path.clone();
         let damaged = source
             .as_database_error()
@@ -159,92 +101,6 @@ impl Database {
             OpenError::Database { path, source }
         }
     }
-}
-
-/// Gives free pages back to the file system, a few at a time.
-pub(super) async fn vacuum(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("PRAGMA incremental_vacuum(500)").execute(connection).await?;
-    Ok(())
-}
-
-/// Moves everything from the log into the file itself.
-pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
-    Ok(())
-}
-
-/// The ledger cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// `SQLite` refuses for another reason.
-    #[error("the ledger {} cannot be opened", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What `SQLite` says.
-        source: sqlx::Error,
-    },
-    /// What is in the file is no database, or a broken one.
-    #[error(
-        "the ledger {} is damaged or not a SQLite database; move it away together with its -wal \
-         and -shm files and start again: what Microsoft still has is then collected anew, and \
-         delivered a second time where it was delivered before",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What `SQLite` says.
-        source: sqlx::Error,
-    },
-    /// The file system refuses.
-    #[error("the ledger {} cannot be opened or created", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another process writes it.
-    #[error(
-        "the ledger {} is in use by another process; stop that one first, or set ledger.url to a \
-         file of its own for this one",
-        path.display()
-    )]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is nothing to read.
-    #[error("there is no ledger {}; `run` creates it", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// An older version wrote it, and a reader must not change it.
-    #[error(
-        "the ledger {} was written by an older version (its schema lacks step {step}); `run` of \
-         this version brings it up to date",
-        path.display()
-    )]
-    Outdated {
-        /// The file.
-        path: PathBuf,
-        /// The first migration it lacks.
-        step: i64,
-    },
-    /// Another version wrote it.
-    #[error(
-        "the ledger {} was written by a newer or different version (this one does not know step \
-         {step} of its schema); run that version, or set ledger.url to another file",
-        path.display()
-    )]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The migration this version does not know.
-        step: i64,
-    },
 }
 
 /// Creates an empty file, which `SQLite` takes for an empty database, so that it, and the files
@@ -282,10 +138,13 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 /// Longer than it takes to look who has the lock.
 const LOCKED_BRIEFLY: Duration = Duration::from_millis(50);
 
-/// Begins a transaction that may write, so that it waits for its turn here and not halfway.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+/// Gives free pages back to the file system, a few at a time.
+pub(super) const VACUUM: &str = "PRAGMA incremental_vacuum(500)";
+
+/// Moves everything from the log into the file itself.
+pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Commands beside the service write for milliseconds, so only an operator's own tool or a backup
 /// can be in the way for longer; a caller should not wait for those longer than for a request.

@@ -4,9 +4,13 @@
 //! process ends; so both write here and both read it. There is one row for each feed.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Ledger, LedgerError, Onboarding, Reader, operation::Operation, rows};
+use super::{
+    Ledger, LedgerError, Onboarding, Reader,
+    operation::Operation,
+    rows,
+    sql::{Connection, Row, query},
+};
 use crate::content::{ContentType, TenantId};
 
 /// The last start of a subscription.
@@ -38,7 +42,7 @@ impl Ledger {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn starts(&self, tenant: TenantId) -> Result<Vec<Start>, LedgerError> {
-        let query = sqlx::query(STARTS).bind(Some(tenant.to_string()));
+        let query = query(STARTS).bind(Some(tenant.to_string()));
         Ok(starts(&query.fetch_all(&self.reads).await?)?)
     }
 }
@@ -59,7 +63,7 @@ impl Onboarding {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn starts(&mut self) -> Result<Vec<Start>, LedgerError> {
-        let query = sqlx::query(STARTS).bind(None::<String>);
+        let query = query(STARTS).bind(None::<String>);
         Ok(starts(&query.fetch_all(self.0.connection().await?).await?)?)
     }
 }
@@ -71,7 +75,7 @@ impl Reader {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn starts(&self) -> Result<Vec<Start>, LedgerError> {
-        let query = sqlx::query(STARTS).bind(None::<String>);
+        let query = query(STARTS).bind(None::<String>);
         Ok(starts(&query.fetch_all(&self.0).await?)?)
     }
 }
@@ -89,9 +93,9 @@ impl Operation for Remember {
         None
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         let Start { tenant, content_type, at, allowed } = self.0;
-        sqlx::query(
+        query(
             "INSERT INTO start (tenant, content_type, at, allowed) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (tenant, content_type) DO UPDATE SET at = excluded.at, \
              allowed = excluded.allowed",
@@ -106,13 +110,12 @@ impl Operation for Remember {
     }
 }
 
-fn starts(rows: &[SqliteRow]) -> sqlx::Result<Vec<Start>> {
+fn starts(rows: &[Row]) -> sqlx::Result<Vec<Start>> {
     let known = rows.iter().filter(|row| {
         // A type that only a newer version knows is not started by this one.
-        row.try_get::<String, _>("content_type")
-            .is_ok_and(|kind| kind.parse::<ContentType>().is_ok())
+        row.try_get::<String>("content_type").is_ok_and(|kind| kind.parse::<ContentType>().is_ok())
     });
-    let start = |row: &SqliteRow| {
+    let start = |row: &Row| {
         Ok(Start {
             tenant: rows::parsed(row, "tenant")?,
             content_type: rows::parsed(row, "content_type")?,

@@ -109,22 +109,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// How content starts.
-    pub(super) fn announced(now: Timestamp) -> Self {
-        Self {
-            state: State::Waiting,
-            due: now,
-            lease: None,
-            claims: 0,
-            attempts: 0,
-            last_reason: None,
-            undecodable: 0,
-            settled: None,
-            records: 0,
-            duplicates: 0,
-        }
-    }
-
     /// Leases the content, unless it is settled or not due. Every lease has a token of its own.
     pub(super) fn claim(self, now: Timestamp, until: Timestamp) -> Option<Claimed> {
         if self.state != State::Waiting || self.due > now {

@@ -4,11 +4,14 @@
 //! again.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    Config, Ledger, LedgerError, OpenError, Reader, consents::MOST, guest::Guest,
-    operation::Operation, rows,
+    Config, Ledger, LedgerError, OpenError, Reader,
+    consents::MOST,
+    guest::Guest,
+    operation::Operation,
+    rows,
+    sql::{Connection, Pool, Row, query},
 };
 use crate::content::{ClientId, ContentType, TenantId};
 
@@ -47,7 +50,7 @@ impl Onboarding {
     ///
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn tenants(&mut self) -> Result<Vec<StoredTenant>, LedgerError> {
-        let rows = sqlx::query(TENANTS).fetch_all(self.0.connection().await?).await?;
+        let rows = query(TENANTS).fetch_all(self.0.connection().await?).await?;
         Ok(rows.iter().map(tenant_from).collect::<sqlx::Result<_>>()?)
     }
 
@@ -125,25 +128,24 @@ impl Operation for Store {
         Some(self.0.added)
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<bool> {
         let tenant = &self.0;
-        let taken: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM tenant WHERE name = $1 AND id <> $2")
-                .bind(tenant.name.clone())
-                .bind(tenant.id.to_string())
-                .fetch_optional(&mut *connection)
-                .await?;
+        let taken = query("SELECT 1 FROM tenant WHERE name = $1 AND id <> $2")
+            .bind(tenant.name.as_str())
+            .bind(tenant.id.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
         if taken.is_some() {
             return Ok(false);
         }
         let kinds: Vec<_> = tenant.content_types.iter().map(|kind| kind.as_str()).collect();
-        sqlx::query(
+        query(
             "INSERT INTO tenant (id, name, client_id, content_types, added) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
              client_id = excluded.client_id, content_types = excluded.content_types",
         )
         .bind(tenant.id.to_string())
-        .bind(tenant.name.clone())
+        .bind(tenant.name.as_str())
         .bind(tenant.client_id.to_string())
         .bind(kinds.join(" "))
         .bind(tenant.added.as_millisecond())
@@ -166,8 +168,8 @@ impl Operation for Remove {
         None
     }
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM tenant WHERE id = $1")
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
+        query("DELETE FROM tenant WHERE id = $1")
             .bind(self.0.to_string())
             .execute(connection)
             .await?;
@@ -175,12 +177,12 @@ impl Operation for Remove {
     }
 }
 
-async fn tenants(reads: &SqlitePool) -> sqlx::Result<Vec<StoredTenant>> {
-    let rows = sqlx::query(TENANTS).fetch_all(reads).await?;
+async fn tenants(reads: &Pool) -> sqlx::Result<Vec<StoredTenant>> {
+    let rows = query(TENANTS).fetch_all(reads).await?;
     rows.iter().map(tenant_from).collect()
 }
 
-fn tenant_from(row: &SqliteRow) -> sqlx::Result<StoredTenant> {
+fn tenant_from(row: &Row) -> sqlx::Result<StoredTenant> {
     let kinds: String = row.try_get("content_types")?;
     Ok(StoredTenant {
         id: rows::parsed(row, "id")?,

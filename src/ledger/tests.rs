@@ -1,15 +1,19 @@
-//! The ledger on real files. Time is whatever a test says it is.
+//! The ledger on real files and real servers. Time is whatever a test says it is.
+//!
+//! The modules here are tests on `SQLite`; [`postgres`] has those of them that say nothing of an
+//! engine once more, on `PostgreSQL`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
     Config, Lease, Ledger, LedgerError, Location, Reader, Recorded, Settled, Settlement, Writer,
+    database::Database,
+    sql::{Connection, query},
 };
 use crate::{
     content::{Announcement, ContentId, ContentType, TenantId, Via},
@@ -19,29 +23,63 @@ use crate::{
 mod announce;
 mod backfill;
 mod claim;
+
 mod failure;
 mod identities;
 mod letters;
 mod listed;
 mod model;
 mod open;
+mod plans;
+mod postgres;
 mod prune;
 mod reader;
 mod tenants;
 
+/// Which engine a ledger is on.
+trait Engine {
+    /// Whether what a process had leased is due again when another opens the ledger.
+    const TAKES_BACK: bool;
+
+    /// An empty ledger of its own.
+    fn config(directory: &Path) -> impl Future<Output = Config>;
+}
+
+/// `SQLite`.
+struct File;
+
+impl Engine for File {
+    const TAKES_BACK: bool = true;
+
+    async fn config(directory: &Path) -> Config {
+        config(directory)
+    }
+}
+
+type Running = On<File>;
+
 /// A ledger in a directory of its own, with its writer running.
-struct Running {
+struct On<E> {
     ledger: Ledger,
     shutdown: Shutdown,
     writer: JoinSet<Result<(), LedgerError>>,
     config: Config,
     directory: TempDir,
+    engine: PhantomData<E>,
 }
 
-impl Running {
-    async fn start() -> Self {
+impl<E: Engine> On<E> {
+    const TAKES_BACK: bool = E::TAKES_BACK;
+
+    /// What is needed to open an empty ledger.
+    async fn site() -> (TempDir, Config) {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(directory.path());
+        let config = E::config(directory.path()).await;
+        (directory, config)
+    }
+
+    async fn start() -> Self {
+        let (directory, config) = Self::site().await;
         let (ledger, writer) = Ledger::open(&config).await.unwrap();
         Self::with(directory, config, ledger, writer)
     }
@@ -50,7 +88,7 @@ impl Running {
         let shutdown = Shutdown::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run(shutdown.clone()));
-        Self { ledger, shutdown, writer: tasks, config, directory }
+        Self { ledger, shutdown, writer: tasks, config, directory, engine: PhantomData }
     }
 
     /// Ends the writer in order.
@@ -80,7 +118,7 @@ impl Running {
     }
 
     /// A connection of an operator's own tool.
-    async fn tool(&self) -> SqliteConnection {
+    async fn tool(&self) -> Connection {
         tool(&self.config).await
     }
 
@@ -92,11 +130,13 @@ impl Running {
 /// A writer whose file may grow to so many pages, and not at all if it has them already: what a
 /// full disk looks like to `SQLite`.
 pub(crate) fn with_room(mut writer: Writer, pages: u32) -> Writer {
-    writer.database.write = writer.database.write.pragma("max_page_count", pages.to_string());
+    let Database::Sqlite(database) = &mut writer.database else { panic!("it is a file") };
+    database.write = database.write.clone().pragma("max_page_count", pages.to_string());
     writer.connection = None;
     writer
 }
 
+/// A ledger in a file.
 pub(crate) fn config(directory: &Path) -> Config {
     Config {
         location: Location::Sqlite(directory.join("ledger.db")),
@@ -106,17 +146,20 @@ pub(crate) fn config(directory: &Path) -> Config {
     }
 }
 
-async fn tool(config: &Config) -> SqliteConnection {
-    let Location::Sqlite(path) = &config.location;
-    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+async fn tool(config: &Config) -> Connection {
+    Database::existing(&config.location).unwrap().connect().await.unwrap()
 }
 
-async fn run(connection: &mut SqliteConnection, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(connection).await.unwrap();
+async fn run(connection: &mut Connection, sql: &'static str) {
+    match connection {
+        Connection::Postgres(on) => sqlx::raw_sql(sql).execute(&mut **on).await.map(drop),
+        Connection::Sqlite(on) => sqlx::raw_sql(sql).execute(on).await.map(drop),
+    }
+    .unwrap();
 }
 
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+async fn number(connection: &mut Connection, sql: &'static str) -> i64 {
+    query(sql).fetch_one(connection).await.unwrap().first().unwrap()
 }
 
 /// Starts announcing one content each, and returns when all of it is queued.

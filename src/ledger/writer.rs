@@ -14,22 +14,26 @@
 
 use std::{
     fs::File,
+    io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 use super::{
     LedgerError, Shared,
+    database::Database,
     operation::Command,
+    postgres::{Blame, blame},
     rows::{self, Cutoffs},
-    sqlite::{self, Database},
+    settle::Settle,
+    sql::{Connection, Pool},
+    sqlite,
 };
 use crate::{content::LISTED, moment::before, shutdown::Shutdown};
 
@@ -40,13 +44,15 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) database: Database,
     /// None after a failure that leaves its state in doubt.
-    pub(super) connection: Option<SqliteConnection>,
-    pub(super) reads: SqlitePool,
+    pub(super) connection: Option<Connection>,
+    pub(super) reads: Pool,
     pub(super) retention: Retention,
+    /// Set while the server cannot be reached.
+    pub(super) away: Option<Away>,
     /// When the callers live: the time of the last operation.
     pub(super) now: Option<Timestamp>,
     /// Held as long as this process may write.
-    pub(super) _lock: File,
+    pub(super) _lock: Option<File>,
 }
 
 impl Writer {
@@ -149,15 +155,52 @@ impl Writer {
 
     /// Applies the group in one transaction, all or nothing.
     async fn attempt(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
+        for _ in 1..CONFLICTS {
+            match self.attempt_once(group).await {
+                Err(Failure::Conflict(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        self.attempt_once(group).await
+    }
+
+    async fn attempt_once(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.database.connect().await.map_err(Failure::transaction)?,
+            None => self.connect().await?,
         };
-        let outcome = apply(&mut connection, group).await;
+        let outcome = if connection.is_shared() {
+            timeout(TRANSACTION, apply(&mut connection, group)).await.unwrap_or_else(|_late| {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                Err(Failure::transaction(error.into()))
+            })
+        } else {
+            apply(&mut connection, group).await
+        };
         if !matches!(outcome, Err(Failure::Transaction(_))) {
             self.connection = Some(connection);
         }
         outcome
+    }
+
+    /// Connects anew; to a server not more often than makes sense.
+    async fn connect(&mut self) -> Result<Connection, Failure> {
+        if let Some(away) = self.away.as_ref().filter(|away| Instant::now() < away.until) {
+            return Err(Failure::Transaction(away.error.clone()));
+        }
+        let error = match self.database.connect().await {
+            Ok(connection) => {
+                self.away = None;
+                return Ok(connection);
+            }
+            Err(error) => LedgerError::from(error),
+        };
+        if self.database.is_shared() {
+            let pause = self.away.as_ref().map_or(AWAY_MIN, |away| AWAY_MAX.min(away.pause * 2));
+            let until = Instant::now() + pause;
+            self.away = Some(Away { until, pause, error: error.clone() });
+        }
+        Err(Failure::Transaction(error))
     }
 
     fn finish(&self, command: Box<dyn Command>, outcome: Result<(), LedgerError>) {
@@ -207,7 +250,9 @@ impl Writer {
         // Readers first: the log can only be emptied when nobody reads from it.
         self.reads.close().await;
         if let Some(mut connection) = self.connection.take() {
-            sqlite::checkpoint(&mut connection).await?;
+            if !connection.is_shared() {
+                connection.run(sqlite::CHECKPOINT).await?;
+            }
             connection.close().await?;
         }
         Ok(())
@@ -235,8 +280,19 @@ impl Retention {
     }
 }
 
+/// The server could not be reached.
+#[derive(Debug)]
+pub(super) struct Away {
+    /// When it is tried again.
+    until: Instant,
+    pause: Duration,
+    error: LedgerError,
+}
+
 /// Why a group was not committed.
 enum Failure {
+    /// Another process was at the same rows; the transaction was rolled back.
+    Conflict(LedgerError),
     /// One operation failed; the transaction was rolled back.
     Operation(LedgerError),
     /// The transaction could not be begun, committed or rolled back.
@@ -250,35 +306,55 @@ impl Failure {
 
     fn into_error(self) -> LedgerError {
         match self {
-            Self::Operation(error) | Self::Transaction(error) => error,
+            Self::Conflict(error) | Self::Operation(error) | Self::Transaction(error) => error,
         }
     }
 }
 
-async fn apply(
-    connection: &mut SqliteConnection,
-    group: &mut [Box<dyn Command>],
-) -> Result<(), Failure> {
-    let mut transaction =
-        connection.begin_with(sqlite::BEGIN).await.map_err(Failure::transaction)?;
-    for command in group {
-        if let Err(error) = command.apply(&mut transaction).await {
-            // A full disk ends the transaction by itself, and then there is nothing to roll back;
-            // the connection is not trusted after that.
-            return Err(match transaction.rollback().await {
-                Ok(()) => Failure::Operation(error.into()),
-                Err(_) => Failure::transaction(error),
-            });
-        }
+async fn apply(connection: &mut Connection, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
+    connection.begin().await.map_err(Failure::transaction)?;
+    if let Err(error) = apply_each(connection, group).await {
+        // A full disk ends the transaction by itself, and then there is nothing to roll back; the
+        // connection is not trusted after that. Nor is one to a server that is going.
+        let blame = if connection.is_shared() { blame(&error) } else { Blame::Statement };
+        return Err(match (connection.rollback().await, blame) {
+            (Ok(()), Blame::Conflict) => Failure::Conflict(error.into()),
+            (Ok(()), Blame::Statement) => Failure::Operation(error.into()),
+            _ => Failure::transaction(error),
+        });
     }
-    transaction.commit().await.map_err(Failure::transaction)
+    connection.commit().await.map_err(Failure::transaction)
 }
 
-async fn prune(connection: &mut SqliteConnection, cutoffs: Cutoffs) -> sqlx::Result<u64> {
-    let mut transaction = connection.begin_with(sqlite::BEGIN).await?;
-    let rows = rows::prune(&mut transaction, cutoffs, PRUNE_ROWS).await?;
-    sqlite::vacuum(&mut transaction).await?;
-    transaction.commit().await?;
+/// In order, but leases that are ended one after the other as one.
+async fn apply_each(
+    connection: &mut Connection,
+    mut rest: &mut [Box<dyn Command>],
+) -> sqlx::Result<()> {
+    while !rest.is_empty() {
+        let mut settles: Vec<_> = rest.iter_mut().map_while(|command| command.settle()).collect();
+        let count = settles.len();
+        if count > 0 {
+            let operations: Vec<_> = settles.iter().map(|settle| &settle.operation).collect();
+            let settled = Settle::all(connection, &operations).await?;
+            for (settle, settled) in settles.iter_mut().zip(settled) {
+                settle.output = Some(settled);
+            }
+        } else {
+            rest[0].apply(connection).await?;
+        }
+        rest = &mut rest[count.max(1)..];
+    }
+    Ok(())
+}
+
+async fn prune(connection: &mut Connection, cutoffs: Cutoffs) -> sqlx::Result<u64> {
+    connection.begin().await?;
+    let rows = rows::prune(connection, cutoffs, PRUNE_ROWS).await?;
+    if !connection.is_shared() {
+        connection.run(sqlite::VACUUM).await?;
+    }
+    connection.commit().await?;
     Ok(rows)
 }
 
@@ -292,6 +368,16 @@ const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
 /// About how many rows one transaction changes: some tens of milliseconds of work, so that the
 /// last of a group does not wait noticeably longer than the first.
 const GROUP_ROWS: usize = 1000;
+
+/// Times that a group is tried which meets other processes at the same rows.
+const CONFLICTS: u32 = 5;
+
+/// How long a server may take for a group; longer than it lets one wait for another's rows.
+const TRANSACTION: Duration = Duration::from_secs(25);
+
+/// Soon enough for a server that only starts anew, and no burden for one that does not.
+const AWAY_MIN: Duration = Duration::from_millis(50);
+const AWAY_MAX: Duration = Duration::from_secs(2);
 
 /// Rows removed in one step: short enough not to be felt by those who wait for a commit.
 const PRUNE_ROWS: u32 = 500;

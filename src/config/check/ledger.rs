@@ -17,7 +17,17 @@ use crate::{
 pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger::Config> {
     let key = |name: &str| Key::from("ledger").child(name);
     let location = match &raw.url {
-        LedgerAddress::Postgres => None,
+        LedgerAddress::Postgres(server) => {
+            let password = raw.password.as_ref().and_then(|source| {
+                let any = |_: &str| Ok(());
+                findings.secret(&key("password"), source, any)
+            });
+            let server = server.clone();
+            Some(ledger::Location::Postgres(match password {
+                Some(password) => server.with_password(password),
+                None => server,
+            }))
+        }
         LedgerAddress::Sqlite(path) => {
             let path = findings.resolve(path);
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::config::{
     settings::log::Format,
-    value::{Count, Filter, FormatChoice, HumanDuration, LedgerAddress},
+    value::{Count, Filter, FormatChoice, HumanDuration, LedgerAddress, SecretSource},
 };
 
 /// The durable store of what was announced and what became of it.
@@ -15,8 +15,10 @@ use crate::config::{
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config) struct Ledger {
-    /// `sqlite:FILE` for one process, or `postgres://…` shared by several replicas.
+    /// `sqlite:FILE` for one process, or `postgres://…`.
     pub(in crate::config) url: LedgerAddress,
+    /// The password for a `postgres://…` without one in it.
+    pub(in crate::config) password: Option<SecretSource>,
     /// How long claimed content stays claimed without renewal: so long does a crash delay it. At
     /// least 30s.
     pub(in crate::config) lease: HumanDuration,
@@ -30,6 +32,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             url: LedgerAddress::Sqlite(PathBuf::from(DATABASE)),
+            password: None,
             lease: LEASE,
             keep_delivered: KEEP_DELIVERED,
             keep_dead: KEEP_DEAD,

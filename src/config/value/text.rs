@@ -3,10 +3,10 @@
 use std::{fmt, path::PathBuf};
 
 use tracing_subscriber::EnvFilter;
-use url::Url;
 use uuid::Uuid;
 
 use super::{Leaf, leaf_traits, serialize_as_displayed};
+use crate::ledger::Server;
 
 /// Any text; what it may hold depends on the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,8 +62,8 @@ leaf_traits!(Guid, { "type": "string", "format": "uuid" });
 /// Where the ledger is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum LedgerAddress {
-    /// May hold a password, so nothing of it is kept before it can be used.
-    Postgres,
+    /// May hold a password, which it shows to nobody.
+    Postgres(Server),
     Sqlite(PathBuf),
 }
 
@@ -76,16 +76,14 @@ impl Leaf for LedgerAddress {
             let is_file = !path.is_empty() && !path.contains('?') && path != ":memory:";
             return is_file.then(|| Self::Sqlite(path.into()));
         }
-        let url = Url::parse(text).ok()?;
-        let is_postgres = matches!(url.scheme(), "postgres" | "postgresql");
-        (is_postgres && url.has_host()).then_some(Self::Postgres)
+        Server::parse(text).ok().map(Self::Postgres)
     }
 }
 
 impl fmt::Display for LedgerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres => f.write_str("postgres://…"),
+            Self::Postgres(server) => server.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
         }
     }

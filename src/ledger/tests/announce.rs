@@ -48,8 +48,7 @@ async fn the_same_id_of_another_tenant_or_type_is_other_content() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_cancels_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (directory, config) = Running::site().await;
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     let mut announcing = queue(&ledger, &["a", "b"]).await;
     announcing.shutdown().await;
@@ -63,8 +62,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
 
 #[tokio::test]
 async fn what_is_queued_at_shutdown_is_recorded_and_what_comes_later_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (directory, config) = Running::site().await;
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     let mut announcing = queue(&ledger, &["a", "b"]).await;
     let shutdown = Shutdown::new();

@@ -1,7 +1,7 @@
 //! Announcing from another process, beside the service or without it.
 
 use super::*;
-use crate::ledger::{Backfill, Backfilled, Completed, OpenError};
+use crate::ledger::{Backfill, Backfilled, Completed};
 
 fn all(ids: &[String]) -> Vec<Announcement> {
     ids.iter().map(|id| content(TENANT, id)).collect()
@@ -66,8 +66,7 @@ async fn live_content_is_claimed_first_however_young() {
 
 #[tokio::test]
 async fn without_a_service_the_content_waits_for_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (directory, config) = Running::site().await;
     let mut backfill = Backfill::open(&config).await.unwrap();
     backfill.announce(&all(&["old".to_owned()]), at(0)).await.unwrap();
     // The service starts while the command still runs.
@@ -80,8 +79,7 @@ async fn without_a_service_the_content_waits_for_one() {
 
 #[tokio::test]
 async fn completed_windows_are_remembered() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (directory, config) = Running::site().await;
     let mut backfill = Backfill::open(&config).await.unwrap();
     backfill.complete(window(0, 100), at(0)).await.unwrap();
     backfill.complete(window(0, 100), at(1)).await.unwrap();
@@ -112,12 +110,4 @@ async fn the_service_counts_what_commands_announced() {
     assert_eq!(found, [expected]);
     let (_, found) = running.ledger.backfilled(Some(mark)).await.unwrap();
     assert!(found.is_empty());
-}
-
-#[tokio::test]
-async fn a_file_of_an_older_version_waits_for_its_service() {
-    let running = Running::start().await;
-    run(&mut running.tool().await, "DELETE FROM _sqlx_migrations WHERE version = 2").await;
-    let refused = Backfill::open(&running.config).await.err().unwrap();
-    assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
 }

@@ -2,13 +2,8 @@
 
 use std::collections::HashSet;
 
-use sqlx::{AssertSqlSafe, Row};
-
 use super::*;
-use crate::{
-    ledger::{DeadRecord, backlog, listed, rows},
-    reason::Reason,
-};
+use crate::{ledger::DeadRecord, reason::Reason};
 
 #[tokio::test]
 async fn due_longest_comes_first_and_tenants_are_apart() {
@@ -123,7 +118,7 @@ async fn undecodable_bodies_in_a_row_are_counted() {
     let (directory, config) = running.kill().await;
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     running = Running::with(directory, config, ledger, writer);
-    let lease = running.claim(1, 2).await.remove(0);
+    let lease = running.claim(1, 1 + LEASE).await.remove(0);
     assert_eq!((lease.lost, lease.undecodable), (true, 1), "it outlives a lost lease");
 }
 
@@ -181,14 +176,15 @@ async fn what_is_given_up_on_is_kept_with_its_reason() {
     for (lease, settlement) in leases.iter().zip(settlements) {
         assert_eq!(running.settle(lease, settlement, 7).await, Settled::Applied);
     }
-    let rows: Vec<String> = sqlx::query_scalar(
+    let rows = query(
         "SELECT content_id || ' ' || state || ', attempts ' || attempts || ', duplicates ' || \
-         duplicates || ', record ' || COALESCE(record_index, '-') || ': ' || reason FROM content \
+         duplicates || ', record ' || COALESCE(CAST(record_index AS TEXT), '-') || ': ' || reason FROM content \
          JOIN dead_letter ON content = content.id WHERE at = settled ORDER BY dead_letter.id",
     )
     .fetch_all(&mut running.tool().await)
     .await
     .unwrap();
+    let rows: Vec<String> = rows.iter().map(|row| row.first().unwrap()).collect();
     assert_eq!(
         rows,
         [
@@ -236,79 +232,6 @@ async fn what_has_expired_is_claimed_by_itself_and_the_rest_stays_due() {
     running.settle(&claimed[0], Settlement::Expired(Reason::PastExpiration), 20).await;
     assert!(expired(20).await.is_empty());
     assert_eq!(ids(&running.claim(3, 20).await), ["late"]);
-}
-
-#[tokio::test]
-async fn what_runs_all_the_time_is_served_by_an_index() {
-    let running = Running::start().await;
-    let mut tool = running.tool().await;
-    let plan = async |tool: &mut SqliteConnection, sql: &str| -> Vec<String> {
-        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-        let plan = plan.fetch_all(tool).await.unwrap();
-        plan.iter().map(|row| row.get("detail")).collect()
-    };
-    let waiting = "INDEX content_waiting (tenant=? AND lane=? AND due<?)";
-    let (oldest, expiring) =
-        ("COVERING INDEX content_oldest (tenant=?)", "COVERING INDEX content_expiring (tenant=?)");
-    let known = "INDEX sqlite_autoindex_content_1 (tenant=? AND content_type=? AND canonical_id=?)";
-    let expected: [(&str, &[&str]); 6] = [
-        (rows::DUE, &[&format!("SEARCH content USING {waiting}")]),
-        (rows::EXPIRED, &["SEARCH content USING INDEX content_expiring (tenant=? AND expires<?)"]),
-        (
-            backlog::TENANTS_DUE,
-            &["SCAN backlog", &format!("SEARCH content EXISTS USING COVERING {waiting}")],
-        ),
-        (
-            backlog::DEPTH,
-            &[
-                "SCAN backlog",
-                "CORRELATED SCALAR SUBQUERY 1",
-                &format!("SEARCH content USING {oldest}"),
-                "CORRELATED SCALAR SUBQUERY 2",
-                &format!("SEARCH content USING {expiring}"),
-            ],
-        ),
-        // At a start, once: what waits is read, but from the index alone.
-        (
-            rows::TAKE_BACK,
-            &[
-                "SEARCH content USING INTEGER PRIMARY KEY (rowid=?)",
-                "LIST SUBQUERY 1",
-                "SCAN content USING COVERING INDEX content_waiting",
-                "CREATE BLOOM FILTER",
-            ],
-        ),
-        (
-            listed::KNOWN,
-            &["SCAN wanted VIRTUAL TABLE INDEX 1:", &format!("SEARCH content USING {known}")],
-        ),
-    ];
-    for (sql, expected) in expected {
-        assert_eq!(plan(&mut tool, sql).await, expected, "{sql}");
-    }
-}
-
-#[tokio::test]
-async fn a_claim_touches_neither_gauges_nor_what_finds_settled_content() {
-    let running = Running::start().await;
-    running.announce(&["a"], 0).await;
-    let mut tool = running.tool().await;
-    // Would be written by anything that writes the state, changed or not.
-    run(
-        &mut tool,
-        "CREATE TRIGGER state_written BEFORE UPDATE OF state, settled, created, expires ON content \
-         BEGIN SELECT RAISE(ABORT, 'written'); END",
-    )
-    .await;
-    let lease = running.claim(1, 0).await.remove(0);
-    running.ledger.renew(vec![lease.key], at(1)).await.unwrap();
-    let again = Settlement::Retry { at: at(2), reason: Reason::Timeout };
-    assert_eq!(running.settle(&lease, again, 1).await, Settled::Applied);
-    run(&mut tool, "DROP TRIGGER state_written").await;
-    let lease = running.claim(1, 2).await.remove(0);
-    assert_eq!((lease.attempts, lease.last_reason), (1, Some(Reason::Timeout)));
-    assert_eq!(running.settle(&lease, delivered(1), 3).await, Settled::Applied);
-    assert_eq!(running.ledger.depth().await.unwrap(), []);
 }
 
 fn ids(leases: &[Lease]) -> Vec<String> {

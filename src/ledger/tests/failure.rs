@@ -69,7 +69,8 @@ async fn a_full_disk_makes_it_unavailable_until_there_is_room() {
 #[tokio::test]
 async fn it_knows_whether_it_can_commit() {
     let (directory, config, ledger, mut writer) = opened().await;
-    writer.database.write = writer.database.write.busy_timeout(Duration::from_millis(20));
+    let Database::Sqlite(database) = &mut writer.database else { panic!("it is a file") };
+    database.write = database.write.clone().busy_timeout(Duration::from_millis(20));
     writer.connection = None;
     let running = Running::with(directory, config, ledger, writer);
     assert!(running.ledger.is_writable().await);
@@ -86,8 +87,7 @@ async fn it_knows_whether_it_can_commit() {
 }
 
 async fn opened() -> (TempDir, Config, Ledger, Writer) {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (directory, config) = Running::site().await;
     let (ledger, writer) = Ledger::open(&config).await.unwrap();
     (directory, config, ledger, writer)
 }

@@ -1,9 +1,7 @@
 //! The stored identities of delivered records.
 
-use sqlx::AssertSqlSafe;
-
 use super::*;
-use crate::{identity::Key, ledger::identities, reason::Reason};
+use crate::{identity::Key, reason::Reason};
 
 fn keys(numbers: std::ops::Range<u128>) -> Arc<[Key]> {
     numbers.map(|number| Key::from_bytes(number.to_le_bytes())).collect()
@@ -127,22 +125,4 @@ async fn what_is_of_no_use_any_more_is_pruned() {
     writer.prune().await;
     assert_eq!(number(&mut tool(&config).await, rows).await, 0);
     assert_eq!(number(&mut tool(&config).await, "SELECT COUNT(*) FROM content").await, 2);
-}
-
-#[tokio::test]
-async fn reading_costs_nothing_for_what_is_not_read() {
-    let running = Running::start().await;
-    let mut tool = running.tool().await;
-    for statement in [identities::NEXT, identities::BEGINNING] {
-        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(sql).fetch_all(&mut tool).await.unwrap();
-        let plan: Vec<_> = plan.into_iter().map(|row| row.3).collect();
-        let plan = plan.join("\n");
-        assert!(plan.contains("identity_at"), "{plan}");
-        let resumes = plan.contains("identity_at (at=? AND id>?)");
-        assert!(statement == identities::BEGINNING || resumes, "{plan}");
-        // One row is all that is sorted for the beginning.
-        assert!(statement == identities::BEGINNING || !plan.contains("TEMP B-TREE"), "{plan}");
-    }
 }

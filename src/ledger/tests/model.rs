@@ -188,7 +188,9 @@ async fn check(steps: Vec<Step>) {
                 let (directory, config) = running.kill().await;
                 let (ledger, writer) = Ledger::open(&config).await.unwrap();
                 running = Running::with(directory, config, ledger, writer);
-                model.reopen();
+                if Running::TAKES_BACK {
+                    model.reopen();
+                }
             }
             Step::Renew(_) | Step::Settle(..) => {}
         }

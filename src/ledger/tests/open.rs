@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
-use crate::{ledger::OpenError, reason::Reason};
+use crate::{
+    ledger::{Backfill, OpenError, writer::Retention},
+    reason::Reason,
+};
 
 #[tokio::test]
 async fn an_empty_file_gets_the_schema_once() {
@@ -21,8 +24,8 @@ async fn commits_reach_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let (_, mut writer) = Ledger::open(&config(directory.path())).await.unwrap();
     let connection = writer.connection.as_mut().unwrap();
-    let mode: String =
-        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+    let mode = query("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+    let mode: String = mode.first().unwrap();
     assert_eq!(mode, "wal");
     assert_eq!(number(connection, "PRAGMA synchronous").await, 2, "FULL");
     assert_eq!(number(connection, "PRAGMA foreign_keys").await, 1);
@@ -53,7 +56,7 @@ async fn a_second_process_is_refused_until_the_first_ends() {
 
     // Another name for the file is no way around.
     let link = running.directory.path().join("link.db");
-    let Location::Sqlite(path) = &running.config.location;
+    let Location::Sqlite(path) = &running.config.location else { panic!("it is a file") };
     std::os::unix::fs::symlink(path, &link).unwrap();
     let by_link = Config { location: Location::Sqlite(link), ..running.config.clone() };
     let refused = Ledger::open(&by_link).await.err().unwrap();
@@ -107,9 +110,8 @@ async fn survived(directory: TempDir, config: Config, lease: Lease) {
 
 #[tokio::test]
 async fn what_is_no_ledger_is_refused_by_name_and_with_advice() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
-    let Location::Sqlite(path) = &config.location;
+    let (directory, config) = Running::site().await;
+    let Location::Sqlite(path) = &config.location else { panic!("it is a file") };
     fs::write(path, "certainly not a database, and long enough ".repeat(100)).unwrap();
     for refused in
         [Ledger::open(&config).await.err().unwrap(), Reader::open(&config).await.err().unwrap()]
@@ -153,4 +155,51 @@ async fn a_place_that_cannot_be_is_refused() {
     assert!(matches!(refused, OpenError::File { .. }), "{refused:?}");
     let refused = Reader::open(&config).await.err().unwrap();
     assert!(matches!(refused, OpenError::Missing { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_waits_for_its_service() {
+    let running = Running::start().await;
+    run(&mut running.tool().await, "DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    let refused = Backfill::open(&running.config).await.err().unwrap();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_writer_prunes_by_itself_and_the_file_shrinks() {
+    let (directory, config) = Running::start().await.stop().await;
+    let mut tool = tool(&config).await;
+    run(
+        &mut tool,
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+         INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
+         expires, announced, state, due, settled) SELECT 'x', 'y', i, i, 'sweep', 0, 0, 0, \
+         'delivered', 0, 0 FROM n",
+    )
+    .await;
+    let full = number(&mut tool, "PRAGMA page_count").await;
+    let (ledger, mut writer) = Ledger::open(&config).await.unwrap();
+    writer.retention = Retention { interval: Duration::from_millis(10), ..writer.retention };
+    let running = Running::with(directory, config, ledger, writer);
+    running.claim(1, 0).await;
+    in_time(async {
+        while number(&mut tool, "SELECT COUNT(*) FROM content").await > 0
+            || number(&mut tool, "PRAGMA page_count").await > full / 2
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_counts_anew() {
+    let running = Running::start().await;
+    running.announce(&["a"], 0).await;
+    run(&mut running.tool().await, "UPDATE backlog SET waiting = -7").await;
+    assert_eq!(running.ledger.depth().await.unwrap(), []);
+    let (_directory, config) = running.stop().await;
+    let (ledger, _writer) = Ledger::open(&config).await.unwrap();
+    assert_eq!(ledger.depth().await.unwrap()[0].waiting, 1);
 }

@@ -36,10 +36,9 @@ async fn one_of_each(ledger: &Ledger, expires: i64) {
 async fn left_after(writer: &mut Writer, config: &Config, seconds: i64) -> Vec<String> {
     writer.now = Some(at(seconds));
     while writer.prune().await {}
-    sqlx::query_scalar("SELECT content_id FROM content ORDER BY id")
-        .fetch_all(&mut tool(config).await)
-        .await
-        .unwrap()
+    let mut tool = tool(config).await;
+    let rows = query("SELECT content_id FROM content ORDER BY id").fetch_all(&mut tool).await;
+    rows.unwrap().iter().map(|row| row.first().unwrap()).collect()
 }
 
 /// A ledger with [`one_of_each`], and its writer for taking in hand.
@@ -89,32 +88,4 @@ async fn nothing_is_pruned_before_a_caller_has_told_the_time() {
     assert!(!writer.prune().await);
     let rows = "SELECT COUNT(*) FROM content";
     assert_eq!(number(&mut tool(&config).await, rows).await, 5);
-}
-
-#[tokio::test]
-async fn the_writer_prunes_by_itself_and_the_file_shrinks() {
-    let (directory, config) = Running::start().await.stop().await;
-    let mut tool = tool(&config).await;
-    run(
-        &mut tool,
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
-         INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
-         expires, announced, state, due, settled) SELECT 'x', 'y', i, i, 'sweep', 0, 0, 0, \
-         'delivered', 0, 0 FROM n",
-    )
-    .await;
-    let full = number(&mut tool, "PRAGMA page_count").await;
-    let (ledger, mut writer) = Ledger::open(&config).await.unwrap();
-    writer.retention = Retention { interval: Duration::from_millis(10), ..writer.retention };
-    let running = Running::with(directory, config, ledger, writer);
-    running.claim(1, 0).await;
-    in_time(async {
-        while number(&mut tool, "SELECT COUNT(*) FROM content").await > 0
-            || number(&mut tool, "PRAGMA page_count").await > full / 2
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    running.stop().await;
 }

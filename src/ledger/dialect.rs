@@ -1,0 +1,64 @@
+//! Where the two engines are spelled differently.
+//!
+//! Most statements are one text for both. The others are written once with marks for what differs,
+//! and a few twice. Lists of any length are one value, as JSON, so that a page of entries is one
+//! round trip and every statement has one text to be prepared.
+
+/// A statement in both spellings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) postgres: &'static str,
+    pub(super) sqlite: &'static str,
+}
+
+impl From<&'static str> for Statement {
+    fn from(both: &'static str) -> Self {
+        Self { postgres: both, sqlite: both }
+    }
+}
+
+/// A statement of texts and these marks: `[each "$1"]` is a JSON array as rows `item` with a column
+/// `value`; `[texts "$1"]` the same of strings; `[locked]` keeps others from changing the rows until
+/// the end of the transaction, and `[free]` leaves out those that others keep so.
+macro_rules! statement {
+    ($($part:tt)+) => {
+        $crate::ledger::dialect::Statement {
+            postgres: concat!($($crate::ledger::dialect::part!(postgres $part)),+),
+            sqlite: concat!($($crate::ledger::dialect::part!(sqlite $part)),+),
+        }
+    };
+}
+
+macro_rules! part {
+    ($engine:ident $text:literal) => {
+        $text
+    };
+    (postgres [each $list:literal]) => {
+        concat!("jsonb_array_elements(CAST(", $list, " AS JSONB)) AS item (value)")
+    };
+    (sqlite [each $list:literal]) => {
+        concat!("json_each(", $list, ") AS item")
+    };
+    (postgres [texts $list:literal]) => {
+        concat!("jsonb_array_elements_text(CAST(", $list, " AS JSONB)) AS item (value)")
+    };
+    (sqlite [texts $list:literal]) => {
+        concat!("json_each(", $list, ") AS item")
+    };
+    (postgres [locked]) => {
+        " FOR UPDATE"
+    };
+    (postgres [free]) => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+    // One transaction at a time writes to the file.
+    (sqlite [$lock:ident]) => {
+        ""
+    };
+}
+
+pub(super) use {part, statement};
+
+/// Begins a transaction that may write; in `SQLite`, so that it waits for its turn here and not
+/// halfway.
+pub(super) const BEGIN: Statement = Statement { postgres: "BEGIN", sqlite: "BEGIN IMMEDIATE" };

@@ -1,0 +1,292 @@
+//! One statement on either engine: its text, its values, its rows.
+//!
+//! Everything above knows a [`Connection`], a [`Pool`] and a [`Row`], not an engine. Statements are
+//! prepared once per connection and kept.
+
+use std::{borrow::Cow, time::Duration};
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use serde::Serialize;
+use sqlx::{
+    Connection as _, Decode, PgConnection, PgPool, Postgres, Row as _, Sqlite, SqliteConnection,
+    SqlitePool, Type, postgres::PgRow, sqlite::SqliteRow,
+};
+use tokio::time::timeout;
+
+use super::dialect::{BEGIN, Statement};
+
+/// A connection that writes.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Postgres(Box<PgConnection>),
+    Sqlite(SqliteConnection),
+}
+
+impl Connection {
+    /// Begins a transaction that may write. Ended by neither [`commit`](Self::commit) nor
+    /// [`rollback`](Self::rollback), it lasts: whoever begins one gives the connection up instead.
+    pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
+        self.run(BEGIN).await
+    }
+
+    pub(super) async fn commit(&mut self) -> sqlx::Result<()> {
+        self.run("COMMIT").await
+    }
+
+    pub(super) async fn rollback(&mut self) -> sqlx::Result<()> {
+        self.run("ROLLBACK").await
+    }
+
+    pub(super) async fn close(self) -> sqlx::Result<()> {
+        match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::Sqlite(connection) => connection.close().await,
+        }
+    }
+
+    /// Runs a statement without values and without rows.
+    pub(super) async fn run(&mut self, statement: impl Into<Statement>) -> sqlx::Result<()> {
+        let statement = statement.into();
+        match self {
+            Self::Postgres(connection) => {
+                sqlx::raw_sql(statement.postgres).execute(&mut **connection).await?;
+            }
+            Self::Sqlite(connection) => {
+                sqlx::query(statement.sqlite).execute(connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether other processes write to the same ledger as a matter of course.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
+/// Connections that read, made when they are needed.
+#[derive(Clone, Debug)]
+pub(super) enum Pool {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+impl Pool {
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A row of an answer.
+#[derive(Debug)]
+pub(super) enum Row {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+impl Row {
+    /// The value of a column.
+    pub(super) fn try_get<'r, T: Column<'r>>(&'r self, column: &str) -> sqlx::Result<T> {
+        match self {
+            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.try_get(column),
+        }
+    }
+
+    /// The value of the first column.
+    pub(super) fn first<'r, T: Column<'r>>(&'r self) -> sqlx::Result<T> {
+        match self {
+            Self::Postgres(row) => row.try_get(0),
+            Self::Sqlite(row) => row.try_get(0),
+        }
+    }
+}
+
+/// What both engines can say.
+pub(super) trait Column<'r>:
+    Decode<'r, Postgres> + Decode<'r, Sqlite> + Type<Postgres> + Type<Sqlite>
+{
+}
+
+impl<'r, T> Column<'r> for T where
+    T: Decode<'r, Postgres> + Decode<'r, Sqlite> + Type<Postgres> + Type<Sqlite>
+{
+}
+
+/// Begins a statement, whose values are bound in the order of their numbers.
+pub(super) fn query<'q>(statement: impl Into<Statement>) -> Query<'q> {
+    Query { statement: statement.into(), values: Vec::new() }
+}
+
+/// A statement and its values.
+#[derive(Debug)]
+pub(super) struct Query<'q> {
+    statement: Statement,
+    values: Vec<Value<'q>>,
+}
+
+impl<'q> Query<'q> {
+    /// Adds the next value.
+    pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Says how many rows were changed.
+    pub(super) async fn execute(self, on: impl Into<On<'_>>) -> sqlx::Result<u64> {
+        match on.into() {
+            On::Postgres(on) => Ok(self.postgres().execute(on).await?.rows_affected()),
+            On::PostgresPool(on) => {
+                in_time(async { Ok(self.postgres().execute(on).await?.rows_affected()) }).await
+            }
+            On::Sqlite(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
+            On::SqlitePool(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
+        }
+    }
+
+    pub(super) async fn fetch_all(self, on: impl Into<On<'_>>) -> sqlx::Result<Vec<Row>> {
+        let postgres = |rows: Vec<PgRow>| rows.into_iter().map(Row::Postgres).collect();
+        let sqlite = |rows: Vec<SqliteRow>| rows.into_iter().map(Row::Sqlite).collect();
+        match on.into() {
+            On::Postgres(on) => self.postgres().fetch_all(on).await.map(postgres),
+            On::PostgresPool(on) => in_time(self.postgres().fetch_all(on)).await.map(postgres),
+            On::Sqlite(on) => self.sqlite().fetch_all(on).await.map(sqlite),
+            On::SqlitePool(on) => self.sqlite().fetch_all(on).await.map(sqlite),
+        }
+    }
+
+    pub(super) async fn fetch_optional(self, on: impl Into<On<'_>>) -> sqlx::Result<Option<Row>> {
+        let postgres = |row: Option<PgRow>| row.map(Row::Postgres);
+        let sqlite = |row: Option<SqliteRow>| row.map(Row::Sqlite);
+        match on.into() {
+            On::Postgres(on) => self.postgres().fetch_optional(on).await.map(postgres),
+            On::PostgresPool(on) => in_time(self.postgres().fetch_optional(on)).await.map(postgres),
+            On::Sqlite(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
+            On::SqlitePool(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
+        }
+    }
+
+    pub(super) async fn fetch_one(self, on: impl Into<On<'_>>) -> sqlx::Result<Row> {
+        self.fetch_optional(on).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Rows as they come.
+    pub(super) fn fetch(self, on: &'q Pool) -> BoxStream<'q, sqlx::Result<Row>> {
+        match on {
+            Pool::Postgres(on) => {
+                self.postgres().fetch(on).map(|row| row.map(Row::Postgres)).boxed()
+            }
+            Pool::Sqlite(on) => self.sqlite().fetch(on).map(|row| row.map(Row::Sqlite)).boxed(),
+        }
+    }
+
+    fn postgres(self) -> sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments> {
+        let query = sqlx::query(self.statement.postgres);
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Bytes(value) => query.bind(value.into_owned()),
+            Value::Integer(value) => query.bind(value),
+            Value::Text(value) => query.bind(value.map(Cow::into_owned)),
+        })
+    }
+
+    fn sqlite(self) -> sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments> {
+        let query = sqlx::query(self.statement.sqlite);
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Bytes(value) => query.bind(value.into_owned()),
+            Value::Integer(value) => query.bind(value),
+            Value::Text(value) => query.bind(value.map(Cow::into_owned)),
+        })
+    }
+}
+
+/// What can be bound.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'q> {
+    Bytes(Cow<'q, [u8]>),
+    Integer(Option<i64>),
+    Text(Option<Cow<'q, str>>),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Integer(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl<'q> From<&'q str> for Value<'q> {
+    fn from(value: &'q str) -> Self {
+        Self::Text(Some(Cow::Borrowed(value)))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::Text(Some(Cow::Owned(value)))
+    }
+}
+
+impl<'q> From<Option<&'q str>> for Value<'q> {
+    fn from(value: Option<&'q str>) -> Self {
+        Self::Text(value.map(Cow::Borrowed))
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value.map(Cow::Owned))
+    }
+}
+
+impl From<Vec<u8>> for Value<'_> {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(Cow::Owned(value))
+    }
+}
+
+/// What a statement runs on.
+pub(super) enum On<'c> {
+    Postgres(&'c mut PgConnection),
+    PostgresPool(&'c PgPool),
+    Sqlite(&'c mut SqliteConnection),
+    SqlitePool(&'c SqlitePool),
+}
+
+impl<'c> From<&'c mut Connection> for On<'c> {
+    fn from(connection: &'c mut Connection) -> Self {
+        match connection {
+            Connection::Postgres(connection) => Self::Postgres(connection),
+            Connection::Sqlite(connection) => Self::Sqlite(connection),
+        }
+    }
+}
+
+impl<'c> From<&'c Pool> for On<'c> {
+    fn from(pool: &'c Pool) -> Self {
+        match pool {
+            Pool::Postgres(pool) => Self::PostgresPool(pool),
+            Pool::Sqlite(pool) => Self::SqlitePool(pool),
+        }
+    }
+}
+
+/// A list, as [`super::dialect::statement`] takes it.
+pub(super) fn json<T: Serialize>(list: &[T]) -> sqlx::Result<String> {
+    serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// A network that is gone without a word keeps nobody waiting for good.
+async fn in_time<T>(query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(READ, query).await.unwrap_or_else(|_late| Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Counting all of a large ledger takes seconds.
+const READ: Duration = Duration::from_secs(60);

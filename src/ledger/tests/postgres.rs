@@ -1,0 +1,45 @@
+//! The same tests on `PostgreSQL`, and what only a server can do.
+
+use super::*;
+
+#[path = "../../../tests/it/support/postgres.rs"]
+mod server;
+
+macro_rules! again {
+    ($($name:ident $file:literal)+) => {
+        $(
+            #[expect(clippy::duplicate_mod, reason = "what it tests is another engine")]
+            #[path = $file]
+            mod $name;
+        )+
+    };
+}
+
+again! {
+    announce "announce.rs"
+    backfill "backfill.rs"
+    claim "claim.rs"
+    identities "identities.rs"
+    letters "letters.rs"
+    listed "listed.rs"
+    model "model.rs"
+    prune "prune.rs"
+    reader "reader.rs"
+    tenants "tenants.rs"
+}
+
+/// `PostgreSQL`, on a server that all tests share, in a database of its own.
+struct Database;
+
+impl Engine for Database {
+    // Other replicas may live.
+    const TAKES_BACK: bool = false;
+
+    async fn config(directory: &Path) -> Config {
+        let address = server::Postgres::shared().database().await;
+        let location = Location::Postgres(crate::ledger::Server::parse(&address).unwrap());
+        Config { location, ..config(directory) }
+    }
+}
+
+type Running = On<Database>;
