@@ -27,11 +27,15 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 mod backfill;
 mod backlog;
 mod books;
+mod changes;
 mod consents;
 mod database;
 mod dialect;
@@ -43,6 +47,7 @@ mod letters;
 mod listed;
 mod operation;
 mod postgres;
+mod prune;
 mod reader;
 mod rows;
 mod settle;
@@ -58,7 +63,8 @@ mod writer;
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use backlog::Depth;
 pub use books::Tally;
-pub use database::OpenError;
+pub use changes::Changes;
+pub use database::{LedgerError, OpenError};
 pub use examination::{Examination, Space, examine};
 use identities::Remember;
 pub use identities::{Identities, Remembered};
@@ -79,9 +85,9 @@ use crate::{
 };
 use database::Database;
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Which};
+use prune::Retention;
 use settle::Settle;
 use sql::Pool;
-use writer::Retention;
 
 /// Where the ledger is and how long things last in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +140,8 @@ impl Ledger {
             identities_since: AtomicI64::new(i64::MIN),
             changes: watch::Sender::new(0),
             writable: AtomicBool::new(true),
+            committed: watch::Sender::new(Instant::now()),
+            is_remote: database.is_shared(),
         });
         let writer = Writer {
             commands: queue,
@@ -144,7 +152,7 @@ impl Ledger {
             retention: Retention {
                 delivered: config.keep_delivered,
                 dead: config.keep_dead,
-                interval: writer::PRUNE_INTERVAL,
+                interval: prune::INTERVAL,
             },
             away: None,
             now: None,
@@ -300,7 +308,7 @@ impl Ledger {
 
     /// Watches for content that becomes claimable, from this call on.
     pub fn changes(&self) -> Changes {
-        Changes(self.shared.changes.subscribe())
+        Changes::new(&self.shared.changes)
     }
 
     /// What is undelivered, for each tenant that has any. What it costs does not depend on how much
@@ -318,7 +326,12 @@ impl Ledger {
         if self.commands.is_closed() {
             return false;
         }
-        self.shared.writable.load(Ordering::Relaxed) || self.ask(Probe).await.is_ok()
+        let mut known = self.shared.writable.load(Ordering::Relaxed);
+        if known && self.shared.is_remote {
+            // A server goes away without a word while nobody asks for anything.
+            known = self.shared.committed.borrow().elapsed() < FRESH;
+        }
+        known || self.ask(Probe).await.is_ok()
     }
 
     async fn ask<O: Operation>(&self, operation: O) -> Result<O::Output, LedgerError> {
@@ -328,23 +341,6 @@ impl Ledger {
             .await
             .map_err(|_| LedgerError::Closed)?;
         answer.await.map_err(|_| LedgerError::Closed)?
-    }
-}
-
-/// Wakes its holder when content was recorded or became due again before its time.
-///
-/// It remembers what happened since it last woke, so nothing is missed between looking into the
-/// ledger and waiting here. Content that becomes due because its time came wakes nobody.
-#[derive(Clone, Debug)]
-pub struct Changes(watch::Receiver<u64>);
-
-impl Changes {
-    /// Resolves when something changed since the last time it did. Cancel safe.
-    pub async fn wait(&mut self) {
-        if self.0.changed().await.is_err() {
-            // Nobody is left who could change anything.
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -366,26 +362,6 @@ pub enum Settled {
     Stale,
 }
 
-/// The ledger did not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The writer has ended.
-    #[error("the ledger is closed")]
-    Closed,
-    /// The database failed; it may be well again later.
-    #[error("the ledger is unavailable")]
-    Unavailable(#[source] Arc<sqlx::Error>),
-}
-
-impl From<sqlx::Error> for LedgerError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolClosed => Self::Closed,
-            error => Self::Unavailable(Arc::new(error)),
-        }
-    }
-}
-
 /// What the handles and the writer have in common.
 #[derive(Debug)]
 struct Shared {
@@ -397,4 +373,11 @@ struct Shared {
     changes: watch::Sender<u64>,
     /// Whether the last attempt to commit succeeded.
     writable: AtomicBool,
+    /// When a commit last succeeded.
+    committed: watch::Sender<Instant>,
+    /// Whether the database is elsewhere.
+    is_remote: bool,
 }
+
+/// So long a commit says that the next one will succeed.
+const FRESH: Duration = Duration::from_secs(1);

@@ -71,6 +71,11 @@ impl<'d> Findings<'d> {
         self.document.sets(key)
     }
 
+    /// Whether its value is not from the file.
+    pub(super) fn is_override(&self, key: &Key) -> bool {
+        self.document.is_override(key)
+    }
+
     /// The value as it is written; a default as it is shown.
     pub(super) fn written(&self, key: &Key, value: &dyn fmt::Display) -> String {
         match key.find(self.document.root()) {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use serde_json::Value as Json;
 use toml::Value;
+use url::Url;
 
 use super::{
     Config, Loaded, Problems, Warning,
@@ -96,7 +97,11 @@ impl Shown<'_> {
                 (None, None) => return,
             },
         };
-        let value = if is_secret(name) && value.is_str() { Value::from(HIDDEN) } else { value };
+        let value = match value.as_str() {
+            Some(_) if is_secret(name) => Value::from(HIDDEN),
+            Some(text) => without_password(text).map_or(value, Value::from),
+            None => value,
+        };
         self.line(&format!("{name} = {value}  # {origin}"));
     }
 
@@ -117,6 +122,13 @@ impl Shown<'_> {
         // Writing into a string cannot fail.
         let _infallible = writeln!(self.text, "{line}");
     }
+}
+
+/// An address without the password in it; none: there is none in it.
+fn without_password(text: &str) -> Option<String> {
+    let mut url = Url::parse(text).ok().filter(|url| url.password().is_some())?;
+    url.set_password(Some("hidden")).ok()?;
+    Some(url.into())
 }
 
 /// Whether a key has a value of its own, and no keys of its own with descriptions.
@@ -149,6 +161,14 @@ mod tests {
     const MINIMAL: &str = "[[tenants]]\nid = \"11111111-2222-3333-4444-555555555555\"\n\
          client_id = \"11111111-2222-3333-4444-555555555555\"\nclient_secret = \"hush\"\n\
          [devo]\nendpoint = \"tcp://127.0.0.1:13000\"\n[devo.tables.workload]\nYammer = \"y\"\n";
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let url = "[ledger]\nurl = \"postgres://joe:hush@db/ledger\"\npassword = \"hush\"\n";
+        let text = shown(&format!("{url}{MINIMAL}"), &[]);
+        assert!(text.contains("postgres://joe:hidden@db/ledger"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
 
     #[test]
     fn every_value_says_where_it_is_from_and_secrets_are_not_shown() {

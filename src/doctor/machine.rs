@@ -164,6 +164,7 @@ pub(super) fn ledger(seen: &Examination, running: bool) -> Finding {
             Finding::failed(Check::Ledger, cause, remedy)
                 .seen("the lock is taken, and the admin port does not answer")
         }
+        Ok(()) if seen.on_server => Finding::ok(Check::Ledger, "reachable, with our schema"),
         Ok(()) => Finding::ok(Check::Ledger, format!("readable, {held}")),
         Err(OpenError::Missing { .. }) => {
             Finding::ok(Check::Ledger, "there is none yet; `run` creates it")
@@ -185,6 +186,13 @@ pub(super) fn ledger(seen: &Examination, running: bool) -> Finding {
             "move it away together with its -wal and -shm files, or correct ledger.url",
         )
         .seen(with_source(error)),
+        Err(error) if seen.on_server => Finding::failed(
+            Check::Ledger,
+            "the database of the ledger cannot be used",
+            "start the server, or correct ledger.url and ledger.password; the user needs the right \
+             to connect, and to create tables at the first start of a version",
+        )
+        .seen(with_source(error)),
         Err(error) => Finding::failed(
             Check::Ledger,
             "the ledger cannot be opened",
@@ -197,6 +205,10 @@ pub(super) fn ledger(seen: &Examination, running: bool) -> Finding {
 
 /// The disk under it.
 pub(super) fn ledger_disk(seen: &Examination) -> Finding {
+    if seen.on_server {
+        return Finding::ok(Check::LedgerDisk, "the server's to watch")
+            .of(seen.path.display().to_string());
+    }
     let folder = seen.path.parent().unwrap_or(Path::new(".")).display().to_string();
     let room = seen.space.map(|space| format!("{} free", size(space))).unwrap_or_default();
     let check = Check::LedgerDisk;

@@ -4,7 +4,7 @@
 //! and counts anew what waits. A `PostgreSQL` database may have several, which live: a start there
 //! touches neither their leases, which run out by themselves, nor their counts.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{fs::File, io, path::PathBuf, sync::Arc};
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
@@ -176,6 +176,26 @@ impl Database {
         match self {
             Self::Postgres(_) => OpenError::Database { path: self.path(), source },
             Self::Sqlite(database) => database.refused(source),
+        }
+    }
+}
+
+/// The ledger did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The writer has ended.
+    #[error("the ledger is closed")]
+    Closed,
+    /// The database failed; it may be well again later.
+    #[error("the ledger is unavailable")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => Self::Unavailable(Arc::new(error)),
         }
     }
 }

@@ -15,8 +15,10 @@ use super::{Config, Location, OpenError, Server, database::Database};
 /// What can be seen of a ledger.
 #[derive(Debug)]
 pub struct Examination {
-    /// The file.
+    /// The file, or the address of the database.
     pub path: PathBuf,
+    /// Whether it is on a server, so that what is said of files and disks says nothing.
+    pub on_server: bool,
     /// Whether a process holds it as its own.
     pub in_use: bool,
     /// Whether this version can work with what is there; [`OpenError::Missing`] before the first
@@ -57,6 +59,7 @@ pub async fn examine(config: &Config) -> Examination {
         writable: write_beside(path),
         space: space(path),
         path: path.clone(),
+        on_server: false,
     }
 }
 
@@ -68,6 +71,7 @@ async fn examine_server(server: &Server, location: &Location) -> Examination {
     };
     Examination {
         path: server.to_string().into(),
+        on_server: true,
         in_use: false,
         schema,
         writable: Ok(()),

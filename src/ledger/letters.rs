@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     Config, Filter, LedgerError, OpenError,
@@ -243,6 +244,30 @@ impl Operation for Replay {
     }
 }
 
+/// A content, or one record of it, that is given up on.
+#[derive(Debug, Serialize)]
+pub(super) struct Letter {
+    content: i64,
+    record: Option<i64>,
+    reason: &'static str,
+    at: i64,
+}
+
+impl Letter {
+    pub(super) fn new(content: i64, record: Option<u64>, reason: Reason, now: Timestamp) -> Self {
+        let (reason, at) = (reason.as_str(), now.as_millisecond());
+        Self { content, record: record.map(rows::count), reason, at }
+    }
+}
+
+/// Keeps what was given up on.
+pub(super) async fn bury(connection: &mut Connection, letters: &[Letter]) -> sqlx::Result<()> {
+    if !letters.is_empty() {
+        query(BURY).bind(json(letters)?).execute(connection).await?;
+    }
+    Ok(())
+}
+
 /// A letter and where it is.
 struct Found {
     id: i64,
@@ -265,6 +290,12 @@ fn found_from(row: &Row) -> sqlx::Result<Found> {
         },
     })
 }
+
+const BURY: Statement = statement![
+    "INSERT INTO dead_letter (content, record_index, reason, at) \
+     SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'record' AS BIGINT), \
+     item.value ->> 'reason', CAST(item.value ->> 'at' AS BIGINT) FROM " [each "$1"]
+];
 
 const UNBURY: Statement = statement![
     "DELETE FROM dead_letter WHERE content IN (SELECT CAST(item.value AS BIGINT) FROM " [each "$1"] ")"

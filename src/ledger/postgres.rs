@@ -65,6 +65,11 @@ impl Server {
         Self { password: Some(password), ..self }
     }
 
+    /// Whether the address itself holds a password.
+    pub fn holds_password(&self) -> bool {
+        Url::parse(self.url.expose_secret()).is_ok_and(|url| url.password().is_some())
+    }
+
     /// Where the password comes from, if it has a place of its own.
     pub const fn password(&self) -> Option<&Secret> {
         self.password.as_ref()

@@ -16,7 +16,6 @@ use serde::Serialize;
 
 use super::{
     dialect::{Statement, statement},
-    identities,
     listed::is_listing,
     sql::{Connection, Row, json, query},
     state::{Progress, State},
@@ -240,65 +239,6 @@ pub(super) async fn take_back(connection: &mut Connection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A content, or one record of it, that is given up on.
-#[derive(Debug, Serialize)]
-pub(super) struct Letter {
-    content: i64,
-    record: Option<i64>,
-    reason: &'static str,
-    at: i64,
-}
-
-impl Letter {
-    pub(super) fn new(content: i64, record: Option<u64>, reason: Reason, now: Timestamp) -> Self {
-        let (reason, at) = (reason.as_str(), now.as_millisecond());
-        Self { content, record: record.map(count), reason, at }
-    }
-}
-
-/// Keeps what was given up on.
-pub(super) async fn bury(connection: &mut Connection, letters: &[Letter]) -> sqlx::Result<()> {
-    if !letters.is_empty() {
-        query(BURY).bind(json(letters)?).execute(connection).await?;
-    }
-    Ok(())
-}
-
-/// Until when settled rows are old enough to go.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cutoffs {
-    pub(super) delivered: Timestamp,
-    pub(super) dead: Timestamp,
-    pub(super) identities: Timestamp,
-    pub(super) now: Timestamp,
-}
-
-/// Deletes up to `limit` rows that nobody needs any more, and says how many.
-///
-/// Content that Microsoft still has is kept whatever its age, or the next sweep would deliver it
-/// again. Delivered content with dead records is kept as long as what is dead.
-pub(super) async fn prune(
-    connection: &mut Connection,
-    cutoffs: Cutoffs,
-    limit: u32,
-) -> sqlx::Result<u64> {
-    let delivered = query(PRUNE_DELIVERED)
-        .bind(cutoffs.delivered.as_millisecond())
-        .bind(cutoffs.now.as_millisecond())
-        .bind(cutoffs.dead.as_millisecond())
-        .bind(i64::from(limit))
-        .execute(&mut *connection)
-        .await?;
-    let dead = query(PRUNE_DEAD)
-        .bind(cutoffs.dead.as_millisecond())
-        .bind(cutoffs.now.as_millisecond())
-        .bind(i64::from(limit).saturating_sub_unsigned(delivered))
-        .execute(&mut *connection)
-        .await?;
-    let identities = identities::prune(connection, cutoffs.identities, limit).await?;
-    Ok(delivered + dead + identities)
-}
-
 /// Changes something that matters to nobody.
 pub(super) async fn probe(connection: &mut Connection) -> sqlx::Result<()> {
     query("UPDATE probe SET commits = commits + 1").execute(connection).await?;
@@ -384,7 +324,7 @@ pub(super) fn unreadable(
     sqlx::Error::ColumnDecode { index: column.to_string(), source: error.into() }
 }
 
-fn count(number: u64) -> i64 {
+pub(super) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -443,24 +383,6 @@ const STORE: Statement = statement![
      records = CAST(item.value ->> 'records' AS BIGINT), \
      duplicates = CAST(item.value ->> 'duplicates' AS BIGINT) FROM " [each "$1"]
     " WHERE content.id = CAST(item.value ->> 'id' AS BIGINT)"
-];
-
-const BURY: Statement = statement![
-    "INSERT INTO dead_letter (content, record_index, reason, at) \
-     SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'record' AS BIGINT), \
-     item.value ->> 'reason', CAST(item.value ->> 'at' AS BIGINT) FROM " [each "$1"]
-];
-
-const PRUNE_DELIVERED: Statement = statement![
-    "DELETE FROM content WHERE id IN (SELECT id FROM content \
-     WHERE state = 'delivered' AND settled <= $1 AND expires <= $2 AND (settled <= $3 \
-     OR NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.content = content.id)) \
-     LIMIT $4" [free] ")"
-];
-
-const PRUNE_DEAD: Statement = statement![
-    "DELETE FROM content WHERE id IN (SELECT id FROM content \
-     WHERE state IN ('dead', 'expired') AND settled <= $1 AND expires <= $2 LIMIT $3" [free] ")"
 ];
 
 pub(super) const TAKE_BACK: &str = "UPDATE content SET due = announced WHERE id IN \

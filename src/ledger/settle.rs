@@ -6,8 +6,9 @@ use super::{
     LeaseKey, Settled,
     backlog::Counts,
     identities::{self, Packed},
+    letters::{Letter, bury},
     operation::Operation,
-    rows::{self, Letter},
+    rows,
     sql::Connection,
     state::Settlement,
 };
@@ -53,7 +54,7 @@ impl Settle {
         rows::hold(connection, &held).await?;
         rows::store(connection, &ended).await?;
         counts.store(connection).await?;
-        rows::bury(connection, &letters).await?;
+        bury(connection, &letters).await?;
         keys.store(connection).await?;
         Ok(settled)
     }

@@ -97,6 +97,7 @@ impl Row {
     }
 
     /// The value of the first column.
+    #[cfg(test)]
     pub(super) fn first<'r, T: Column<'r>>(&'r self) -> sqlx::Result<T> {
         match self {
             Self::Postgres(row) => row.try_get(0),

@@ -30,12 +30,13 @@ use super::{
     database::Database,
     operation::Command,
     postgres::{Blame, blame},
-    rows::{self, Cutoffs},
+    prune::{self, Cutoffs, Retention},
+    rows,
     settle::Settle,
     sql::{Connection, Pool},
     sqlite,
 };
-use crate::{content::LISTED, moment::before, shutdown::Shutdown};
+use crate::shutdown::Shutdown;
 
 /// The loop that owns the write connection.
 #[derive(Debug)]
@@ -112,7 +113,8 @@ impl Writer {
         if let (Some(by), Some(connection)) =
             (back.filter(|by| *by > UNORDERED), self.connection.as_mut())
         {
-            if let Err(error) = rows::clock_set_back(connection, by, now).await {
+            let set_back = timeout(TRANSACTION, rows::clock_set_back(connection, by, now)).await;
+            if let Err(error) = set_back.unwrap_or_else(|_late| Err(late())) {
                 // The clock is not followed, so that it is tried again.
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "the clock was set back, and what is due is not yet");
@@ -165,22 +167,33 @@ impl Writer {
     }
 
     async fn attempt_once(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let transaction = async {
+            let mut connection = self.begin().await?;
+            let outcome = apply(&mut connection, group).await;
+            if !matches!(outcome, Err(Failure::Transaction(_))) {
+                self.connection = Some(connection);
+            }
+            outcome
         };
-        let outcome = if connection.is_shared() {
-            timeout(TRANSACTION, apply(&mut connection, group)).await.unwrap_or_else(|_late| {
-                let error = io::Error::from(io::ErrorKind::TimedOut);
-                Err(Failure::transaction(error.into()))
-            })
-        } else {
-            apply(&mut connection, group).await
-        };
-        if !matches!(outcome, Err(Failure::Transaction(_))) {
-            self.connection = Some(connection);
+        match timeout(TRANSACTION, transaction).await {
+            Ok(outcome) => outcome,
+            Err(_late) => Err(Failure::transaction(late())),
         }
-        outcome
+    }
+
+    /// Begins a transaction, on a new connection if the one there was does not answer.
+    async fn begin(&mut self) -> Result<Connection, Failure> {
+        if let Some(mut connection) = self.connection.take() {
+            match connection.begin().await {
+                Ok(()) => return Ok(connection),
+                // Others are in the way, or the disk is; a new connection meets them as well.
+                Err(error) if !connection.is_shared() => return Err(Failure::transaction(error)),
+                Err(_) => {}
+            }
+        }
+        let mut connection = self.connect().await?;
+        connection.begin().await.map_err(Failure::transaction)?;
+        Ok(connection)
     }
 
     /// Connects anew; to a server not more often than makes sense.
@@ -215,6 +228,9 @@ impl Writer {
     /// Remembers whether commits succeed; says so when that changes.
     fn note(&self, failure: Option<&LedgerError>) {
         let before = self.shared.writable.swap(failure.is_none(), Ordering::Relaxed);
+        if failure.is_none() {
+            self.shared.committed.send_replace(Instant::now());
+        }
         match failure {
             Some(error) if before => {
                 let error: &dyn std::error::Error = error;
@@ -235,8 +251,10 @@ impl Writer {
             identities: Timestamp::from_millisecond(identities).unwrap_or(Timestamp::MIN),
             ..self.retention.cutoffs(now)
         };
-        match prune(connection, cutoffs).await {
-            Ok(rows) => rows >= u64::from(PRUNE_ROWS),
+        let pruned = timeout(TRANSACTION, prune::step(connection, cutoffs)).await;
+        let pruned = pruned.unwrap_or_else(|_late| Err(late()));
+        match pruned {
+            Ok(more) => more,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "the ledger cannot be pruned");
@@ -250,33 +268,15 @@ impl Writer {
         // Readers first: the log can only be emptied when nobody reads from it.
         self.reads.close().await;
         if let Some(mut connection) = self.connection.take() {
-            if !connection.is_shared() {
+            if connection.is_shared() {
+                // A server that is away ends the session by itself.
+                timeout(CLOSE, connection.close()).await.ok();
+            } else {
                 connection.run(sqlite::CHECKPOINT).await?;
+                connection.close().await?;
             }
-            connection.close().await?;
         }
         Ok(())
-    }
-}
-
-/// How long settled rows are kept, and how often that is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Retention {
-    pub(super) delivered: Duration,
-    pub(super) dead: Duration,
-    pub(super) interval: Duration,
-}
-
-impl Retention {
-    fn cutoffs(&self, now: Timestamp) -> Cutoffs {
-        // Content goes when Microsoft has deleted it, too. Without a bound here, each step would
-        // read all that is settled but still listed, to find that none of it may go.
-        Cutoffs {
-            delivered: before(now, self.delivered.max(LISTED)),
-            dead: before(now, self.dead.max(LISTED)),
-            identities: Timestamp::MIN,
-            now,
-        }
     }
 }
 
@@ -312,7 +312,6 @@ impl Failure {
 }
 
 async fn apply(connection: &mut Connection, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
-    connection.begin().await.map_err(Failure::transaction)?;
     if let Err(error) = apply_each(connection, group).await {
         // A full disk ends the transaction by itself, and then there is nothing to roll back; the
         // connection is not trusted after that. Nor is one to a server that is going.
@@ -348,14 +347,8 @@ async fn apply_each(
     Ok(())
 }
 
-async fn prune(connection: &mut Connection, cutoffs: Cutoffs) -> sqlx::Result<u64> {
-    connection.begin().await?;
-    let rows = rows::prune(connection, cutoffs, PRUNE_ROWS).await?;
-    if !connection.is_shared() {
-        connection.run(sqlite::VACUUM).await?;
-    }
-    connection.commit().await?;
-    Ok(rows)
+fn late() -> sqlx::Error {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 /// Operations that may wait for the writer: as many as requests the public port serves at once by
@@ -372,15 +365,12 @@ const GROUP_ROWS: usize = 1000;
 /// Times that a group is tried which meets other processes at the same rows.
 const CONFLICTS: u32 = 5;
 
-/// How long a server may take for a group; longer than it lets one wait for another's rows.
+/// How long a group may take: longer than a server lets one wait for another's rows, or a file for
+/// another's transaction.
 const TRANSACTION: Duration = Duration::from_secs(25);
+
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// Soon enough for a server that only starts anew, and no burden for one that does not.
 const AWAY_MIN: Duration = Duration::from_millis(50);
 const AWAY_MAX: Duration = Duration::from_secs(2);
-
-/// Rows removed in one step: short enough not to be felt by those who wait for a commit.
-const PRUNE_ROWS: u32 = 500;
-
-/// At [`PRUNE_ROWS`] a step, the least pace of pruning even if there is no quiet moment.
-pub(super) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);

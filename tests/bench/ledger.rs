@@ -6,17 +6,23 @@
 //! time by eight callers, claimed as many as a pipeline has places, and settled all at once, as
 //! they are when a session is confirmed.
 //!
+//! The same is done on a `PostgreSQL` server of its own, with its settings as they come. Its own CPU
+//! is not in the figures.
+//!
 //! No identities are settled with them: their cost depends on the records, not on what waits, and
 //! would only hide a difference.
 
+#[expect(dead_code, reason = "the server is not ended here")]
+#[path = "../it/support/postgres.rs"]
+mod postgres;
 mod support;
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{fs, process::ExitCode, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use m365_collector::{
     content::{Announcement, ContentId, ContentType, TenantId, Via},
-    ledger::{Config, Lease, Ledger, LedgerError, Location, Settled, Settlement},
+    ledger::{Config, Lease, Ledger, LedgerError, Location, Server, Settled, Settlement},
     reason::Reason,
     shutdown::Shutdown,
 };
@@ -39,9 +45,14 @@ fn main() -> ExitCode {
     let runtime = runtime.expect("a runtime can be made");
 
     let mut shelves: Vec<Shelf> =
-        waiting.iter().map(|waiting| runtime.block_on(Shelf::filled(*waiting))).collect();
+        waiting.iter().map(|waiting| runtime.block_on(Shelf::in_file(*waiting))).collect();
+    let server = postgres::Postgres::start();
+    let mut remote: Vec<Shelf> = waiting[..2]
+        .iter()
+        .map(|waiting| runtime.block_on(Shelf::on_server(&server, *waiting)))
+        .collect();
     for round in 0..=rounds {
-        for shelf in &mut shelves {
+        for shelf in shelves.iter_mut().chain(&mut remote) {
             let turn = runtime.block_on(shelf.turn());
             // The first round warms up and is not counted.
             if round > 0 {
@@ -51,6 +62,7 @@ fn main() -> ExitCode {
     }
 
     tables(&shelves, &mut report);
+    costs("On a server", &remote, &mut report);
     let limits: Vec<_> = shelves.iter().map(Shelf::cpu).collect();
     let [fewest, .., most] = &*limits else { unreachable!("there are three") };
     let names = STEPS.map(|step| format!("{step}, most / fewest waiting (CPU)"));
@@ -62,9 +74,9 @@ fn main() -> ExitCode {
     report.finish()
 }
 
-fn tables(shelves: &[Shelf], report: &mut Report) {
+fn costs(place: &str, shelves: &[Shelf], report: &mut Report) {
     let mut table = Table::new(
-        &format!("Cost of a content: median of rounds of {TURN} contents"),
+        &format!("{place}, cost of a content: median of rounds of {TURN} contents"),
         [
             Column::new("waiting", "contents"),
             Column::new("announce", "CPU us"),
@@ -84,7 +96,10 @@ fn tables(shelves: &[Shelf], report: &mut Report) {
         table.row(row);
     }
     report.table(&table);
+}
 
+fn tables(shelves: &[Shelf], report: &mut Report) {
+    costs("In a file", shelves, report);
     let mut table = Table::new(
         "Filling it, a thousand at a time, and what that makes of the file",
         [
@@ -111,7 +126,8 @@ struct Shelf {
     ledger: Ledger,
     writer: JoinSet<Result<(), LedgerError>>,
     stop: Shutdown,
-    folder: TempDir,
+    /// Where the file is, if it is one.
+    _folder: Option<TempDir>,
     waiting: u32,
     /// Contents announced so far.
     announced: u32,
@@ -124,16 +140,29 @@ struct Shelf {
 }
 
 impl Shelf {
-    /// A ledger in which so many contents wait.
-    async fn filled(waiting: u32) -> Self {
+    /// A file in which so many contents wait.
+    async fn in_file(waiting: u32) -> Self {
         // Not below /tmp, which may be memory.
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the folder is ours");
-        let (ledger, writer, stop) = open(&folder).await;
+        let path = folder.path().join("ledger.db");
+        let mut shelf = Self::filled(Location::Sqlite(path.clone()), Some(folder), waiting).await;
+        shelf.file = fs::metadata(path).expect("it is there").len();
+        shelf
+    }
+
+    /// A database on a server in which so many contents wait.
+    async fn on_server(server: &postgres::Postgres, waiting: u32) -> Self {
+        let address = Server::parse(&server.database().await).expect("it is one");
+        Self::filled(Location::Postgres(address), None, waiting).await
+    }
+
+    async fn filled(location: Location, folder: Option<TempDir>, waiting: u32) -> Self {
+        let (ledger, writer, stop) = open(&location).await;
         let mut shelf = Self {
             ledger,
             writer,
             stop,
-            folder,
+            _folder: folder,
             waiting,
             announced: 0,
             now: BEGINNING,
@@ -145,8 +174,7 @@ impl Shelf {
         // Closing moves all of the log into the file.
         shelf.stop.request();
         shelf.writer.join_next().await.expect("it ran").expect("no panic").expect("closed");
-        shelf.file = fs::metadata(path(&shelf.folder)).expect("it is there").len();
-        (shelf.ledger, shelf.writer, shelf.stop) = open(&shelf.folder).await;
+        (shelf.ledger, shelf.writer, shelf.stop) = open(&location).await;
         shelf
     }
 
@@ -266,10 +294,10 @@ impl Shelf {
     }
 }
 
-async fn open(folder: &TempDir) -> (Ledger, JoinSet<Result<(), LedgerError>>, Shutdown) {
+async fn open(location: &Location) -> (Ledger, JoinSet<Result<(), LedgerError>>, Shutdown) {
     let day = Duration::from_secs(24 * 3600);
     let (ledger, writer) = Ledger::open(&Config {
-        location: Location::Sqlite(path(folder)),
+        location: location.clone(),
         lease: Duration::from_secs(300),
         keep_delivered: 14 * day,
         keep_dead: 30 * day,
@@ -280,10 +308,6 @@ async fn open(folder: &TempDir) -> (Ledger, JoinSet<Result<(), LedgerError>>, Sh
     let mut tasks = JoinSet::new();
     tasks.spawn(writer.run(stop.clone()));
     (ledger, tasks, stop)
-}
-
-fn path(folder: &TempDir) -> PathBuf {
-    folder.path().join("ledger.db")
 }
 
 fn tenant(number: u32) -> TenantId {

@@ -17,6 +17,7 @@ mod clocks;
 mod devo;
 mod disk;
 mod kills;
+mod server;
 
 /// What is drawn by lot in a test, and the seed of it.
 #[expect(clippy::print_stderr, reason = "the seed repeats a failure")]

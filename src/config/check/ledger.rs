@@ -22,6 +22,11 @@ pub(super) fn ledger(raw: &Ledger, findings: &mut Findings<'_>) -> Option<ledger
                 let any = |_: &str| Ok(());
                 findings.secret(&key("password"), source, any)
             });
+            if server.holds_password() && !findings.is_override(&key("url")) {
+                let text = "holds a password in plain text; ledger.password = { file = \"…\" } is \
+                            a better place";
+                findings.warning(&key("url"), text);
+            }
             let server = server.clone();
             Some(ledger::Location::Postgres(match password {
                 Some(password) => server.with_password(password),

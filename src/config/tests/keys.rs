@@ -25,6 +25,8 @@ fn storage_and_operation() {
             r#"url = "sqlite:.""#,
             r#"url = "mysql://joe:pw@db/ledger""#,
             r#"url = "postgres://joe:pw@db/ledger""#,
+            r#"url = "postgres://joe@db/ledger?sslmod=verify-full""#,
+            r#"password = """#,
             r#"lease = "29s""#,
             r#"lease = "30s""#,
             r#"lease = "35s""#,

@@ -79,7 +79,7 @@ async fn without_a_service_the_content_waits_for_one() {
 
 #[tokio::test]
 async fn completed_windows_are_remembered() {
-    let (directory, config) = Running::site().await;
+    let (_directory, config) = Running::site().await;
     let mut backfill = Backfill::open(&config).await.unwrap();
     backfill.complete(window(0, 100), at(0)).await.unwrap();
     backfill.complete(window(0, 100), at(1)).await.unwrap();

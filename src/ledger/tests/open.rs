@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 use crate::{
-    ledger::{Backfill, OpenError, writer::Retention},
+    ledger::{Backfill, OpenError, prune::Retention},
     reason::Reason,
 };
 
@@ -110,7 +110,7 @@ async fn survived(directory: TempDir, config: Config, lease: Lease) {
 
 #[tokio::test]
 async fn what_is_no_ledger_is_refused_by_name_and_with_advice() {
-    let (directory, config) = Running::site().await;
+    let (_directory, config) = Running::site().await;
     let Location::Sqlite(path) = &config.location else { panic!("it is a file") };
     fs::write(path, "certainly not a database, and long enough ".repeat(100)).unwrap();
     for refused in

@@ -1,9 +1,15 @@
 //! The same tests on `PostgreSQL`, and what only a server can do.
 
+use sqlx::AssertSqlSafe;
+
 use super::*;
 
 #[path = "../../../tests/it/support/postgres.rs"]
 mod server;
+
+mod away;
+mod index;
+mod replicas;
 
 macro_rules! again {
     ($($name:ident $file:literal)+) => {

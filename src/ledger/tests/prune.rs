@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    ledger::{DeadRecord, writer::Retention},
+    ledger::{DeadRecord, prune::Retention},
     reason::Reason,
 };
 

@@ -38,7 +38,7 @@ async fn a_running_service_sees_what_a_command_stores_and_removes() {
 
 #[tokio::test]
 async fn tenants_are_stored_without_a_service_and_last() {
-    let (directory, config) = Running::site().await;
+    let (_directory, config) = Running::site().await;
     let mut command = Onboarding::open(&config).await.unwrap();
     command.store(stored(TENANT, "customer")).await.unwrap();
     drop(command);

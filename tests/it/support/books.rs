@@ -46,7 +46,7 @@ impl Service {
 
     /// Every dead letter: the index of the record, or none for a whole content, and the reason.
     pub async fn dead_letters(&self) -> Vec<(Option<i64>, String)> {
-        let Location::Sqlite(path) = &self.config.ledger.location;
+        let Location::Sqlite(path) = &self.config.ledger.location else { panic!("it is a file") };
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         let ledger = SqliteConnection::connect_with(&options).await;
         let mut ledger = ledger.expect("the ledger can be opened");

@@ -16,7 +16,7 @@ use m365_collector::{
     clock::Clock,
     config::{Config, Loaded},
     content::{ContentType, TenantId},
-    ledger::{Filter, Reader, Status, SweepDepth, Swept},
+    ledger::{Filter, Location, Reader, Status, SweepDepth, Swept},
     shutdown::Shutdown,
     simulator::{Generator, Operation, SimulatedTenant, Simulator, devo::fingerprint},
 };
@@ -39,6 +39,7 @@ pub mod ending;
 pub mod memory;
 pub mod metrics;
 pub mod ports;
+pub mod postgres;
 pub mod processes;
 pub mod rsyslog;
 pub mod series;
@@ -102,6 +103,7 @@ impl Service {
     /// Cuts the app off wherever it is, as a kill would, but for what the kernel still does.
     pub async fn kill(&mut self) {
         self.running.shutdown().await;
+        let Location::Sqlite(_) = self.config.ledger.location else { return };
         // Its parts are tasks of their own, and the last of them has let go when the lock is free.
         let lock = self.folder.path().join("ledger.db.lock");
         eventually("the ledger is let go", async || {

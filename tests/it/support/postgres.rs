@@ -17,7 +17,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// A running server.
-pub struct Postgres {
+pub(crate) struct Postgres {
     port: u16,
     input: ChildStdin,
     output: BufReader<std::process::ChildStdout>,
@@ -26,7 +26,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Starts one; returns when it takes connections.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
@@ -52,13 +52,13 @@ impl Postgres {
     }
 
     /// The one for all tests of this process that leave it alone.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
     /// The address of a new, empty database.
-    pub async fn database(&self) -> String {
+    pub(crate) async fn database(&self) -> String {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let name = format!("ledger{}", LAST.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(&self.address("postgres")).await.unwrap();
@@ -72,17 +72,17 @@ impl Postgres {
     }
 
     /// Ends it in order, cutting off whoever is connected.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.tell("stop fast", "down");
     }
 
     /// Ends all of its processes without notice.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.tell("kill", "down");
     }
 
     /// Starts it again on what it left behind.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.tell("start", "up");
     }
 

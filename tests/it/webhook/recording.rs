@@ -181,7 +181,7 @@ async fn a_commit_that_takes_longer_than_a_request_may_is_no_success() {
 }
 
 async fn connect(service: &Service) -> SqliteConnection {
-    let Location::Sqlite(path) = &service.config.ledger.location;
+    let Location::Sqlite(path) = &service.config.ledger.location else { panic!("it is a file") };
     SqliteConnectOptions::new().filename(path).connect().await.expect("the ledger is there")
 }
 
