@@ -1,11 +1,9 @@
 //! `consent`: an administrator of another organisation lets us collect its records.
 //!
 //! The address goes to standard error, where the person is; the lines for the configuration are the
-//! result. Nothing is stored unless the consent is of the tenant that was named, as far as Entra tells:
-//! where neither its directory nor the token says so, it is stored with a warning.
+//! result. Nothing is stored unless the consent is of the tenant that was named.
 
 use std::{
-    fmt,
     io::{self, Write},
     time::Duration,
 };
@@ -20,11 +18,15 @@ use crate::{
     consent::{Callback, WaitError},
     content::{ContentType, Tenant, TenantId, is_name},
     ledger::{Onboarding, StoredTenant},
-    microsoft::tokens::{Account, Consented, Refusal, TokenError, Tokens},
+    microsoft::tokens::TokenError,
     moment::after,
     redirect::{Answer, PATH, Redirect, Refused},
     tls,
 };
+
+mod expected;
+
+use expected::{Expected, domain};
 
 /// Asks, waits, and stores the tenant.
 pub(super) async fn ask(config: Config, command: Consent) -> Result<Exit, CommandError> {
@@ -188,82 +190,6 @@ fn application(
     }
 }
 
-/// Whose consent it has to be.
-enum Expected {
-    /// That of an account of this domain; its tenant could not be looked up.
-    Domain(String),
-    Tenant(TenantId),
-}
-
-impl Expected {
-    async fn find(tokens: &Tokens, address: &str) -> Result<Self, CommandError> {
-        if let Ok(id) = address.parse() {
-            return Ok(Self::Tenant(id));
-        }
-        let domain = domain(address);
-        match tokens.tenant_of(domain).await {
-            Ok(id) => Ok(Self::Tenant(id)),
-            Err(source @ TokenError::Refused(Refusal::UnknownTenant)) => {
-                Err(ConsentError::Unknown { address: address.to_owned(), source }.into())
-            }
-            Err(error) => {
-                writeln!(
-                    io::stderr(),
-                    "warning: the tenant of {domain} could not be looked up in Entra's directory \
-                     ({}); the account that consents is compared with the domain instead",
-                    unanswered(&error)
-                )?;
-                Ok(Self::Domain(domain.to_ascii_lowercase()))
-            }
-        }
-    }
-
-    /// Whose consent it is, if it is the one expected.
-    fn confirm(self, consented: Consented) -> Result<TenantId, CommandError> {
-        let Consented { tenant: given, account } = consented;
-        match (self, account) {
-            (Self::Tenant(expected), _) if given == expected => {}
-            (Self::Tenant(expected), _) => {
-                return Err(ConsentError::Other { given, expected }.into());
-            }
-            (Self::Domain(expected), Account::Of(found)) if found == expected => {
-                writeln!(io::stderr(), "the consent is of tenant {given}")?;
-            }
-            (Self::Domain(expected), Account::Of(found)) => {
-                return Err(ConsentError::OtherDomain { given, found, expected }.into());
-            }
-            (Self::Domain(expected), Account::Guest) => {
-                return Err(ConsentError::Guest { given, expected }.into());
-            }
-            (Self::Domain(expected), Account::Unknown) => {
-                return Err(ConsentError::Uncompared { given, expected }.into());
-            }
-        }
-        Ok(given)
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Domain(_) => Ok(()),
-            Self::Tenant(id) => write!(f, " ({id})"),
-        }
-    }
-}
-
-/// Why the directory does not tell, in words that are not those of the token endpoint.
-fn unanswered(error: &TokenError) -> String {
-    match error {
-        TokenError::Refused(refusal) => format!("it refused: {refusal}"),
-        TokenError::Status(status) => format!("it answered with status {status}"),
-        TokenError::Timeout => "it did not answer in time".to_owned(),
-        TokenError::Transient(code) => format!("it fails for a moment, AADSTS{code}"),
-        TokenError::Unreachable(_) => "it cannot be reached".to_owned(),
-        _ => "its answer names no tenant".to_owned(),
-    }
-}
-
 /// Sees that no other tenant has the label.
 fn free(
     config: &Config,
@@ -275,11 +201,6 @@ fn free(
     let taken = configured.any(|other| *other.name == *name && other.id != id)
         || stored.iter().any(|other| other.name == name && other.id != id);
     if taken { Err(ConsentError::NameTaken(name.to_owned())) } else { Ok(()) }
-}
-
-/// What of an address says whose it is.
-fn domain(address: &str) -> &str {
-    address.rsplit_once('@').map_or(address, |(_, domain)| domain)
 }
 
 fn label(command: &Consent, id: TenantId) -> String {

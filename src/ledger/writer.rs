@@ -100,10 +100,14 @@ impl Writer {
             rows = rows.saturating_add(command.rows());
             group.push(command);
         }
-        if let Some(now) = group.iter().rev().find_map(|command| command.now()) {
-            self.follow_clock(now).await;
+        let times: Vec<_> = group.iter().filter_map(|command| command.now()).collect();
+        if let Some(now) = times.last() {
+            self.follow_clock(*now).await;
         }
         self.commit(group).await;
+        // What was queued before the clock was set back is written with the old time, and looked
+        // for when the next group follows the clock again.
+        self.now = self.now.max(times.into_iter().max());
     }
 
     /// Follows the callers' clock. When it was set back, what is due at a moment of the old time

@@ -213,6 +213,20 @@ async fn a_row_of_another_version_does_not_starve_its_tenant() {
 }
 
 #[tokio::test]
+async fn what_was_queued_before_the_clock_was_set_back_is_due_all_the_same() {
+    let (directory, config) = Running::site().await;
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    let announce = ledger.announce(Via::Webhook, vec![content(TENANT, "a")], at(3600));
+    let claim = ledger.claim(tenant(TENANT), 1, at(0));
+    // Both are queued when the writer begins, and are one group.
+    let start = async { Running::with(directory, config, ledger.clone(), writer) };
+    let (announced, claimed, running) = tokio::join!(announce, claim, start);
+    assert_eq!(announced.unwrap(), [Recorded::New]);
+    assert!(claimed.unwrap().is_empty(), "it is of the future");
+    assert_eq!(ids(&running.claim(1, 1).await), ["a"]);
+}
+
+#[tokio::test]
 async fn what_has_expired_is_claimed_by_itself_and_the_rest_stays_due() {
     let running = Running::start().await;
     let ends = |id, seconds| Announcement { expires: at(seconds), ..content(TENANT, id) };
