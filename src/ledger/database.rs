@@ -118,6 +118,13 @@ impl Database {
         }
     }
 
+    /// Makes new connections for reading as they would be made now, with another password perhaps.
+    pub(super) fn renew(&self, reads: &Pool) {
+        if let (Self::Postgres(database), Pool::Postgres(reads)) = (self, reads) {
+            database.renew(reads);
+        }
+    }
+
     /// The file, or the address without what is secret in it.
     pub(super) fn path(&self) -> PathBuf {
         match self {

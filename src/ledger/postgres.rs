@@ -137,6 +137,13 @@ impl Database {
             .connect_lazy_with(options)
     }
 
+    /// Lets a pool connect with the password as it is now.
+    pub(super) fn renew(&self, reads: &PgPool) {
+        if let (Some(_), Ok(options)) = (&self.password, self.options()) {
+            reads.set_connect_options(options);
+        }
+    }
+
     /// Brings the schema up to date while no other process does.
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
         // Neither waiting for another process nor a large table is bounded by a session's limits.

@@ -7,7 +7,10 @@
 //!
 //! The connection is given up whenever its state is in doubt and opened anew for the next group,
 //! so a full disk or a failing one needs no restart once it is well again. If the process dies
-//! here, `SQLite`'s log holds every commit that was answered, and nothing else is needed.
+//! here, the database's log holds every commit that was answered, and nothing else is needed.
+//!
+//! A server may be away: everyone is told so at once, and it is looked for again with growing pauses.
+//! Others may write to it: a group that the server ends in favour of theirs is applied again.
 //!
 //! Pruning happens here too, in small steps between groups. It takes the time from the operations
 //! it sees, so it is never ahead of the callers' clock.
@@ -208,6 +211,7 @@ impl Writer {
         let error = match self.database.connect().await {
             Ok(connection) => {
                 self.away = None;
+                self.database.renew(&self.reads);
                 return Ok(connection);
             }
             Err(error) => LedgerError::from(error),
@@ -247,6 +251,7 @@ impl Writer {
 
     /// Removes some of what is old enough; true if there may be more.
     pub(super) async fn prune(&mut self) -> bool {
+        self.database.renew(&self.reads);
         let (Some(now), Some(connection)) = (self.now, self.connection.as_mut()) else {
             return false;
         };

@@ -45,7 +45,11 @@ fn storage_and_operation() {
             url = "mysql://joe:pw@db/ledger"
               c.toml:13: ledger.url: found "…@db/ledger", expected "sqlite:FILE" or "postgres://user@host/database"
             url = "postgres://joe:pw@db/ledger"
-              c.toml:13: ledger.url: found postgres, which is not available yet, expected "sqlite:FILE"
+              warning: c.toml:13: ledger.url: holds a password in plain text; ledger.password = { file = "…" } is a better place
+            url = "postgres://joe@db/ledger?sslmod=verify-full"
+              c.toml:13: ledger.url: found "…@db/ledger…", expected "sqlite:FILE" or "postgres://user@host/database"
+            password = ""
+              c.toml:13: ledger.password: found an empty string, expected { file = "…" } or { env = "…" } (or the secret itself as a string)
             lease = "29s"
               c.toml:13: ledger.lease: found "29s", expected 30s to 24h
             lease = "30s"

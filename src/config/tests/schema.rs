@@ -35,6 +35,7 @@ fn it_has_every_key_of_the_contract() {
         ledger.keep_dead
         ledger.keep_delivered
         ledger.lease
+        ledger.password
         ledger.url
         log.filter
         log.format
