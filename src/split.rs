@@ -16,6 +16,7 @@
 
 pub(crate) mod block;
 mod record;
+pub(crate) mod strings;
 #[cfg(test)]
 mod tests;
 

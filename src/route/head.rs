@@ -1,12 +1,20 @@
 //! The few top-level fields of a record that decisions are made on.
 //!
 //! One scan forward, as far as needed, without building anything: a record is forwarded, not
-//! understood. What is not JSON ends the scan early and is no error here; the fields found before
-//! it count. Keys are compared as spelled, so one written with escapes is not found.
+//! understood. A block of bytes at a time, only brackets are followed and the few strings at the top
+//! that begin like one of the keys are looked at. What is not JSON is no error here, and what reads
+//! like a field at its top counts. Keys are compared as spelled, so one written with escapes is not
+//! found.
 
 use std::borrow::Cow;
 
-use crate::split::block::{BLOCK, marks_at_front};
+use crate::split::{
+    block::{BLOCK, Block, any_at_front, marks_at_front},
+    strings::Strings,
+};
+
+#[cfg(test)]
+mod fields;
 
 /// What is known of a record.
 ///
@@ -28,23 +36,63 @@ impl<'a> Head<'a> {
     /// Reads the head of a record; of anything but an object it is empty.
     pub fn read(record: &'a [u8]) -> Self {
         let mut head = Self::default();
-        let Some(mut fields) = Fields::of(record) else {
+        let record = record.trim_ascii_start();
+        if !record.starts_with(b"{") {
             return head;
-        };
-        while !head.is_complete()
-            && let Some((key, value)) = fields.read_next()
-        {
-            let slot = match key {
-                b"CreationTime" => &mut head.creation_time,
-                b"Id" => &mut head.id,
-                b"Workload" => &mut head.workload,
-                _ => continue,
-            };
-            if slot.is_none() {
-                *slot = value.map(unescaped);
+        }
+        let mut strings = Strings::outside();
+        let mut depth = 0_usize;
+        for base in (0..record.len()).step_by(BLOCK) {
+            let bytes = &record[base..];
+            let block = Block::at_front(bytes);
+            let text = strings.read(&block, bytes.len());
+            let brackets = block.brackets & !text.inside;
+            // Of a quote at the end of the block it is not known here what follows.
+            let before_initial = any_at_front(bytes, INITIALS) >> 1 | 1 << (BLOCK - 1);
+            let keys = block.quotes & text.inside & !text.escaped & before_initial;
+            let mut stops = brackets | keys;
+            while stops != 0 {
+                let bit = stops & stops.wrapping_neg();
+                stops ^= bit;
+                let at = base + bit.trailing_zeros() as usize;
+                if bit & keys != 0 {
+                    if depth == 1 && head.note(record, at + 1) && head.is_complete() {
+                        return head;
+                    }
+                } else if matches!(record[at], b'{' | b'[') {
+                    depth += 1;
+                } else {
+                    depth -= 1;
+                    if depth == 0 {
+                        return head;
+                    }
+                }
             }
         }
         head
+    }
+
+    /// Notes the field whose key begins here, if it is one of ours; whether it is.
+    fn note(&mut self, record: &'a [u8], at: usize) -> bool {
+        let rest = &record[at..];
+        let (slot, after) = if let Some(after) = rest.strip_prefix(b"Id\"") {
+            (&mut self.id, after)
+        } else if let Some(after) = rest.strip_prefix(b"CreationTime\"") {
+            (&mut self.creation_time, after)
+        } else if let Some(after) = rest.strip_prefix(b"Workload\"") {
+            (&mut self.workload, after)
+        } else {
+            return false;
+        };
+        // What no colon follows is no key, but a text that reads like one.
+        let value = after.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        let text = value.and_then(|value| value.strip_prefix(b"\"")).and_then(until_quote);
+        if let Some(text) = text
+            && slot.is_none()
+        {
+            *slot = Some(unescaped(text));
+        }
+        true
     }
 
     const fn is_complete(&self) -> bool {
@@ -52,116 +100,20 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The top-level fields of an object, in order.
-struct Fields<'a> {
-    record: &'a [u8],
-    at: usize,
-    marks: Marks,
-}
-
-impl<'a> Fields<'a> {
-    fn of(record: &'a [u8]) -> Option<Self> {
-        let record = record.trim_ascii_start();
-        record.starts_with(b"{").then(|| Self { record, at: 1, marks: Marks::new(record) })
-    }
-
-    /// A key as spelled, and its value as spelled between the quotes if it is a string.
-    fn read_next(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-        if self.skip_blanks()? == b',' {
-            self.at += 1;
-            self.skip_blanks()?;
-        }
-        let key = self.read_string()?;
-        if self.skip_blanks()? != b':' {
-            return None;
-        }
-        self.at += 1;
-        if self.skip_blanks()? == b'"' {
-            let value = self.read_string()?;
-            return Some((key, Some(value)));
-        }
-        self.skip_value()?;
-        Some((key, None))
-    }
-
-    /// Moves to the next byte that is no white space, and returns it.
-    fn skip_blanks(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.record.get(self.at)?;
-            if !byte.is_ascii_whitespace() {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
-    }
-
-    #[inline]
-    fn read_string(&mut self) -> Option<&'a [u8]> {
-        if self.record.get(self.at) != Some(&b'"') {
-            return None;
-        }
-        let start = self.at + 1;
-        let mut end = start;
-        loop {
-            end = self.marks.next(self.record, end)?;
-            if self.record[end] == b'"' {
-                self.at = end + 1;
-                return Some(&self.record[start..end]);
-            }
-            end += 2;
-        }
-    }
-
-    /// Passes over a value that is no string, to what follows it.
-    fn skip_value(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            let telling = |byte: &u8| matches!(byte, b'"' | b',' | b'{' | b'}' | b'[' | b']');
-            self.at += self.record[self.at..].iter().position(telling)?;
-            match self.record[self.at] {
-                b',' | b'}' | b']' if depth == 0 => return Some(()),
-                b'"' => {
-                    self.read_string()?;
-                    continue;
+/// The string that begins here as spelled, up to its quote; none if it does not end.
+fn until_quote(bytes: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        match marks_at_front(rest) {
+            0 => at += BLOCK,
+            marks => {
+                at += marks.trailing_zeros() as usize;
+                if bytes[at] == b'"' {
+                    return Some(&bytes[..at]);
                 }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
+                at += 2;
             }
-            self.at += 1;
-        }
-    }
-}
-
-/// Where quotes and backslashes stand, found a block at a time.
-struct Marks {
-    base: usize,
-    bits: u64,
-}
-
-impl Marks {
-    fn new(record: &[u8]) -> Self {
-        Self { base: 0, bits: marks_at_front(record) }
-    }
-
-    /// The first at or behind `from`, which never goes back to an earlier block.
-    #[inline]
-    fn next(&mut self, record: &[u8], from: usize) -> Option<usize> {
-        if from < self.base + BLOCK {
-            let bits = self.bits >> (from - self.base);
-            if bits != 0 {
-                return Some(from + bits.trailing_zeros() as usize);
-            }
-        }
-        let mut base = (from / BLOCK * BLOCK).max(self.base + BLOCK);
-        loop {
-            let bits = marks_at_front(record.get(base..).filter(|rest| !rest.is_empty())?);
-            (self.base, self.bits) = (base, bits);
-            let bits = if from > base { bits >> (from - base) } else { bits };
-            if bits != 0 {
-                return Some(from.max(base) + bits.trailing_zeros() as usize);
-            }
-            base += BLOCK;
         }
     }
 }
@@ -231,6 +183,9 @@ fn push(text: &mut Vec<u8>, code_point: u32) {
     }
 }
 
+/// What the keys begin with.
+const INITIALS: [u8; 3] = *b"CIW";
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -257,7 +212,7 @@ mod tests {
             ["-", "-", "-"],
         );
         check(r#"{"a":"x\\","Id":"i"}"#, ["i", "-", "-"]);
-        check(r#"{"Id\"":"no","XId":"no","id":"no","Id ":"no"}"#, ["-", "-", "-"]);
+        check(r#"{"Id\"":"no","\"Id":"no","XId":"no","id":"no","Id ":"no"}"#, ["-", "-", "-"]);
         check(r#"{"a":"Id","Workload":"CreationTime","b":"no"}"#, ["-", "-", "CreationTime"]);
         check(r#"{"\u0049d":"not looked for"}"#, ["-", "-", "-"]);
     }
@@ -344,22 +299,26 @@ mod tests {
         }
     }
 
+    /// Values with keys of ours at any depth, and strings that read like them.
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let text = r#"Id|CreationTime|Workload|"Id":"[a-z\\\\"\[\]{},:\PC]{0,70}"#;
+        let leaf = prop_oneof![Just(serde_json::Value::Null), text.prop_map(Into::into)];
+        leaf.prop_recursive(3, 40, 8, move |inner| {
+            let object = prop::collection::btree_map(text, inner.clone(), 0..8);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Into::into),
+                object.prop_map(|fields| serde_json::Map::from_iter(fields).into()),
+            ]
+        })
+    }
+
     proptest! {
         #[test]
-        fn marks_are_where_quotes_and_backslashes_are(
-            record in r#"\PC?["\\a]{1,300}"#,
-            steps in prop::collection::vec(0_usize..150, 0..20),
-        ) {
-            let record = record.as_bytes();
-            let mut marks = Marks::new(record);
-            let mut from = 0;
-            for step in steps {
-                from += step;
-                let expected = record.iter().skip(from).position(|byte| b"\"\\".contains(byte));
-                let expected = expected.map(|position| from + position);
-                prop_assert_eq!(marks.next(record, from), expected);
-                let Some(found) = expected else { break };
-                from = found;
+        fn a_scan_by_blocks_finds_what_one_by_fields_does(record in json()) {
+            for record in [record.to_string(), format!("{record:#}")] {
+                let fields = fields::Fields::of(record.as_bytes());
+                let expected = fields.map(fields::Fields::head).unwrap_or_default();
+                prop_assert_eq!(Head::read(record.as_bytes()), expected, "{}", record);
             }
         }
     }

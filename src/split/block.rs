@@ -59,6 +59,20 @@ pub(crate) fn marks_at_front(bytes: &[u8]) -> u64 {
     whole(bytes, marks)
 }
 
+/// Where in the front of `bytes`, which is not empty, one of these stands.
+#[inline]
+pub(crate) fn any_at_front(bytes: &[u8], of: [u8; 3]) -> u64 {
+    whole(bytes, |bytes| equal(bytes, of))
+}
+
+#[inline]
+fn equal(bytes: &[u8; BLOCK], [a, b, c]: [u8; 3]) -> u64 {
+    lanes(bytes).enumerate().fold(0, |found, (index, lane)| {
+        let one = lane.simd_eq(all(a)) | lane.simd_eq(all(b)) | lane.simd_eq(all(c));
+        found | bits(one, index)
+    })
+}
+
 #[inline]
 fn marks(bytes: &[u8; BLOCK]) -> u64 {
     lanes(bytes).enumerate().fold(0, |marks, (index, lane)| {
@@ -112,6 +126,10 @@ mod plain {
         }
     }
 
+    pub(super) fn equal(bytes: &[u8; BLOCK], of: [u8; 3]) -> u64 {
+        bits(bytes, |byte| of.contains(&byte))
+    }
+
     pub(super) fn marks(bytes: &[u8; BLOCK]) -> u64 {
         bits(bytes, |byte| matches!(byte, b'"' | b'\\'))
     }
@@ -142,6 +160,8 @@ mod tests {
                 bytes[place] = byte;
                 assert_eq!(Block::of(&bytes), plain::block(&bytes), "{byte:#x} at {place}");
                 assert_eq!(marks(&bytes), plain::marks(&bytes), "{byte:#x} at {place}");
+                let of = [0x41, 0xC1, 0xFF];
+                assert_eq!(equal(&bytes, of), plain::equal(&bytes, of), "{byte:#x} at {place}");
             }
         }
     }

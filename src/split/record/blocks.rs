@@ -7,13 +7,20 @@
 use super::{Record, Scanned, Within, blanks, escaped, is_blank};
 use crate::{
     reason::Reason,
-    split::block::{BLOCK, Block},
+    split::{
+        block::{BLOCK, Block},
+        strings::Strings,
+    },
 };
 
 impl Record {
     /// Looks for the end of the record in `chunk`, keeping every run but the last.
     pub(super) fn scan_blocks(&mut self, chunk: &[u8]) -> Scanned {
-        let mut strings = Strings::resume(self.within);
+        let mut strings = match self.within {
+            Within::Text => Strings::inside(),
+            Within::Escape => Strings::behind_backslash(),
+            Within::Structure | Within::Scalar => Strings::outside(),
+        };
         let mut depth = self.depth;
         let mut rest = 0_usize;
         for base in (0..chunk.len()).step_by(BLOCK) {
@@ -59,84 +66,13 @@ impl Record {
             }
         }
         self.depth = depth;
-        self.within = strings.within();
+        self.within = match strings.is_inside() {
+            false => Within::Structure,
+            true if strings.is_behind_backslash() => Within::Escape,
+            true => Within::Text,
+        };
         Scanned { rest, end: None }
     }
-}
-
-/// Follows strings from block to block.
-struct Strings {
-    /// All ones within a string, else all zeros.
-    inside: u64,
-    /// Whether the next byte is behind a backslash.
-    escape: bool,
-}
-
-impl Strings {
-    fn resume(within: Within) -> Self {
-        let inside = matches!(within, Within::Text | Within::Escape);
-        Self { inside: u64::from(inside).wrapping_neg(), escape: matches!(within, Within::Escape) }
-    }
-
-    const fn within(&self) -> Within {
-        match (self.inside, self.escape) {
-            (0, _) => Within::Structure,
-            (_, false) => Within::Text,
-            (_, true) => Within::Escape,
-        }
-    }
-
-    /// Reads the next block, of which `length` bytes or more are there.
-    fn read(&mut self, block: &Block, length: usize) -> Text {
-        let Block { mut quotes, backslashes, .. } = *block;
-        let mut escaped = 0;
-        if backslashes != 0 || self.escape {
-            escaped = self.escaped(quotes, backslashes, length);
-            quotes &= !escaped;
-        }
-        let inside = flipped_from_each(quotes) ^ self.inside;
-        self.inside = (inside >> (BLOCK - 1)).wrapping_neg();
-        Text { inside, escaped }
-    }
-
-    /// The bytes behind a backslash, which is one only within a string, and where it is not escaped
-    /// itself.
-    fn escaped(&mut self, quotes: u64, backslashes: u64, length: usize) -> u64 {
-        let mut escaped = u64::from(std::mem::take(&mut self.escape));
-        let mut inside = self.inside != 0;
-        let mut marks = (quotes | backslashes) & !escaped;
-        while marks != 0 {
-            let bit = marks & marks.wrapping_neg();
-            marks ^= bit;
-            if quotes & bit != 0 {
-                inside = !inside;
-            } else if inside && bit.trailing_zeros() as usize + 1 == length.min(BLOCK) {
-                self.escape = true;
-            } else if inside {
-                escaped |= bit << 1;
-                marks &= !(bit << 1);
-            }
-        }
-        escaped
-    }
-}
-
-/// What a block is within strings.
-struct Text {
-    /// Behind an opening quote, up to the closing one.
-    inside: u64,
-    /// Behind a backslash.
-    escaped: u64,
-}
-
-/// For each bit, whether the bits up to it that are set are odd in number.
-const fn flipped_from_each(mut bits: u64) -> u64 {
-    bits ^= bits << 1;
-    bits ^= bits << 2;
-    bits ^= bits << 4;
-    bits ^= bits << 8;
-    bits ^= bits << 16;
-    bits ^ bits << 32
 }
 
 /// Every bit but the first `count`.
