@@ -88,7 +88,7 @@ pub(super) async fn merge(connection: &mut Connection) -> sqlx::Result<()> {
 pub(super) struct Counts(BTreeMap<String, i64>);
 
 impl Counts {
-    pub(super) fn add(&mut self, tenant: impl ToString, more: i64) {
+    pub(super) fn add(&mut self, tenant: &impl ToString, more: i64) {
         *self.0.entry(tenant.to_string()).or_default() += more;
     }
 

@@ -19,7 +19,7 @@ use crate::identity::Secret;
 #[derive(Clone, Debug)]
 pub(super) enum Database {
     Postgres(postgres::Database),
-    Sqlite(sqlite::Database),
+    Sqlite(Box<sqlite::Database>),
 }
 
 impl Database {
@@ -30,7 +30,7 @@ impl Database {
             Location::Postgres(server) => Ok((Self::Postgres(server.database()), None)),
             Location::Sqlite(path) => {
                 let (database, lock) = sqlite::Database::create(path)?;
-                Ok((Self::Sqlite(database), Some(lock)))
+                Ok((Self::Sqlite(Box::new(database)), Some(lock)))
             }
         }
     }
@@ -39,7 +39,9 @@ impl Database {
     pub(super) fn existing(location: &Location) -> Result<Self, OpenError> {
         match location {
             Location::Postgres(server) => Ok(Self::Postgres(server.database())),
-            Location::Sqlite(path) => sqlite::Database::existing(path).map(Self::Sqlite),
+            Location::Sqlite(path) => {
+                sqlite::Database::existing(path).map(Box::new).map(Self::Sqlite)
+            }
         }
     }
 

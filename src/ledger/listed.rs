@@ -176,7 +176,7 @@ pub(super) async fn record(
             }
         }
         let mut new = rows::insert(connection, via, &news, now).await?;
-        counts.add(feed[0].tenant, i64::try_from(new.len()).unwrap_or(i64::MAX));
+        counts.add(&feed[0].tenant, i64::try_from(new.len()).unwrap_or(i64::MAX));
         // Of content that is there twice, the first is the new one.
         recorded.extend(feed.iter().map(|announcement| {
             if new.remove(announcement.id.canonical().as_str()) {
