@@ -38,10 +38,12 @@ use crate::{
 mod backlog;
 mod page;
 mod status;
+mod vitals;
 
 use status::{Readiness, Status};
 
 use backlog::Backlog;
+use vitals::Vitals;
 
 /// Where the admin port is.
 #[derive(Clone, Debug)]
@@ -82,10 +84,11 @@ pub struct Admin {
 struct Shown {
     parts: Parts,
     backlog: Backlog,
+    vitals: Vitals,
 }
 
 impl Admin {
-    /// Binds the port and registers the series that are read from the ledger at each scrape.
+    /// Binds the port and registers the series that are read at each scrape.
     ///
     /// # Errors
     ///
@@ -93,8 +96,10 @@ impl Admin {
     pub async fn bind(config: Config, parts: Parts) -> io::Result<Self> {
         let backlog =
             Backlog::register(&parts.registry, &parts.tenants).map_err(io::Error::other)?;
+        let vitals =
+            Vitals::register(&parts.registry, parts.is_called).map_err(io::Error::other)?;
         let listener = Listener::bind(config.listen).await?;
-        Ok(Self { listener, shown: Arc::new(Shown { parts, backlog }) })
+        Ok(Self { listener, shown: Arc::new(Shown { parts, backlog, vitals }) })
     }
 
     /// Where it listens.
@@ -155,15 +160,11 @@ impl Shown {
     }
 
     async fn status(&self, depth: &[Depth]) -> Status {
-        let Parts { ledger, outlet, observed, is_called, tenants, clock, draining, .. } =
-            &self.parts;
-        let now = clock.now();
-        // A commit that takes longer than a prober waits is none, whatever becomes of it.
-        let writable = timeout(COMMIT_WITHIN, ledger.is_writable()).await.unwrap_or(false);
+        let Parts { outlet, observed, is_called, tenants, clock, draining, .. } = &self.parts;
         status::gather(&status::Seen {
-            now,
+            now: clock.now(),
             draining: draining.is_requested(),
-            writable,
+            writable: self.is_writable().await,
             depth,
             outlet: &outlet.state(),
             observed: &observed.status(),
@@ -172,10 +173,16 @@ impl Shown {
         })
     }
 
+    /// A commit that takes longer than a prober waits is none, whatever becomes of it.
+    async fn is_writable(&self) -> bool {
+        timeout(COMMIT_WITHIN, self.parts.ledger.is_writable()).await.unwrap_or(false)
+    }
+
     async fn metrics(&self) -> Response<Full<Bytes>> {
-        // A ledger that cannot be read leaves the gauges as they were; that it cannot commit is
-        // readiness' to say, and a scrape must not fail with it.
+        // A ledger that cannot be read leaves the gauges as they were; a scrape must not fail
+        // with it.
         let now = self.parts.clock.now();
+        self.vitals.set(self.is_writable().await, self.parts.ledger.space());
         if let Ok(depth) = self.parts.ledger.depth().await {
             self.backlog.set(&depth, &self.parts.tenants, now);
         }

@@ -42,7 +42,7 @@ impl Expiry {
         let gauge = IntGaugeVec::new(
             Opts::new(
                 "m365_credential_expiry_timestamp_seconds",
-                "When the certificate of a kind ends, as Unix time.",
+                "When the certificate in use ends, in Unix time: of a tenant's application, for Devo, or of the public port. Client secrets do not tell their end.",
             ),
             &["kind", "tenant"],
         )?;

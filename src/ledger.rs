@@ -19,7 +19,7 @@
 //! so a long outage of the receiver costs a few hundred bytes per content.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -113,6 +113,15 @@ pub enum Location {
     Sqlite(PathBuf),
 }
 
+impl Location {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(path) => Some(path),
+        }
+    }
+}
+
 /// The handle to the ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -136,6 +145,7 @@ impl Ledger {
         let reads = database.reads();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let shared = Arc::new(Shared {
+            file: config.location.file().map(Path::to_owned),
             lease: config.lease,
             secret,
             identities_since: AtomicI64::new(i64::MIN),
@@ -335,6 +345,11 @@ impl Ledger {
         known || self.ask(Probe).await.is_ok()
     }
 
+    /// The room on a file's file system, where the system tells. Asked anew at each call.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.file.as_deref().and_then(examination::space)
+    }
+
     async fn ask<O: Operation>(&self, operation: O) -> Result<O::Output, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.commands
@@ -366,6 +381,7 @@ pub enum Settled {
 /// What the handles and the writer have in common.
 #[derive(Debug)]
 struct Shared {
+    file: Option<PathBuf>,
     lease: Duration,
     secret: Secret,
     /// From when on stored identities are of use, in milliseconds.

@@ -99,7 +99,7 @@ fn write_beside(path: &Path) -> io::Result<()> {
     file.close()
 }
 
-fn space(path: &Path) -> Option<Space> {
+pub(super) fn space(path: &Path) -> Option<Space> {
     let told = rustix::fs::statvfs(folder(path)).ok()?;
     Some(Space {
         free: told.f_bavail.saturating_mul(told.f_frsize),

@@ -236,6 +236,11 @@ impl Microsoft {
         locked(&self.0.script).clear();
     }
 
+    /// Ends what was planned for exactly this, of one tenant or (`None`) of nobody in particular.
+    pub fn heal_operation(&self, tenant: Option<TenantId>, operation: &Operation) {
+        locked(&self.0.script).clear_operation(tenant, operation);
+    }
+
     /// The latest requests, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         locked(&self.0.requests).recent()

@@ -14,6 +14,7 @@ use crate::{
 pub struct Metrics {
     pub(super) subscription_enabled: IntGaugeVec,
     pub(super) webhook_enabled: IntGaugeVec,
+    checked: IntGaugeVec,
 }
 
 impl Metrics {
@@ -28,26 +29,35 @@ impl Metrics {
             subscription_enabled: IntGaugeVec::new(
                 Opts::new(
                     "m365_subscription_enabled",
-                    "Whether Microsoft lists the subscription as enabled.",
+                    "1 while Microsoft lists the subscription as enabled; at 0 its content can be neither listed nor fetched.",
                 ),
                 &labels,
             )?,
             webhook_enabled: IntGaugeVec::new(
                 Opts::new(
                     "m365_webhook_enabled",
-                    "Whether Microsoft lists an enabled webhook for the subscription.",
+                    "1 while Microsoft lists an enabled webhook for the subscription; at 0 it does not call, and content is found by listing.",
                 ),
                 &labels,
+            )?,
+            checked: IntGaugeVec::new(
+                Opts::new(
+                    "m365_subscriptions_checked_timestamp_seconds",
+                    "When Microsoft last answered which subscriptions there are, in Unix time; 0 before the first answer. While it stands still, m365_subscription_enabled and m365_webhook_enabled say nothing new.",
+                ),
+                &["tenant"],
             )?,
         };
         registry.register(Box::new(metrics.subscription_enabled.clone()))?;
         registry.register(Box::new(metrics.webhook_enabled.clone()))?;
+        registry.register(Box::new(metrics.checked.clone()))?;
         tenants.iter().for_each(|tenant| metrics.admit(&tenant));
         Ok(metrics)
     }
 
     /// Shows what was listed for a tenant.
     pub(super) fn observed(&self, tenant: &str, seen: &[Observation], now: Timestamp) {
+        self.checked.with_label_values(&[tenant]).set(now.as_second());
         for observation in seen {
             let labels = [tenant, observation.content_type.as_str()];
             self.subscription_enabled
@@ -62,6 +72,7 @@ impl Metrics {
 
 impl PerTenant for Metrics {
     fn admit(&self, tenant: &Tenant) {
+        self.checked.with_label_values(&[&*tenant.name]);
         for content_type in &tenant.content_types {
             let labels = [&*tenant.name, content_type.as_str()];
             self.subscription_enabled.with_label_values(&labels);
@@ -72,5 +83,6 @@ impl PerTenant for Metrics {
     fn dismiss(&self, gone: &Tenant, stays: Option<&Tenant>) {
         forget(&self.subscription_enabled, gone, stays);
         forget(&self.webhook_enabled, gone, stays);
+        forget(&self.checked, gone, stays);
     }
 }

@@ -33,7 +33,7 @@ impl Metrics {
             last_complete: IntGaugeVec::new(
                 Opts::new(
                     "m365_sweep_last_complete_timestamp_seconds",
-                    "When everything Microsoft listed for the last hours was last known to be in the ledger.",
+                    "When everything Microsoft listed for the last hours was last known to be in the ledger, in Unix time; 0 before the first time.",
                 ),
                 &["tenant", "content_type"],
             )?,

@@ -64,6 +64,7 @@ fn expected_at_start(tenants: &[&str]) -> BTreeMap<String, f64> {
             "m365_delivery_lag_seconds_sum",
             "m365_delivery_lag_seconds_count",
             "m365_throttled_total",
+            "m365_subscriptions_checked_timestamp_seconds",
         ] {
             zero(name, &[tenant]);
         }
@@ -101,10 +102,18 @@ fn expected_at_start(tenants: &[&str]) -> BTreeMap<String, f64> {
     zero("m365_webhook_to_confirm_seconds_sum", &[]);
     zero("m365_webhook_to_confirm_seconds_count", &[]);
     zero("m365_devo_connected", &[]);
+    zero("m365_ledger_disk_free_bytes", &[]);
+    zero("m365_ledger_disk_size_bytes", &[]);
     let build = [("revision", "unknown"), ("version", env!("CARGO_PKG_VERSION"))];
     expected.insert(spell("m365_build_info", build), 1.0);
+    expected.insert(spell("m365_ledger_writable", []), 1.0);
+    expected.insert(spell("m365_webhook_configured", []), 1.0);
     expected
 }
+
+/// Families whose values depend on the moment or the machine.
+const EARLY: [&str; 3] =
+    ["m365_sweep_windows_total", "m365_subscriptions_checked_", "m365_ledger_disk_"];
 
 /// A time that there is none of without a certificate, and zero would be one.
 const NO_CERTIFICATE: &str = "m365_credential_expiry_timestamp_seconds";
@@ -125,8 +134,9 @@ async fn every_series_is_there_from_the_start_with_zero() {
         .filter(|series| series.name.starts_with("m365_") && !series.name.ends_with("_bucket"))
         .map(|series| {
             let labels = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            // Nobody subscribes, and the first sweep may have been told so already.
-            let early = series.name == "m365_sweep_windows_total";
+            // Nobody subscribes, and the first look and the first sweep may have been told so
+            // already. A disk has the size it has.
+            let early = EARLY.iter().any(|early| series.name.starts_with(early));
             (spell(&series.name, labels), if early { 0.0 } else { series.value })
         })
         .collect();
@@ -156,6 +166,9 @@ async fn the_metrics_have_these_names_and_labels_and_please_promtool() {
         m365_delivery_lag_seconds histogram {le, tenant}
         m365_devo_connected gauge {}
         m365_last_success_timestamp_seconds gauge {content_type, tenant}
+        m365_ledger_disk_free_bytes gauge {}
+        m365_ledger_disk_size_bytes gauge {}
+        m365_ledger_writable gauge {}
         m365_messages_successfully_processed_total counter {content_type, tenant}
         m365_messages_unsuccessfully_processed_total counter {reason, stage, tenant}
         m365_oldest_pending_seconds gauge {tenant}
@@ -164,9 +177,11 @@ async fn the_metrics_have_these_names_and_labels_and_please_promtool() {
         m365_records_duplicate_total counter {tenant}
         m365_records_unremembered_total counter {tenant}
         m365_subscription_enabled gauge {content_type, tenant}
+        m365_subscriptions_checked_timestamp_seconds gauge {tenant}
         m365_sweep_last_complete_timestamp_seconds gauge {content_type, tenant}
         m365_sweep_windows_total counter {outcome, tenant}
         m365_throttled_total counter {tenant}
+        m365_webhook_configured gauge {}
         m365_webhook_connections_total counter {outcome}
         m365_webhook_enabled gauge {content_type, tenant}
         m365_webhook_requests_total counter {outcome}
@@ -323,10 +338,12 @@ async fn a_ledger_that_cannot_commit_is_not_ready_until_it_can() {
     assert_eq!((&*health.status, &*ledger.state), ("not_ready", "failed"));
     assert!(ledger.detail.contains("cannot commit"), "{}", ledger.detail);
     assert_eq!(service.admin("/metrics").await.0, 200, "what waits can still be read");
+    assert_eq!(service.metric("m365_ledger_writable").await, 0.0);
 
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     eventually("it is ready again", async || service.admin("/readyz").await.0 == 200).await;
+    assert_eq!(service.metric("m365_ledger_writable").await, 1.0);
     service.delivered().await;
     service.finish().await;
 }

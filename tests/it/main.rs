@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it shares")]
 
 mod admin;
+mod alerts;
 mod assertions;
 mod bodies;
 mod commands;

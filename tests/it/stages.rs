@@ -50,6 +50,10 @@ async fn a_delivery_moves_every_series_of_success_and_none_of_failure() {
         let value = after.sum(name, &feed);
         assert!(value >= least && value <= most, "{name} is {value}");
     }
+    assert!(after.sum("m365_subscriptions_checked_timestamp_seconds", &feed[..1]) > 1.7e9);
+    let free = after.sum("m365_ledger_disk_free_bytes", &[]);
+    assert!(free > 0.0 && free < after.sum("m365_ledger_disk_size_bytes", &[]), "{free}");
+    assert_eq!(after.sum("m365_ledger_writable", &[]), 1.0);
     assert_eq!(after.sum("m365_devo_connected", &[]), 1.0);
     assert_eq!(after.sum("m365_content_pending", &[]), 0.0);
     drop(service);

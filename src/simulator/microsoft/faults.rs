@@ -187,6 +187,10 @@ impl Script {
         self.0.clear();
     }
 
+    pub(super) fn clear_operation(&mut self, tenant: Option<TenantId>, operation: &Operation) {
+        self.0.retain(|planned| planned.tenant != tenant || planned.operation != *operation);
+    }
+
     /// The fault this request meets, using it up.
     pub(super) fn take(
         &mut self,

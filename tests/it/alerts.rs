@@ -1,0 +1,9 @@
+//! What wakes an operator up: the rules and the dashboard of `deploy`, with what they are used by.
+
+mod cardinality;
+mod end_to_end;
+mod expressions;
+mod rules;
+mod shortened;
+mod sites;
+mod stack;
