@@ -20,6 +20,7 @@ use tracing::info;
 use crate::{
     admin::{self, Admin},
     clock::Clock,
+    completeness::Completeness,
     content::Tenants,
     deliver::{self, Outlet, Sessions},
     expiry::Expiry,
@@ -139,6 +140,7 @@ impl App {
         let expiry = Expiry::register(&registry, clock.clone(), certificates)?;
         let metrics = sweep::Metrics::register(&registry, &tenants)?;
         admission.count(metrics.clone());
+        let completeness = Completeness::new(ledger.reader(), None, config.sweep, clock.clone());
         let sweep = Sweep::new(
             config.sweep,
             client.clone(),
@@ -183,6 +185,8 @@ impl App {
                 outlet,
                 observed: subscriptions.observed(),
                 is_called: webhook.is_some(),
+                completeness,
+                ends: expiry.ends(),
                 tenants,
                 clock,
                 draining: draining.clone(),

@@ -28,8 +28,10 @@ use crate::{
 };
 
 mod coverage;
+mod week;
 
 use coverage::Coverage;
+pub use week::Week;
 
 /// Compares the listing with the ledger.
 #[derive(Debug)]

@@ -121,7 +121,8 @@ impl Config {
         if !problems.is_empty() {
             return Err(Problems::new(problems));
         }
-        let config = config.expect("a part is missing only where a problem was found");
+        let mut config = config.expect("a part is missing only where a problem was found");
+        config.admin.file = Some(document.file().to_owned());
         Ok(Loaded { config, warnings })
     }
 }

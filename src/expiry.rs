@@ -24,7 +24,7 @@ pub use told::{Stage, Told};
 pub struct Expiry {
     gauge: IntGaugeVec,
     clock: Clock,
-    certificates: Vec<Certificate>,
+    certificates: Arc<[Certificate]>,
     told: HashMap<usize, Told>,
 }
 
@@ -47,13 +47,19 @@ impl Expiry {
             &["kind", "tenant"],
         )?;
         registry.register(Box::new(gauge.clone()))?;
+        let certificates = certificates.into();
         let expiry = Self { gauge, clock, certificates, told: HashMap::new() };
-        for certificate in &expiry.certificates {
+        for certificate in &*expiry.certificates {
             if let Some(expires) = (certificate.expires)() {
                 expiry.show(certificate, expires);
             }
         }
         Ok(expiry)
+    }
+
+    /// The certificates, for whoever shows them.
+    pub fn ends(&self) -> Ends {
+        Ends(self.certificates.clone())
     }
 
     /// Runs until asked to stop.
@@ -71,7 +77,7 @@ impl Expiry {
 
     fn look(&mut self) {
         let now = self.clock.now();
-        for (index, certificate) in self.certificates.iter().enumerate() {
+        for (index, certificate) in self.certificates.clone().iter().enumerate() {
             let Some(expires) = (certificate.expires)() else { continue };
             self.show(certificate, expires);
             if let Some(told) = Told::due(self.told.get(&index), expires, now) {
@@ -84,6 +90,21 @@ impl Expiry {
     fn show(&self, certificate: &Certificate, expires: Timestamp) {
         let labels = [certificate.kind.as_str(), &*certificate.tenant];
         self.gauge.with_label_values(&labels).set(expires.as_second());
+    }
+}
+
+/// When each certificate ends. Clones ask the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Ends(Arc<[Certificate]>);
+
+impl Ends {
+    /// Those that are known now: what for, of which tenant, and when they end. Asks the system.
+    pub fn known(&self) -> Vec<(Kind, Arc<str>, Timestamp)> {
+        let known = |certificate: &Certificate| {
+            let expires = (certificate.expires)()?;
+            Some((certificate.kind, certificate.tenant.clone(), expires))
+        };
+        self.0.iter().filter_map(known).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The listener under every port we serve: HTTP/1.1 and HTTP/2 on plain TCP or TLS.
 //!
 //! It owns sockets, connections and their limits, and knows nothing of what is served: a service is
-//! a function from a request to an answer. Every answer leaves with a `Content-Length`.
+//! a function from a request to an answer. Every answer leaves with a `Content-Length`, but one that
+//! comes in pieces.
 //!
 //! What a peer can make us hold is bounded (I7): the number of connections, the size of a head, the
 //! streams of a connection and their windows, and the time a connection may take without getting
@@ -14,6 +15,7 @@
 //! their answers; what is left after [`Limits::drain_timeout`] is cut.
 
 use std::{
+    convert::Infallible,
     fmt,
     future::Future,
     io,
@@ -163,10 +165,11 @@ impl Listener {
     /// The service gets the other end of the connection with each request. On HTTP/1.1 its future
     /// runs to its end even when the client goes away, so it must end by itself; on HTTP/2 it is
     /// dropped.
-    pub async fn serve<S, F>(self, limits: Limits, front: Front, service: S, shutdown: Shutdown)
+    pub async fn serve<S, F, B>(self, limits: Limits, front: Front, service: S, shutdown: Shutdown)
     where
         S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
-        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body,
     {
         let service = Arc::new(service);
         let front = Arc::new(front);
@@ -239,6 +242,17 @@ impl Listener {
             }
         }
     }
+}
+
+/// The body of an answer; the default is none.
+pub trait Body:
+    hyper::body::Body<Data = Bytes, Error = Infallible> + Default + Send + Unpin + 'static
+{
+}
+
+impl<B> Body for B where
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Default + Send + Unpin + 'static
+{
 }
 
 /// In the extensions of an answer: the caller took the request back, so nobody waits for it.

@@ -51,7 +51,7 @@
 //! | [`http`] | the listener behind both ports | the same |
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`] | one activity each | everything above, never each other |
 //! | [`consent`] | an administrator's browser on loopback | [`http`] |
-//! | [`completeness`] | the listing against the books | [`ledger`], [`microsoft`], the reader of [`sweep`] |
+//! | [`completeness`] | the listing against the books; [`admin`] shows its word | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
 //! | [`doctor`] | every hop looked at once, from outside | everything above, nothing of which it starts |
 //! | `simulator` (feature `demo`) | the Microsoft side and a Devo side on loopback | the vocabulary, [`tls`] |

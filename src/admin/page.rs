@@ -1,135 +1,289 @@
-//! The status page: one look says whether all is well, and if not, where.
+//! The status page: one look says whether all is well, and if not, what to do.
+//!
+//! The page is complete as it is served. A script, where there is one, replaces the parts that
+//! changed as [`events`](super::events) tell; without it the page renews itself. It is one answer:
+//! style and script are in it and named by their hashes in its policy, so nothing else can be
+//! loaded, run or sent anywhere. Every text is escaped by the template.
+//!
+//! Troubled tenants come first. Of those that are well only the first few have their feeds on the
+//! page; each other one is a line and a link, which keeps the page small for hundreds of them.
 
-use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
 
-use super::status::{PartState, Readiness, Status, TenantStatus};
+use aws_lc_rs::digest;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// Renders the page. It needs no script and no other file, and renews itself.
-pub(super) fn render(status: &Status) -> String {
-    let (mood, headline) = match status.readiness {
-        Readiness::Ready => ("ok", "All is well"),
-        Readiness::Degraded => ("degraded", "Accepting; a remote side is away"),
-        Readiness::NotReady => ("failed", "Not ready"),
-    };
-    let mut page = String::with_capacity(4096);
-    page.push_str(HEAD);
-    // Writing into a string cannot fail.
-    let _infallible = write!(
-        page,
-        "<header class=\"{mood}\"><h1>{headline}</h1><p>m365-collector {} · {:.0}</p></header>",
-        env!("CARGO_PKG_VERSION"),
-        status.at
-    );
-    page.push_str("<section class=\"parts\">");
-    for part in &status.parts {
-        let mood = match part.state {
-            PartState::Ok => "ok",
-            PartState::Degraded => "degraded",
-            PartState::Failed => "failed",
+use super::status::{self, Attention, PartState, Readiness, Severity, Status};
+
+mod lists;
+mod tenants;
+mod words;
+
+use words::{number, stamp};
+
+/// The page as parts that can be replaced one by one.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    title: String,
+    /// In the order of the page.
+    parts: Vec<Part>,
+}
+
+/// One part, whose element has the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) id: String,
+    pub(super) html: Arc<str>,
+}
+
+/// What is to be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// Everything.
+    All,
+    /// One tenant, by its id.
+    Tenant(String),
+}
+
+impl Page {
+    pub(super) fn new(status: &Status, view: &View) -> Self {
+        let mood = Mood::of(status);
+        let part = |id: &str, content: Markup| Part { id: id.to_owned(), html: content.0.into() };
+        let mut parts = vec![part("state", state(status, &mood, view))];
+        if *view == View::All {
+            parts.push(part("attention", attention(&status.attention)));
+            parts.push(part("first", lists::first(&status.first_steps)));
+            parts.push(part("services", services(status)));
+        }
+        parts.push(part("tenants", tenants::frame(status, view)));
+        for (id, tenant) in tenants::each(status, view) {
+            parts.push(part(&id, tenant));
+        }
+        if *view == View::All {
+            parts.push(part("dead", lists::dead_letters(status.dead_letters.as_deref())));
+            parts.push(part("certificates", lists::certificates(&status.certificates)));
+        }
+        Self { title: format!("{} · m365-collector", mood.headline), parts }
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The whole document.
+    pub(super) fn document(&self, view: &View) -> String {
+        let of = |id: &str| {
+            let part = self.parts.iter().find(|part| part.id == id);
+            PreEscaped(part.map_or("", |part| &part.html))
         };
-        let _infallible = write!(
-            page,
-            "<article class=\"{mood}\"><h2>{}</h2><p>{}</p></article>",
-            part.name,
-            escaped(&part.detail)
-        );
-    }
-    page.push_str("</section>");
-    for tenant in &status.tenants {
-        render_tenant(&mut page, tenant);
-    }
-    page.push_str("<footer><a href=\"/metrics\">metrics</a> · <a href=\"/api/status\">JSON</a> · <a href=\"/readyz\">readiness</a></footer></main></body></html>\n");
-    page
-}
-
-fn render_tenant(page: &mut String, tenant: &TenantStatus) {
-    let _infallible = write!(page, "<section class=\"tenant\"><h2>{}</h2>", escaped(&tenant.name));
-    let backlog = match (tenant.waiting, tenant.oldest_seconds, tenant.expiry_seconds) {
-        (None, ..) => "What waits cannot be counted.".to_owned(),
-        (Some(0), ..) => "Nothing waits.".to_owned(),
-        (Some(waiting), oldest, expiry) => format!(
-            "{waiting} contents wait, the oldest for {}; the first expires in {}.",
-            span(oldest.unwrap_or(0)),
-            span(expiry.unwrap_or(0))
-        ),
-    };
-    let _infallible = write!(page, "<p>{backlog}</p>");
-    if let Some(problem) = &tenant.problem {
-        let _infallible = write!(
-            page,
-            "<p class=\"degraded\">The subscriptions could not be read: {}. {}</p>",
-            escaped(problem),
-            escaped(tenant.advice.unwrap_or_default())
-        );
-    }
-    if tenant.subscriptions.is_empty() {
-        page.push_str("<p>The subscriptions have not been looked at yet.</p></section>");
-        return;
-    }
-    page.push_str("<table><thead><tr><th>Feed<th>Webhook</thead><tbody>");
-    for subscription in &tenant.subscriptions {
-        let _infallible = write!(
-            page,
-            "<tr><td>{}<td class=\"{}\">{}",
-            subscription.content_type,
-            if subscription.ok { "ok" } else { "degraded" },
-            escaped(&subscription.detail)
-        );
-    }
-    page.push_str("</tbody></table></section>");
-}
-
-fn span(seconds: i64) -> String {
-    let seconds = seconds.max(0);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        let events = match view {
+            View::All => "api/events".to_owned(),
+            View::Tenant(id) => format!("api/events?tenant={id}"),
+        };
+        let tenants = self.parts.iter().filter(|part| part.id.starts_with("t-"));
+        let frame = of("tenants").0;
+        let (before, after) = frame.split_once(tenants::PLACE).unwrap_or((frame, ""));
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="robots" content="noindex";
+                    title { (self.title) }
+                    link rel="icon" href="data:,";
+                    noscript { meta http-equiv="refresh" content="15"; }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body data-events=(events) {
+                    a.skip href="#tenants" { "Skip to the tenants" }
+                    main {
+                        (of("state")) (of("attention")) (of("first")) (of("services"))
+                        (PreEscaped(before))
+                        @for part in tenants { (PreEscaped(&part.html)) }
+                        (PreEscaped(after))
+                        (of("dead")) (of("certificates"))
+                    }
+                    (footer())
+                    script { (PreEscaped(SCRIPT)) }
+                }
+            }
+        };
+        page.into_string()
     }
 }
 
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            other => safe.push(other),
+/// What a browser may do with the page: show it, run its script, and listen to us.
+pub(super) fn policy() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let hash =
+            |text: &str| BASE64_STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes()));
+        format!(
+            "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src \
+             'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            hash(STYLE),
+            hash(SCRIPT)
+        )
+    });
+    &POLICY
+}
+
+/// How all of it is, in a word.
+#[derive(Clone, Debug)]
+struct Mood {
+    class: &'static str,
+    headline: String,
+}
+
+impl Mood {
+    fn of(status: &Status) -> Self {
+        let of =
+            |severity| status.attention.iter().filter(|entry| entry.severity == severity).count();
+        let (act, look) = (of(Severity::Act), of(Severity::Look));
+        let draining = status
+            .parts
+            .iter()
+            .any(|part| part.name == "webhook" && part.state == PartState::Failed);
+        let (class, headline) = match status.readiness {
+            Readiness::NotReady if draining => ("look", "Stopping".to_owned()),
+            Readiness::NotReady => ("act", "Not ready".to_owned()),
+            _ if act == 1 => ("act", "1 thing needs you".to_owned()),
+            _ if act > 1 => ("act", format!("{act} things need you")),
+            _ if look > 0 => ("look", "Working, with something to look at".to_owned()),
+            _ if !status.first_steps.is_empty() => ("calm", "Waiting for the first records".into()),
+            Readiness::Degraded => ("calm", "Connecting".to_owned()),
+            Readiness::Ready => ("well", "All is well".to_owned()),
+        };
+        Self { class, headline }
+    }
+}
+
+fn state(status: &Status, mood: &Mood, view: &View) -> Markup {
+    let feeds = || status.tenants.iter().flat_map(|tenant| &tenant.feeds);
+    let contents: u64 = feeds().flat_map(|feed| &feed.delivered).sum();
+    let records: u64 = feeds().map(|feed| feed.records).sum();
+    let waiting: Option<u64> = status.tenants.iter().map(|tenant| tenant.waiting).sum();
+    let dead: Option<u64> =
+        status.dead_letters.as_ref().map(|all| all.iter().map(|group| group.letters).sum());
+    let lag = feeds().filter_map(|feed| feed.lag_seconds).max();
+    let title = format!("{} · m365-collector", mood.headline);
+    html! {
+        header #state class=(mood.class) data-title=(title) {
+            div.line {
+                p.product { b { "m365-collector" } " " span.muted { (env!("CARGO_PKG_VERSION")) } }
+                p.live.muted {
+                    span #connection { "as of" } " "
+                    time datetime=(status.at.to_string()) { (stamp(status.at)) } " UTC"
+                }
+            }
+            h1 { span.dot aria-hidden="true" {} (mood.headline) }
+            @if *view != View::All { p { a href="./" { "← All tenants" } } }
+            dl.figures {
+                div { dt { "Records delivered" } dd { (number(records)) } dd.note { "12 hours" } }
+                div { dt { "Contents delivered" } dd { (number(contents)) } dd.note { "12 hours" } }
+                div {
+                    dt { "Waiting" }
+                    dd { @match waiting { Some(n) => (number(n)), None => "?" } }
+                    dd.note { (oldest(status)) }
+                }
+                div {
+                    dt { "Lag" }
+                    dd { @match lag { Some(s) => (words::span(s)), None => "–" } }
+                    dd.note { "slowest feed" }
+                }
+                div {
+                    dt { "Dead letters" }
+                    dd class=[dead.filter(|n| *n > 0).map(|_| "bad")] {
+                        @match dead { Some(n) => (number(n)), None => "–" }
+                    }
+                    dd.note { @if dead.is_some_and(|n| n > 0) { a href="#dead" { "reasons" } } @else { "none given up" } }
+                }
+            }
         }
     }
-    safe
 }
 
-const HEAD: &str = r#"<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1"><meta http-equiv="refresh" content="5">
-<title>m365-collector</title><style>
-:root{color-scheme:light dark;--ok:#1a7f4b;--degraded:#b26a00;--failed:#c0262d;--line:#8884}
-body{font:15px/1.5 system-ui,sans-serif;margin:0}main{max-width:60rem;margin:0 auto;padding:1rem}
-header{border-left:.5rem solid;padding:.25rem 1rem;margin:1rem 0}header.ok{border-color:var(--ok)}
-header.degraded{border-color:var(--degraded)}header.failed{border-color:var(--failed)}h1{font-size:1.5rem;margin:0}
-header p{margin:0;opacity:.7}.parts{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.75rem}
-article{border:1px solid var(--line);border-top:.25rem solid;border-radius:.25rem;padding:.5rem .75rem}
-article.ok{border-top-color:var(--ok)}article.degraded{border-top-color:var(--degraded)}article.failed{border-top-color:var(--failed)}
-h2{font-size:1rem;margin:0}article p{margin:0;overflow-wrap:anywhere}.tenant{margin-top:1.5rem}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid var(--line)}
-td.ok{color:var(--ok)}td.degraded,p.degraded{color:var(--degraded)}footer{margin:2rem 0;opacity:.8}
-</style></head><body><main>"#;
+fn oldest(status: &Status) -> String {
+    match status.tenants.iter().filter_map(|tenant| tenant.oldest_seconds).max() {
+        Some(seconds) => format!("oldest {}", words::span(seconds)),
+        None => "nothing is late".into(),
+    }
+}
+
+fn attention(all: &[Attention]) -> Markup {
+    html! {
+        section #attention aria-label="What needs attention" hidden[all.is_empty()] {
+            @if !all.is_empty() { h2 { "What to do" } }
+            @for entry in all {
+                article class=(match entry.severity { Severity::Act => "act", Severity::Look => "look" }) {
+                    h3 {
+                        span.tag { (match entry.severity { Severity::Act => "Act", Severity::Look => "Look" }) }
+                        (entry.title)
+                    }
+                    p { (entry.detail) }
+                    @if let Some(remedy) = &entry.remedy { p { (remedy) } }
+                    @if let Some(command) = &entry.command { (words::command(command)) }
+                    @if !entry.tenants.is_empty() { p.who.muted { "Concerns " (words::some(&entry.tenants)) } }
+                }
+            }
+        }
+    }
+}
+
+fn services(status: &Status) -> Markup {
+    html! {
+        section #services aria-label="Parts of the service" {
+            ul.parts {
+                @for part in &status.parts {
+                    li class=(match part.state { PartState::Ok => "well", PartState::Degraded => "look", PartState::Failed => "act" }) {
+                        span.dot aria-hidden="true" {}
+                        b { (match part.name { "webhook" => "Webhook", "ledger" => "Ledger", "devo" => "Devo", _ => "Microsoft" }) }
+                        " " span.muted { (told(part, status)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a part says of itself; of Microsoft, how many tenants it is that it does not answer.
+fn told(part: &status::Part, status: &Status) -> String {
+    if part.name != "microsoft" || part.state == PartState::Ok {
+        return part.detail.clone();
+    }
+    let failing = status.tenants.iter().filter(|tenant| tenant.problem.is_some()).count();
+    format!("fails for {failing} of {} tenants", status.tenants.len())
+}
+
+fn footer() -> Markup {
+    html! {
+        footer.muted {
+            p.legend {
+                span { span.sample.announced aria-hidden="true" {} "announced" }
+                span { span.sample.delivered aria-hidden="true" {} "delivered" }
+                span { i.d.whole aria-hidden="true" {} "all arrived" }
+                span { i.d.empty aria-hidden="true" {} "nothing listed" }
+                span { i.d.waiting aria-hidden="true" {} "some waits" }
+                span { i.d.dead aria-hidden="true" {} "some given up" }
+                span { i.d.unknown aria-hidden="true" {} "not swept" }
+            }
+            p {
+                "Days are of UTC and by the ledger's books, as sweeps found them listed; "
+                code { "m365-collector ledger completeness" } " asks Microsoft as well."
+            }
+            nav aria-label="Other forms" {
+                a href="api/status" { "JSON" } " · " a href="metrics" { "metrics" } " · "
+                a href="readyz" { "readiness" }
+            }
+        }
+    }
+}
+
+const STYLE: &str = include_str!("page/style.css");
+
+const SCRIPT: &str = include_str!("page/script.js");
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_named_is_escaped() {
-        assert_eq!(escaped("<b>\"a&b\"</b>"), "&lt;b&gt;&quot;a&amp;b&quot;&lt;/b&gt;");
-    }
-
-    #[test]
-    fn spans_read_well() {
-        let spans: Vec<_> = [0, 119, 120, 7200, 172_800].map(span).into();
-        assert_eq!(spans, ["0 s", "119 s", "2 min", "2 h", "2 d"]);
-    }
-}
+mod tests;

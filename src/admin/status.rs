@@ -1,17 +1,28 @@
 //! What the status page and the probes say, gathered from the parts. Pure.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::looks::Looks;
 use crate::{
-    content::Tenants,
+    content::{Tenant, Tenants},
     deliver::State,
     ledger::Depth,
     reason::Reason,
     subscriptions::{self, Observation, Step},
 };
+
+mod attention;
+mod feeds;
+mod first;
+mod lists;
+
+pub(super) use attention::{Attention, Severity};
+pub(super) use feeds::{DayStatus, FeedStatus, Light, Verdict};
+pub(super) use first::FirstStep;
+pub(super) use lists::{CertificateStatus, DeadGroup};
 
 /// The whole picture at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -22,8 +33,18 @@ pub(super) struct Status {
     pub(super) readiness: Readiness,
     /// Each part and how it is.
     pub(super) parts: Vec<Part>,
-    /// What waits, and how the subscriptions are.
+    /// What a person has to do or to know, worst first.
+    pub(super) attention: Vec<Attention>,
+    /// What comes next, while nothing was ever delivered.
+    pub(super) first_steps: Vec<FirstStep>,
+    /// What waits, and how the subscriptions are; by name.
     pub(super) tenants: Vec<TenantStatus>,
+    /// The beginning of the first half hour of the feeds' counts.
+    pub(super) since: Timestamp,
+    /// What was given up on, newest first; none when not looked at yet.
+    pub(super) dead_letters: Option<Vec<DeadGroup>>,
+    /// The certificates, by when they end.
+    pub(super) certificates: Vec<CertificateStatus>,
 }
 
 /// Whether a balancer should send requests here.
@@ -65,6 +86,8 @@ pub(super) enum PartState {
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TenantStatus {
+    /// Its directory id.
+    pub(super) id: String,
     /// Its label.
     pub(super) name: String,
     /// Contents recorded and not yet delivered; none when they cannot be counted.
@@ -81,6 +104,8 @@ pub(super) struct TenantStatus {
     pub(super) advice: Option<&'static str>,
     /// The wanted subscriptions.
     pub(super) subscriptions: Vec<SubscriptionStatus>,
+    /// The feeds.
+    pub(super) feeds: Vec<FeedStatus>,
 }
 
 /// One wanted subscription.
@@ -104,18 +129,47 @@ pub(super) struct Seen<'a> {
     pub(super) observed: &'a [subscriptions::Status],
     pub(super) is_called: bool,
     pub(super) tenants: &'a Tenants,
+    /// What was seen of the ledger beside the request.
+    pub(super) looks: &'a Looks,
+    /// The configuration, for commands.
+    pub(super) file: Option<&'a Path>,
+}
+
+/// What the probes need.
+pub(super) fn health(seen: &Seen<'_>) -> Health {
+    let parts = vec![webhook(seen), ledger(seen), devo(seen.outlet), microsoft(seen)];
+    Health { status: readiness(&parts), parts }
 }
 
 pub(super) fn gather(seen: &Seen<'_>) -> Status {
-    let parts = vec![webhook(seen), ledger(seen), devo(seen.outlet), microsoft(seen)];
+    let Health { status: readiness, parts } = health(seen);
     let mut tenants: Vec<_> = seen.tenants.iter().collect();
     tenants.sort_by(|a, b| a.name.cmp(&b.name));
-    Status {
+    let tenants: Vec<_> = tenants.iter().map(|tenant| tenant_status(seen, tenant)).collect();
+    let dead_letters = lists::dead_letters(seen);
+    let certificates = lists::certificates(seen);
+    let first_steps = first::steps(seen, &parts, &tenants);
+    let mut status = Status {
         at: seen.now,
-        readiness: readiness(&parts),
+        readiness,
         parts,
-        tenants: tenants.iter().map(|tenant| tenant_status(seen, tenant)).collect(),
-    }
+        attention: Vec::new(),
+        first_steps,
+        tenants,
+        since: super::looks::begin(seen.now),
+        dead_letters,
+        certificates,
+    };
+    status.attention = attention::attention(&status, seen);
+    status
+}
+
+/// What `/readyz` answers: readiness and the parts, without the tenants.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Health {
+    /// Whether a balancer should send requests here.
+    pub(super) status: Readiness,
+    parts: Vec<Part>,
 }
 
 impl Status {
@@ -127,16 +181,6 @@ impl Status {
         for tenant in &mut self.tenants {
             tenant.waiting = None;
         }
-    }
-
-    /// What `/readyz` answers: readiness and the parts, without the tenants.
-    pub(super) fn health(&self) -> impl Serialize + use<> {
-        #[derive(Serialize)]
-        struct Health {
-            status: Readiness,
-            parts: Vec<Part>,
-        }
-        Health { status: self.readiness, parts: self.parts.clone() }
     }
 }
 
@@ -208,12 +252,13 @@ fn microsoft(seen: &Seen<'_>) -> Part {
     Part { name: "microsoft", state, detail }
 }
 
-fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStatus {
+fn tenant_status(seen: &Seen<'_>, tenant: &Tenant) -> TenantStatus {
     let depth = seen.depth.iter().find(|depth| depth.tenant == tenant.id);
     let observed = seen.observed.iter().find(|status| status.tenant == tenant.id);
     let problem = observed.and_then(|status| status.problem);
     let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs();
     TenantStatus {
+        id: tenant.id.to_string(),
         name: tenant.name.to_string(),
         waiting: Some(depth.map_or(0, |depth| depth.waiting)),
         oldest_seconds: depth.map(|depth| seconds(depth.oldest_created, seen.now).max(0)),
@@ -224,6 +269,7 @@ fn tenant_status(seen: &Seen<'_>, tenant: &crate::content::Tenant) -> TenantStat
         subscriptions: observed
             .map(|status| status.subscriptions.iter().map(subscription).collect())
             .unwrap_or_default(),
+        feeds: feeds::feeds(seen, tenant, observed.map_or(&[], |status| &status.subscriptions)),
     }
 }
 
@@ -242,65 +288,4 @@ fn subscription(observation: &Observation) -> SubscriptionStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        admin::page,
-        content::{ContentType, Tenant},
-    };
-
-    fn check(draining: bool, writable: bool, outlet: &State) -> Readiness {
-        gather(&Seen {
-            now: Timestamp::UNIX_EPOCH,
-            draining,
-            writable,
-            depth: &[],
-            outlet,
-            observed: &[],
-            is_called: true,
-            tenants: &Tenants::default(),
-        })
-        .readiness
-    }
-
-    #[test]
-    fn what_a_person_must_mend_is_said_in_words() {
-        let id = "11111111-2222-3333-4444-555555555555";
-        let tenants = Tenants::from_iter([Tenant {
-            id: id.parse().unwrap(),
-            client_id: id.parse().unwrap(),
-            name: "contoso".into(),
-            content_types: vec![ContentType::General],
-        }]);
-        let observed = subscriptions::Status {
-            tenant: id.parse().unwrap(),
-            name: "contoso".into(),
-            checked: None,
-            problem: Some(Reason::AuditingOff),
-            subscriptions: vec![],
-        };
-        let status = gather(&Seen {
-            now: Timestamp::UNIX_EPOCH,
-            draining: false,
-            writable: true,
-            depth: &[],
-            outlet: &State::Connected,
-            observed: &[observed],
-            is_called: true,
-            tenants: &tenants,
-        });
-        let advice = status.tenants[0].advice.unwrap();
-        assert!(advice.contains("auditing is not turned on"), "{advice}");
-        assert!(page::render(&status).contains(advice));
-    }
-
-    #[test]
-    fn only_what_hurts_acceptance_makes_it_not_ready() {
-        assert_eq!(check(false, true, &State::Connected), Readiness::Ready);
-        assert_eq!(check(false, true, &State::Connecting), Readiness::Degraded);
-        let unconfirmed = State::Unconfirmed { consecutive: 3 };
-        assert_eq!(check(false, true, &unconfirmed), Readiness::Degraded);
-        assert_eq!(check(false, false, &State::Connected), Readiness::NotReady);
-        assert_eq!(check(true, true, &State::Connected), Readiness::NotReady);
-    }
-}
+pub(super) mod tests;

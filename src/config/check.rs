@@ -26,7 +26,7 @@ mod tenants;
 pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>) -> Option<Config> {
     // No `?` before everything was looked at.
     let webhook = raw.webhook.as_deref().map(|webhook| inbound::webhook(webhook, findings));
-    let admin = admin::Config { listen: raw.admin.listen.0 };
+    let admin = admin::Config { listen: raw.admin.listen.0, file: None };
     if let Some(webhook) = raw.webhook.as_deref() {
         inbound::listeners_differ(webhook.listen.0, admin.listen, findings);
     }

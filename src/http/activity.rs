@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | opening | the first head | `header_timeout` after the connection |
 //! | busy | the last answer | the service's own |
-//! | idle | a byte (HTTP/1.1), a head (HTTP/2) | `idle_timeout` after the last answer |
+//! | idle | a byte (HTTP/1.1), a head (HTTP/2) | `idle_timeout` after the last answer, or the last piece of one |
 //! | reading | the head | `header_timeout` after its first byte |
 //!
 //! A request that is taken back before its answer (HTTP/2) costs the peer one frame and us a
@@ -62,6 +62,18 @@ impl Activity {
                 now.state = State::Reading(Instant::now());
             }
             begins
+        });
+    }
+
+    /// The peer has taken a piece of an answer; one that comes in pieces keeps its connection as
+    /// long as they are taken.
+    pub(super) fn taken(&self) {
+        self.0.send_if_modified(|now| match &mut now.state {
+            State::Idle { since, .. } => {
+                *since = Instant::now();
+                true
+            }
+            State::Busy(_) | State::Opening(_) | State::Reading(_) => false,
         });
     }
 
@@ -140,5 +152,28 @@ impl State {
             Self::Idle { since, .. } => Some(since + limits.idle_timeout),
             Self::Busy(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_pieces_lasts_as_long_as_they_are_taken() {
+        let limits = Limits { idle_timeout: Duration::from_secs(10), ..Limits::default() };
+        let activity = Activity::new();
+        activity.request(Version::HTTP_11).answered();
+        for _piece in 0..5 {
+            advance(Duration::from_secs(9)).await;
+            activity.taken();
+        }
+        let patient = timeout(Duration::from_secs(9), activity.overdue(limits)).await;
+        assert!(patient.is_err(), "the last piece was taken just now");
+        assert!(matches!(activity.overdue(limits).await, Ending::TimedOut));
     }
 }

@@ -1,12 +1,14 @@
 //! One connection: the protocol's limits, the watch over its time, and its way out.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, task::Context,
+    task::Poll, time::Duration,
+};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, Version,
-    body::{Body as _, Incoming},
+    body::{Frame, Incoming, SizeHint},
     header::{CONNECTION, CONTENT_LENGTH},
     service::service_fn,
 };
@@ -75,15 +77,16 @@ impl Server {
     }
 
     /// Serves one connection until its peer, a deadline, the door or the watcher ends it.
-    pub(super) fn serve<S, F>(
+    pub(super) fn serve<S, F, B>(
         &self,
         accepted: Accepted,
         service: S,
         watcher: Watcher,
-    ) -> impl Future<Output = ()> + Send + use<S, F>
+    ) -> impl Future<Output = ()> + Send + use<S, F, B>
     where
         S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
-        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: super::Body,
     {
         let server = self.clone();
         let Accepted { tcp, peer, guest } = accepted;
@@ -100,7 +103,7 @@ impl Server {
         }
     }
 
-    async fn run<S, F>(
+    async fn run<S, F, B>(
         &self,
         (tcp, peer, guest): (TcpStream, SocketAddr, Arc<Guest>),
         activity: &Activity,
@@ -109,7 +112,8 @@ impl Server {
     ) -> Ending
     where
         S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
-        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: super::Body,
     {
         let opened = tokio::select! {
             opened = self.open(tcp, peer, &guest) => opened,
@@ -126,11 +130,12 @@ impl Server {
         let (answering, peer) = (activity.clone(), Peer::new(peer.ip(), guest));
         let service = service_fn(move |request: Request<Incoming>| {
             let busy = answering.request(request.version());
-            let leaving = leaving.clone();
+            let (leaving, taking) = (leaving.clone(), answering.clone());
             let (version, method) = (request.version(), request.method().clone());
             let answer = service(peer.clone(), request);
             async move {
                 let answer = finish(answer.await, version, &method, &leaving);
+                let answer = answer.map(|body| Taken { body, activity: taking });
                 if answer.extensions().get::<TakenBack>().is_none() {
                     busy.answered();
                 }
@@ -200,28 +205,58 @@ where
 }
 
 /// Writes into the answer what hyper leaves to us.
-fn finish(
-    mut answer: Response<Full<Bytes>>,
+fn finish<B: super::Body>(
+    mut answer: Response<B>,
     version: Version,
     method: &Method,
     leaving: &Leaving,
-) -> Response<Full<Bytes>> {
+) -> Response<B> {
     // hyper adds no length of zero to an answer to HEAD, nor to any on HTTP/2.
-    let length = answer.body().size_hint().exact();
-    let length = length.expect("a full body knows its size").into();
-    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
     if version == Version::HTTP_2 {
         // There is no such header there, and streams that end early do not harm the others.
         answer.headers_mut().remove(CONNECTION);
         // On HTTP/1.1 hyper keeps the body back itself.
         if *method == Method::HEAD {
-            *answer.body_mut() = Full::default();
+            *answer.body_mut() = B::default();
         }
     } else if answer.headers().contains_key(CONNECTION) {
         // This is how a service says that it did not read the whole request.
         leaving.expect_more();
     }
     answer
+}
+
+/// A body whose connection is not idle while its peer takes some of it.
+struct Taken<B> {
+    body: B,
+    activity: Activity,
+}
+
+impl<B: super::Body> hyper::body::Body for Taken<B> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(Some(_))) {
+            self.activity.taken();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What a connection may send ahead of being read; also its share of memory.

@@ -30,6 +30,7 @@ mod letters;
 mod listed;
 mod model;
 mod open;
+mod overview;
 mod plans;
 mod postgres;
 mod prune;

@@ -215,11 +215,14 @@ async fn paths_and_methods_are_closed_sets() {
     let service = Service::builder().start().await;
     let address = service.admin;
     assert_eq!(get(address, "/livez").await, (200, "alive\n".to_owned()));
-    for path in ["/metrics/", "/readyz/x", "/favicon.ico", "//", "/api", "/../etc/passwd"] {
+    let elsewhere = ["/metrics/", "/readyz/x", "/favicon.ico", "//", "/api", "/../etc/passwd"];
+    let unknown =
+        ["/?x=y", "/?tenant=b", "/api/events?tenant=0b2f7d5e-0000-4000-8000-000000000000"];
+    for path in elsewhere.into_iter().chain(unknown) {
         assert_eq!(get(address, path).await, (404, String::new()), "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
-        for path in ["/", "/metrics", "/livez", "/readyz", "/api/status"] {
+        for path in ["/", "/metrics", "/livez", "/readyz", "/api/status", "/api/events"] {
             let answer = exchange(address, method, path).await;
             assert!(answer.starts_with("HTTP/1.1 405 "), "{method} {path}: {answer}");
         }
@@ -268,8 +271,8 @@ async fn readiness_says_ready_or_degraded_and_why() {
     // The page says the same, and what comes from elsewhere is escaped.
     let (status, page) = service.admin("/").await;
     assert_eq!(status, 200);
-    assert!(page.starts_with("<!doctype html>"));
-    for text in ["a remote side is away", "tenant-0", "1 contents wait", "Audit.Exchange"] {
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    for text in ["takes records but never ends its stream", "tenant-0", "Audit.Exchange"] {
         assert!(page.contains(text), "{text}: {page}");
     }
     assert!(page.contains("devo.confirm = &quot;tcp&quot;") && !page.contains("\"tcp\""), "{page}");

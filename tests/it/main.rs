@@ -22,6 +22,7 @@ mod identity;
 mod memory;
 mod onboarding;
 mod outages;
+mod page;
 mod pipeline;
 mod rotation;
 mod rsyslog;

@@ -39,11 +39,9 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     arrows.insert("consent", with("consent", &["http"]));
     // It compares, page by page, what the sweep's reader lists.
     arrows.insert("completeness", with("completeness", &["ledger", "microsoft", "sweep"]));
-    // The admin port shows what the subscriptions observed; it asks nothing of them.
-    arrows.insert(
-        "admin",
-        with("admin", &["ledger", "microsoft", "deliver", "http", "subscriptions"]),
-    );
+    // The admin port shows what others observed; it asks nothing of them but their word.
+    let observers = ["subscriptions", "expiry", "completeness"];
+    arrows.insert("admin", with("admin", &[&activity[..], &observers].concat()));
     // The doctor looks at everything from outside, and lets the webhook stand in for the service.
     arrows.insert(
         "doctor",

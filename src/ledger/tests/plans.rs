@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::*;
 use crate::{
-    ledger::{backlog, dialect::Statement, identities, listed, rows},
+    ledger::{backlog, dialect::Statement, identities, listed, overview, rows},
     reason::Reason,
 };
 
@@ -60,6 +60,25 @@ async fn what_runs_all_the_time_is_served_by_an_index() {
     ];
     for (sql, expected) in expected {
         assert_eq!(plan(&mut tool, sql).await, expected, "{}", sql.sqlite);
+    }
+}
+
+#[tokio::test]
+async fn no_look_of_the_page_reads_all_of_the_ledger() {
+    let running = Running::start().await;
+    let mut tool = running.tool().await;
+    let ids = "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+    let settled = "USING INDEX content_settled (state=? AND settled>? AND settled<?)";
+    for (statement, way) in [
+        (overview::ANNOUNCED, ids),
+        (overview::BOOKS, ids),
+        (overview::DELIVERED, settled),
+        (overview::GIVEN_UP, ids),
+        (overview::WAITING, "USING INDEX content_oldest (tenant=? AND created>?)"),
+    ] {
+        let plan = plan(&mut tool, statement).await;
+        assert!(plan[0].contains(way), "{statement}: {plan:?}");
+        assert!(plan.iter().all(|line| !line.contains("SCAN ")), "{statement}: {plan:?}");
     }
 }
 
