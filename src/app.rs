@@ -31,6 +31,7 @@ use crate::{
     pipeline::{self, Pipeline},
     route::{self, Tables},
     shutdown::Shutdown,
+    stats::{self, Stats},
     subscriptions::{self, Subscriptions},
     sweep::{self, Sweep},
     webhook::{self, Webhook},
@@ -61,6 +62,8 @@ pub struct Config {
     pub records: identity::Config,
     /// Which table a record belongs to.
     pub route: route::Config,
+    /// Telling Devo our own counters; none: not.
+    pub stats: Option<stats::Config>,
     /// What Microsoft should call, and when that is checked.
     pub subscriptions: subscriptions::Config,
     /// Listing what no notification announced.
@@ -80,6 +83,7 @@ pub struct App {
     expiry: Expiry,
     pipeline: Pipeline,
     sessions: Sessions,
+    stats: Option<Stats>,
     subscriptions: Subscriptions,
     sweep: Sweep,
     webhook: Option<Webhook>,
@@ -161,6 +165,10 @@ impl App {
             webhook.as_ref().map(|webhook| edge(webhook.edge())),
             Some(ledger.clone()),
         );
+        let stats = config.stats.map(|config| {
+            let (outcomes, outlet) = (outcomes.clone(), outlet.clone());
+            Stats::register(&registry, config, outcomes, outlet, clock.clone())
+        });
         let metrics = pipeline::Metrics::register(&registry, &tenants, outcomes)?;
         admission.count(metrics.clone());
         let pipeline = Pipeline::new(
@@ -202,6 +210,7 @@ impl App {
             expiry,
             pipeline,
             sessions,
+            stats: stats.transpose()?,
             subscriptions,
             sweep,
             webhook,
@@ -241,6 +250,9 @@ impl App {
         let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
         let sweep = Activity::start("sweep", report.clone(), |stop| self.sweep.run(stop));
         let expiry = Activity::start("expiry", report.clone(), |stop| self.expiry.run(stop));
+        let stats = self
+            .stats
+            .map(|stats| Activity::start("stats", report.clone(), |stop| stats.run(stop)));
         let subscriptions =
             Activity::start("subscriptions", report, |stop| self.subscriptions.run(stop));
         match webhook_addr {
@@ -274,12 +286,19 @@ impl App {
         if let Some(unsettled) = unsettled {
             unsettled.settle(soon(grace_ends, CONFIRMATIONS)).await;
         }
+        // Whatever is confirmed is counted by now.
+        if let Some(stats) = &stats {
+            stats.request_stop();
+        }
         sessions.end(soon(grace_ends, CLOSING)).await;
         sweep.end(soon(grace_ends, CLOSING)).await;
         subscriptions.end(soon(grace_ends, CLOSING)).await;
         expiry.end(soon(grace_ends, CLOSING)).await;
         admission.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
+        if let Some(stats) = stats {
+            stats.end(soon(grace_ends, CLOSING)).await;
+        }
         admin.end(soon(grace_ends, CLOSING)).await;
         match failed {
             None => {

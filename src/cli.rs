@@ -29,6 +29,7 @@ mod completeness;
 mod consent;
 mod error;
 mod execute;
+mod health;
 mod import;
 mod ledger;
 mod letters;
@@ -117,6 +118,10 @@ pub enum Command {
     /// out whose consent it is and stores the tenant. A running service collects it within
     /// seconds, with the credential it has for the application.
     Consent(Consent),
+    /// Ask the running service whether it is ready, for a container's health check
+    ///
+    /// Shows what `/readyz` of its admin port says. Fails when it is not ready or nobody answers.
+    Health,
     /// Look into the ledger: what arrived, what waits, what is dead; replay what is dead
     ///
     /// Works beside a running service.
@@ -169,6 +174,10 @@ pub struct Simulate {
     /// Leave Devo's side to a receiver of your own at devo.endpoint
     #[arg(long)]
     pub without_devo: bool,
+    /// Only make the certificates and credentials that the configuration names and that are not
+    /// there
+    #[arg(long)]
+    pub prepare: bool,
 }
 
 /// Which content is collected.

@@ -48,7 +48,7 @@ use settings::log;
 pub use value::{HumanDuration, InvalidDuration};
 
 use crate::{
-    admin, app, content::Tenants, deliver, identity, ledger, microsoft, pipeline, route,
+    admin, app, content::Tenants, deliver, identity, ledger, microsoft, pipeline, route, stats,
     subscriptions, sweep, webhook,
 };
 
@@ -75,6 +75,8 @@ pub struct Config {
     pub sweep: sweep::Config,
     /// The window of record identities.
     pub records: identity::Config,
+    /// Telling Devo our own counters; none: not.
+    pub stats: Option<stats::Config>,
     /// The program's own log.
     pub log: log::Config,
     /// The organisations whose records are collected.
@@ -137,6 +139,7 @@ impl From<Config> for app::Config {
             pipeline: config.pipeline,
             records: config.records,
             route: config.route,
+            stats: config.stats,
             subscriptions: config.subscriptions,
             sweep: config.sweep,
             tenants: config.tenants,

@@ -36,6 +36,7 @@ use crate::{shutdown::Shutdown, tls::TlsError};
 mod board;
 mod closing;
 mod connection;
+mod courier;
 mod dial;
 mod endpoint;
 mod health;
@@ -46,6 +47,7 @@ mod session;
 mod wire;
 
 pub use board::State;
+pub use courier::{Courier, Unconfirmed};
 pub use dial::DialError;
 pub use endpoint::{Endpoint, InvalidEndpoint, Transport};
 pub use parcel::{Batch, Landing, Parcel, Receipt};
@@ -70,7 +72,6 @@ impl Outlet {
     pub fn open(config: Config, metrics: Metrics) -> Result<(Self, Sessions), OpenError> {
         let dialer = Arc::new(Dialer::new(&config)?);
         let board = Board::new(config.connections, metrics.connected);
-        let compression = config.compression;
         let config = Arc::new(config);
         let (queues, connections) = (0..config.connections.get())
             .map(|slot| {
@@ -80,7 +81,7 @@ impl Outlet {
                 (queue, connection)
             })
             .unzip();
-        let slots = Slots { dialer, queues, next: AtomicUsize::new(0), board, compression };
+        let slots = Slots { config, dialer, queues, next: AtomicUsize::new(0), board };
         Ok((Self(Arc::new(slots)), Sessions { connections }))
     }
 
@@ -95,7 +96,12 @@ impl Outlet {
         let queues = &self.0.queues;
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
         let slot = self.0.board.next_accepting(turn % queues.len());
-        Parcel::new(queues[slot].clone(), self.0.compression)
+        Parcel::new(queues[slot].clone(), self.0.config.compression)
+    }
+
+    /// Who brings what is no record, beside the slots.
+    pub fn courier(&self) -> Courier {
+        Courier::new(self.0.config.clone(), self.0.dialer.clone())
     }
 
     /// How delivery stands, over all slots.
@@ -232,11 +238,11 @@ pub enum OpenError {
 }
 
 struct Slots {
+    config: Arc<Config>,
     dialer: Arc<Dialer>,
     queues: Vec<mpsc::Sender<Item>>,
     next: AtomicUsize,
     board: Board,
-    compression: Compression,
 }
 
 /// Passes a task's panic on, so that the process learns of it where the task is joined.

@@ -3,7 +3,9 @@
 //! Every stage counts failures here, by a closed [`Reason`] that knows its stage (I10), so that
 //! the two numbers an operator is alerted on have one owner.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use std::collections::BTreeMap;
+
+use prometheus::{IntCounterVec, Opts, Registry, core::Collector as _};
 
 use crate::{
     content::{ContentType, Tenant, Tenants},
@@ -85,6 +87,27 @@ impl Outcomes {
     pub fn delivered(&self, tenant: &str, content_type: ContentType, records: u64) {
         self.successful.with_label_values(&[tenant, content_type.as_str()]).inc_by(records);
     }
+
+    /// What was given up on and what was delivered so far, by tenant.
+    pub fn totals(&self) -> BTreeMap<String, Totals> {
+        let mut totals = BTreeMap::<String, Totals>::new();
+        for (tenant, count) in by_tenant(&self.successful) {
+            totals.entry(tenant).or_default().successful += count;
+        }
+        for (tenant, count) in by_tenant(&self.unsuccessful) {
+            totals.entry(tenant).or_default().unsuccessful += count;
+        }
+        totals
+    }
+}
+
+/// The two numbers of a tenant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records confirmed by Devo.
+    pub successful: u64,
+    /// Messages given up on.
+    pub unsuccessful: u64,
 }
 
 impl PerTenant for Outcomes {
@@ -104,5 +127,48 @@ impl PerTenant for Outcomes {
         for family in [&self.unsuccessful, &self.attempts_failed, &self.successful] {
             forget(family, gone, stays);
         }
+    }
+}
+
+/// The series of a family, each as its tenant and its count.
+fn by_tenant(family: &IntCounterVec) -> Vec<(String, u64)> {
+    let mut counts = Vec::new();
+    for metrics in family.collect() {
+        for metric in metrics.get_metric() {
+            let tenant = metric.get_label().iter().find(|label| label.name() == "tenant");
+            let tenant = tenant.map(|label| label.value().to_owned()).unwrap_or_default();
+            counts.push((tenant, whole(metric.get_counter().get_value())));
+        }
+    }
+    counts
+}
+
+/// A counter's value; beyond 2^53 it has lost its last digits already.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a counter of whole numbers"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_sums_by_tenant() {
+        let tenants = Tenants::default();
+        let outcomes = Outcomes::register(&Registry::new(), &tenants).unwrap();
+        outcomes.delivered("a", ContentType::Exchange, 3);
+        outcomes.delivered("a", ContentType::General, 4);
+        outcomes.delivered("b", ContentType::General, 1);
+        outcomes.given_up("a", Reason::Unconfirmed, 2);
+        outcomes.given_up("a", Reason::Undecodable, 5);
+        let totals = outcomes.totals();
+        assert_eq!(totals["a"], Totals { successful: 7, unsuccessful: 7 });
+        assert_eq!(totals["b"], Totals { successful: 1, unsuccessful: 0 });
+        assert_eq!(totals[""], Totals::default(), "refused entries of nobody");
     }
 }

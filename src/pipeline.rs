@@ -234,6 +234,7 @@ impl Pipeline {
         let tenant = lease.announcement.tenant;
         let span = info_span!(
             "content",
+            tenant = &*self.tenants.name(tenant),
             content.id = %lease.announcement.id,
             content.r#type = %lease.announcement.content_type,
             attempt = lease.attempts + 1,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::world;
 use super::{
     Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, backfill, check, consent,
-    import, ledger,
+    health, import, ledger,
     offline::{self, auth_id, sample, schema, show},
     service, subscriptions, tenants,
 };
@@ -69,6 +69,14 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
         },
         #[cfg(feature = "demo")]
         Command::Demo(demo) => world::demo(demo, &outside).await,
+        Command::Health => match Config::load(&path, outside.variables.iter().cloned()) {
+            // It is asked every few seconds; `run` has said what there is to say.
+            Ok(loaded) => health::ask(loaded.config.admin.listen).await,
+            Err(problems) => {
+                writeln!(io::stderr(), "{problems}")?;
+                Ok(Exit::InvalidConfiguration)
+            }
+        },
         Command::Ledger(command) => match load_all(&path, &outside).await? {
             Ok(config) => ledger::execute(config, command, &outside).await,
             Err(exit) => Ok(exit),
@@ -80,6 +88,9 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
         #[cfg(feature = "demo")]
         Command::Simulate(simulate) => {
             crate::demo::place_certificates(&path)?;
+            if simulate.prepare {
+                return Ok(Exit::Success);
+            }
             match load(&path, &outside)? {
                 Ok(config) => world::simulate(config, &path, simulate).await,
                 Err(exit) => Ok(exit),

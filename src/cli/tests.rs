@@ -27,6 +27,7 @@ fn every_command_takes_the_configuration_file() {
         "config auth-id",
         "config sample",
         "config schema",
+        "health",
         "ledger status",
         "ledger status --tenant contoso --type Audit.Exchange --json",
         "ledger pending",
@@ -49,6 +50,7 @@ fn every_command_takes_the_configuration_file() {
 #[test]
 fn the_demonstration_takes_its_size_and_a_receiver() {
     parse("m365-collector simulate --config x.toml");
+    parse("m365-collector simulate --prepare --config x.toml");
     let Command::Demo(demo) =
         parse("m365-collector demo --tenants 3 --rate 50 --for 1m30s --devo 127.0.0.1:5140")
             .command
@@ -113,6 +115,7 @@ fn the_help_is_worth_reading() {
           config         Help with the configuration file
           consent        Have another organisation's administrator consent, and collect its records from
                          then on
+          health         Ask the running service whether it is ready, for a container's health check
           ledger         Look into the ledger: what arrived, what waits, what is dead; replay what is dead
           subscriptions  Look at the subscriptions Microsoft keeps for us; start and stop them
           tenants        Look at the tenants that are collected; remove one that was added by `consent`

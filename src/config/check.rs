@@ -48,6 +48,7 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
     let pipeline = delivery::pipeline(&raw.fetch, &raw.devo, findings);
     ledger::outlasts_confirmation(&raw.ledger, &raw.devo, findings);
     let sweep = sweep(&raw.sweep, raw.webhook.is_some(), findings);
+    let stats = delivery::stats(&raw.devo, findings);
     let records = records(&raw.records, &raw.ledger, findings);
     let log = log(&raw.log);
     Some(Config {
@@ -61,6 +62,7 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
         route,
         sweep,
         records: records?,
+        stats: stats?,
         log,
         tenants,
     })

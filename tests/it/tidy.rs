@@ -33,7 +33,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "sweep", "subscriptions", "expiry"] {
+    for part in ["webhook", "pipeline", "sweep", "subscriptions", "expiry", "stats"] {
         arrows.insert(part, with(part, &activity));
     }
     arrows.insert("consent", with("consent", &["http"]));

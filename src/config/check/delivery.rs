@@ -12,7 +12,7 @@ use crate::{
         raw::{Devo, Fetch, Tables},
     },
     deliver::{self, Transport},
-    pipeline, route,
+    pipeline, route, stats,
 };
 
 pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver::Config> {
@@ -125,12 +125,37 @@ pub(super) fn pipeline(
     })
 }
 
-fn hostname(given: &str, findings: &mut Findings<'_>) -> String {
-    let name = if given.is_empty() {
+/// None when something is wrong with it; in it none when it is not wanted.
+pub(super) fn stats(devo: &Devo, findings: &mut Findings<'_>) -> Option<Option<stats::Config>> {
+    let key = |name: &str| Key::from("devo.stats").child(name);
+    let (table, interval) = (&devo.stats.table.0, devo.stats.interval);
+    let interval = findings.duration(&key("interval"), interval, STATS);
+    if table.is_empty() {
+        return Some(None);
+    }
+    let level = |level: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        !level.is_empty() && level.bytes().all(known)
+    };
+    if table.len() > MAX_TAG || !table.contains('.') || !table.split('.').all(level) {
+        findings.problem(&key("table"), quoted(table), TAG);
+        return None;
+    }
+    // What is wrong with the name is said of the records' way.
+    let hostname = name(&devo.hostname.0);
+    Some(Some(stats::Config { table: table.clone(), interval, hostname }))
+}
+
+fn name(given: &str) -> String {
+    if given.is_empty() {
         gethostname::gethostname().to_string_lossy().into_owned()
     } else {
         given.to_owned()
-    };
+    }
+}
+
+fn hostname(given: &str, findings: &mut Findings<'_>) -> String {
+    let name = name(given);
     // The header's fields are separated by blanks.
     let valid = !name.is_empty()
         && name.len() <= MAX_HOSTNAME
@@ -150,6 +175,15 @@ const ENDPOINT: &str =
     "tls://host:port or tcp://host:port such as \"tls://collector-eu.devo.io:443\"";
 
 const HOSTNAME: &str = "1 to 255 visible ASCII characters";
+
+const TAG: &str =
+    "\"\", or a whole tag of two levels or more, such as \"my.app.m365_collector.stats\"";
+
+/// Devo's limit for a whole tag.
+const MAX_TAG: usize = 1024;
+
+/// Counters that are told more often say no more; an alert waits for them.
+const STATS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// The keys that mean something only with TLS.
 const TLS_KEYS: &[&str] = &["ca", "cert", "key", "server_name"];

@@ -46,6 +46,8 @@ pub(in crate::config) struct Devo {
     pub(in crate::config) confirm_bytes: ByteSize,
     /// How long the confirmation may take.
     pub(in crate::config) confirm_timeout: HumanDuration,
+    /// Our own counters, as events in a table of their own.
+    pub(in crate::config) stats: Section<Stats>,
     /// How the tag is made.
     pub(in crate::config) tables: Section<Tables>,
 }
@@ -65,8 +67,26 @@ impl Default for Devo {
             confirm_interval: CONFIRM_INTERVAL,
             confirm_bytes: CONFIRM_BYTES,
             confirm_timeout: CONFIRM_TIMEOUT,
+            stats: Section::default(),
             tables: Section::default(),
         }
+    }
+}
+
+/// Our own counters, as events in a table of their own.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config) struct Stats {
+    /// The whole tag; empty: none are sent.
+    pub(in crate::config) table: Text,
+    /// From one event to the next.
+    pub(in crate::config) interval: HumanDuration,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self { table: Text(STATS.to_owned()), interval: STATS_INTERVAL }
     }
 }
 
@@ -91,6 +111,12 @@ impl Default for Tables {
         Self { prefix: Text(prefix), fallback: Text(fallback), workload: BTreeMap::new() }
     }
 }
+
+/// A table of one's own begins with `my.app` in Devo.
+const STATS: &str = "my.app.m365_collector.stats";
+
+/// Several events within the five minutes that an alert looks at.
+const STATS_INTERVAL: HumanDuration = HumanDuration(Duration::from_secs(60));
 
 /// One session carries more than a tenant produces; Devo keeps the order within it.
 const CONNECTIONS: Count = Count(1);

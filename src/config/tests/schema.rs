@@ -23,6 +23,8 @@ fn it_has_every_key_of_the_contract() {
         devo.hostname
         devo.key
         devo.server_name
+        devo.stats.interval
+        devo.stats.table
         devo.tables.fallback
         devo.tables.prefix
         devo.tables.workload

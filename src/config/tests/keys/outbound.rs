@@ -157,6 +157,31 @@ fn delivery() {
         "#]],
     );
     check(
+        "devo.stats",
+        &[
+            r#"table = """#,
+            r#"table = "my.app.Our-own""#,
+            r#"table = "stats""#,
+            r#"table = "my..stats""#,
+            r#"table = "my.app stats""#,
+            r#"interval = "0s""#,
+        ],
+        expect![[r#"
+            table = ""
+              accepted
+            table = "my.app.Our-own"
+              accepted
+            table = "stats"
+              c.toml:13: devo.stats.table: found "stats", expected "", or a whole tag of two levels or more, such as "my.app.m365_collector.stats"
+            table = "my..stats"
+              c.toml:13: devo.stats.table: found "my..stats", expected "", or a whole tag of two levels or more, such as "my.app.m365_collector.stats"
+            table = "my.app stats"
+              c.toml:13: devo.stats.table: found "my.app stats", expected "", or a whole tag of two levels or more, such as "my.app.m365_collector.stats"
+            interval = "0s"
+              c.toml:13: devo.stats.interval: found "0s", expected 1s to 60m
+        "#]],
+    );
+    check(
         "devo.tables",
         &[
             r#"prefix = "cloud..office""#,

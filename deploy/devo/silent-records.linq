@@ -1,0 +1,3 @@
+from cloud.office365.management
+group every 30m
+select count() as records

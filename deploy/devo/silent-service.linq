@@ -1,0 +1,3 @@
+from my.app.m365_collector.stats
+group every 5m by hostname
+select count() as events
