@@ -53,7 +53,7 @@ impl Database {
                 if let Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) =
                     self.check_schema().await
                 {
-                    database.migrate().await.map_err(|error| self.failed(error))?;
+                    Box::pin(database.migrate()).await.map_err(|error| self.failed(error))?;
                 }
                 self.check_schema().await?;
                 self.connect().await.map_err(|error| self.refused(error))

@@ -172,11 +172,12 @@ impl Database {
     }
 
     async fn connect_with(&self, session: &'static str) -> sqlx::Result<PgConnection> {
-        let connecting = async {
+        // Shaking hands takes more room than whoever connects now and then should hold.
+        let connecting = Box::pin(async {
             let mut connection = self.options()?.connect().await?;
             connection.execute(session).await?;
             Ok(connection)
-        };
+        });
         timeout(CONNECT, connecting)
             .await
             .unwrap_or_else(|_late| Err(io::Error::from(io::ErrorKind::TimedOut).into()))

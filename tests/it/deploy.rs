@@ -26,11 +26,6 @@ fn deployed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
-/// Whether the alerts and the dashboard are there, which have tests of their own.
-fn has_alerts() -> bool {
-    deployed("prometheus/rules.yml").exists()
-}
-
 /// The documents of a YAML file.
 fn yaml(path: &Path) -> Vec<Value> {
     let script = "import json, sys, yaml\n\

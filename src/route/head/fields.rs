@@ -11,7 +11,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(super) fn of(record: &'a [u8]) -> Option<Self> {
         let record = record.trim_ascii_start();
-        record.starts_with(b"{").then(|| Self { record, at: 1 })
+        record.starts_with(b"{").then_some(Self { record, at: 1 })
     }
 
     /// What [`Head::read`] finds in JSON.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use boon::{Compiler, Schemas};
 use serde_json::Value;
 
-use super::{beside_the_build, checked, deployed, has_alerts, output, success, walk, yaml};
+use super::{beside_the_build, checked, deployed, output, success, walk, yaml};
 
 const FILES: [&str; 2] = ["compose.yaml", "compose.simulated.yaml"];
 
@@ -34,8 +34,7 @@ fn every_file_they_mount_is_there() {
             let Some((source, _)) = value.as_str().and_then(|text| text.split_once(':')) else {
                 return;
             };
-            let of_alerts = ["./prometheus/rules.yml", "./grafana"].contains(&source);
-            if source.starts_with("./") && (has_alerts() || !of_alerts) {
+            if source.starts_with("./") {
                 assert!(deployed(source).exists(), "{file}: {source}");
             }
         });
@@ -94,11 +93,7 @@ fn prometheus_and_alertmanager_take_their_files() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let text = fs::read_to_string(deployed("compose/prometheus.yml")).unwrap();
-    let rules = if has_alerts() { deployed("prometheus/rules.yml") } else { file("none.yml") };
-    if !has_alerts() {
-        fs::write(&rules, "groups: []\n").unwrap();
-    }
-    let rules = rules.display().to_string();
+    let rules = deployed("prometheus/rules.yml").display().to_string();
     fs::write(file("prometheus.yml"), text.replace("/etc/prometheus/rules.yml", &rules)).unwrap();
     success(Command::new("promtool").args(["check", "config"]).arg(file("prometheus.yml")));
     let alertmanager = deployed("compose/alertmanager.yml");

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 use expect_test::expect_file;
 use serde_json::Value;
 
-use super::{beside_the_build, checked, deployed, has_alerts, output, python, success, walk, yaml};
+use super::{beside_the_build, checked, deployed, output, python, success, walk, yaml};
 
 const OVERLAYS: [&str; 3] = ["base", "sqlite", "postgres"];
 
@@ -166,9 +166,6 @@ fn the_operator_scrapes_every_replica() {
 /// `UPDATE_EXPECT=1 cargo test --test it deploy::` writes the rules into the manifest again.
 #[test]
 fn the_rules_are_those_of_prometheus() {
-    if !has_alerts() {
-        return;
-    }
     let rules = fs::read_to_string(deployed("prometheus/rules.yml")).unwrap();
     let indented = rules.lines().map(|line| match line {
         "" => "\n".to_owned(),

@@ -61,9 +61,11 @@ impl Postgres {
     pub(crate) async fn database(&self) -> String {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let name = format!("ledger{}", LAST.fetch_add(1, Ordering::Relaxed));
-        let mut connection = PgConnection::connect(&self.address("postgres")).await.unwrap();
+        let connection = PgConnection::connect(&self.address("postgres")).await;
+        let mut connection = connection.expect("the server runs");
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::raw_sql(create).execute(&mut connection).await.unwrap();
+        let created = sqlx::raw_sql(create).execute(&mut connection).await;
+        created.expect("the name is new");
         self.address(&name)
     }
 
