@@ -2,7 +2,7 @@
 //!
 //! The file has some megabytes and some thousand tags, of which one matters: the others are skipped
 //! while reading. While a changed file cannot be used, the last ranges serve
-//! ([`watched`](crate::watched)): opening the door because of a half-written file would be worse
+//! ([`watched`]): opening the door because of a half-written file would be worse
 //! than an old list.
 
 use std::{
