@@ -95,8 +95,6 @@ retry_min = "500ms"
                 );
             }
         }
-        // Everything that arrives is counted.
-        text.push_str("\n[devo.stats]\ntable = \"\"\n");
         for (name, SimulatedTenant { id, client_id, .. }) in self.tenants {
             let _infallible = write!(
                 text,

@@ -86,7 +86,7 @@ pub(in crate::config) struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Self { table: Text(STATS.to_owned()), interval: STATS_INTERVAL }
+        Self { table: Text(String::new()), interval: STATS_INTERVAL }
     }
 }
 
@@ -111,9 +111,6 @@ impl Default for Tables {
         Self { prefix: Text(prefix), fallback: Text(fallback), workload: BTreeMap::new() }
     }
 }
-
-/// A table of one's own begins with `my.app` in Devo.
-const STATS: &str = "my.app.m365_collector.stats";
 
 /// Several events within the five minutes that an alert looks at.
 const STATS_INTERVAL: HumanDuration = HumanDuration(Duration::from_secs(60));
