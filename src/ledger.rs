@@ -76,6 +76,7 @@ pub use listed::{SweepDepth, Swept};
 pub use overview::{Books, Feed, GivenUp, Traffic};
 pub use postgres::{InvalidServer, Server};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
+pub use settle::Settled;
 pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};
@@ -369,15 +370,6 @@ pub enum Recorded {
     Known,
     /// It was not.
     New,
-}
-
-/// Whether a settlement counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It did.
-    Applied,
-    /// The lease was lost or settled before; nothing changed.
-    Stale,
 }
 
 /// What the handles and the writer have in common.

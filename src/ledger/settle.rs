@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    LeaseKey, Settled,
+    LeaseKey,
     backlog::Counts,
     identities::{self, Packed},
     letters::{Letter, bury},
@@ -12,6 +12,15 @@ use super::{
     sql::Connection,
     state::Settlement,
 };
+
+/// Whether a settlement counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It did.
+    Applied,
+    /// The lease was lost or settled before; nothing changed.
+    Stale,
+}
 
 /// Ends a lease.
 pub(super) struct Settle {

@@ -40,7 +40,7 @@ async fn a_webhook_that_could_not_be_validated_is_reported_and_tried_again_by_th
     let (_, status) = service.admin("/api/status").await;
     assert!(status.contains("webhook_missing"), "an operator sees it: {status}");
     let unreached = "since the start call no request for any subscription reached this process";
-    assert_eq!(status.matches(unreached).count(), 5, "{status}");
+    assert_eq!(service.said_of_subscriptions(unreached).await, 5, "{status}");
     assert_eq!(service.gauges(0, ContentType::General).await, (1.0, 0.0));
 
     service.simulator.set_edge(service.webhook);

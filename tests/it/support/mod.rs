@@ -227,6 +227,15 @@ impl Service {
         metrics::value(&text, series).unwrap_or(0.0)
     }
 
+    /// Of how many subscriptions of the first tenant these words are said.
+    pub async fn said_of_subscriptions(&self, words: &str) -> usize {
+        let (_, status) = self.admin("/api/status").await;
+        let status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
+        let subscriptions = status["tenants"][0]["subscriptions"].as_array();
+        let details = subscriptions.into_iter().flatten().filter_map(|one| one["detail"].as_str());
+        details.filter(|detail| detail.contains(words)).count()
+    }
+
     /// Drains and checks that nothing is left over and everything expected arrived exactly once.
     pub async fn finish(mut self) {
         self.stop().await;
