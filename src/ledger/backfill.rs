@@ -176,10 +176,6 @@ struct Complete {
 impl Operation for Complete {
     type Output = ();
 
-    fn rows(&self) -> usize {
-        1
-    }
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }

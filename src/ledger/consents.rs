@@ -93,10 +93,6 @@ impl Operation for Expect {
     /// Whether there was room.
     type Output = bool;
 
-    fn rows(&self) -> usize {
-        1
-    }
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }
@@ -136,10 +132,6 @@ impl Operation for Consented {
     /// Whether somebody waits for it.
     type Output = bool;
 
-    fn rows(&self) -> usize {
-        1
-    }
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
     }
@@ -161,14 +153,6 @@ struct Forget(String);
 
 impl Operation for Forget {
     type Output = ();
-
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         query("DELETE FROM consent WHERE state = $1")

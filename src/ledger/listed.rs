@@ -16,7 +16,7 @@ use super::{
     dialect::{Statement, statement},
     operation::Operation,
     rows,
-    sql::{Connection, Pool, json, query},
+    sql::{Connection, Pool, Row, json, query},
 };
 use crate::content::{Announcement, CanonicalId, ContentType, TenantId, Unknown, Via};
 
@@ -102,15 +102,17 @@ pub(super) async fn sweeps(reads: &Pool, tenant: TenantId) -> sqlx::Result<Vec<S
             .bind(tenant.to_string())
             .fetch_all(reads)
             .await?;
-    let swept = rows.iter().map(|row| {
-        Ok(Swept {
-            content_type: rows::parsed(row, "content_type")?,
-            depth: rows::parsed(row, "depth")?,
-            until: rows::moment(row, "completed_until")?,
-            at: rows::moment(row, "at")?,
-        })
-    });
-    swept.collect()
+    rows.iter().map(swept).collect()
+}
+
+/// A row of the table of sweeps.
+pub(super) fn swept(row: &Row) -> sqlx::Result<Swept> {
+    Ok(Swept {
+        content_type: rows::parsed(row, "content_type")?,
+        depth: rows::parsed(row, "depth")?,
+        until: rows::moment(row, "completed_until")?,
+        at: rows::moment(row, "at")?,
+    })
 }
 
 /// Notes that a tenant was swept.

@@ -159,14 +159,6 @@ pub(super) struct Probe;
 impl Operation for Probe {
     type Output = ();
 
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         rows::probe(connection).await
     }
@@ -227,10 +219,14 @@ pub(super) trait Operation: Send + Sync + 'static {
     type Output: Send + Sync + 'static;
 
     /// About how many rows it touches.
-    fn rows(&self) -> usize;
+    fn rows(&self) -> usize {
+        1
+    }
 
-    /// The moment its caller lives in.
-    fn now(&self) -> Option<Timestamp>;
+    /// The moment its caller lives in, if it knows one.
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Makes the change inside the present transaction.
     fn apply(

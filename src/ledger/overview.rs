@@ -8,15 +8,16 @@
 
 use std::{collections::HashMap, ops::Range, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{
-    Ledger, LedgerError, Reader, Swept, Tally, rows,
+    Ledger, LedgerError, Reader, Swept, Tally, listed, rows,
     sql::{Row, query},
 };
 use crate::{
     content::{ContentType, TenantId},
     reason::Reason,
 };
-use jiff::{SignedDuration, Timestamp};
 
 /// A tenant's feed.
 pub type Feed = (TenantId, ContentType);
@@ -112,12 +113,7 @@ impl Reader {
             .await?;
         let mut found: HashMap<TenantId, Vec<Swept>> = HashMap::new();
         for row in &rows {
-            found.entry(rows::parsed(row, "tenant")?).or_default().push(Swept {
-                content_type: rows::parsed(row, "content_type")?,
-                depth: rows::parsed(row, "depth")?,
-                until: rows::moment(row, "completed_until")?,
-                at: rows::moment(row, "at")?,
-            });
+            found.entry(rows::parsed(row, "tenant")?).or_default().push(listed::swept(row)?);
         }
         Ok(found)
     }

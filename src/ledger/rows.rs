@@ -330,19 +330,21 @@ pub(super) fn count(number: u64) -> i64 {
 
 // Named, so that a test can ask for their plans.
 
-pub(super) const DUE: Statement = statement![
-    "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, due, \
-     lease, claims, attempts, last_reason, undecodable, settled, records, duplicates FROM content \
-     WHERE tenant = $1 AND lane = $4 AND state = 'waiting' AND due <= $2 ORDER BY due, id LIMIT $3"
-        [free]
-];
+/// Content of a tenant that waits and whose time has come.
+macro_rules! claimable {
+    ($($which:literal)+) => {
+        statement![
+            "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, \
+             due, lease, claims, attempts, last_reason, undecodable, settled, records, duplicates \
+             FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 "
+                $($which)+ " LIMIT $3" [free]
+        ]
+    };
+}
 
-pub(super) const EXPIRED: Statement = statement![
-    "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, due, \
-     lease, claims, attempts, last_reason, undecodable, settled, records, duplicates FROM content \
-     WHERE tenant = $1 AND state = 'waiting' AND expires <= $2 AND due <= $2 ORDER BY expires \
-     LIMIT $3"[free]
-];
+pub(super) const DUE: Statement = claimable!["AND lane = $4 ORDER BY due, id"];
+
+pub(super) const EXPIRED: Statement = claimable!["AND expires <= $2 ORDER BY expires"];
 
 const INSERT: Statement = statement![
     "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \

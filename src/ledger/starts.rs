@@ -85,14 +85,6 @@ struct Remember(Start);
 impl Operation for Remember {
     type Output = ();
 
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         let Start { tenant, content_type, at, allowed } = self.0;
         query(

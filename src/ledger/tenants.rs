@@ -120,10 +120,6 @@ impl Operation for Store {
     /// Whether the name was free.
     type Output = bool;
 
-    fn rows(&self) -> usize {
-        1
-    }
-
     fn now(&self) -> Option<Timestamp> {
         Some(self.0.added)
     }
@@ -159,14 +155,6 @@ struct Remove(TenantId);
 
 impl Operation for Remove {
     type Output = ();
-
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         query("DELETE FROM tenant WHERE id = $1")

@@ -118,6 +118,19 @@ impl<E: Engine> On<E> {
         in_time(self.ledger.settle(lease.key, settlement, at(seconds))).await.unwrap()
     }
 
+    /// Where a trigger refuses `poison`, it is refused alone, and nobody of its group with it.
+    async fn fails_alone(trigger: &'static str) {
+        let (directory, config) = Self::site().await;
+        let (ledger, writer) = Ledger::open(&config).await.unwrap();
+        run(&mut tool(&config).await, trigger).await;
+        let announcing = queue(&ledger, &["a", "poison", "b"]).await;
+        let running = Self::with(directory, config, ledger, writer);
+        for (id, outcome) in in_time(announcing.join_all()).await {
+            assert_eq!(outcome.is_err(), id == "poison", "{id}: {outcome:?}");
+        }
+        assert_eq!(running.claim(10, 0).await.len(), 2);
+    }
+
     /// A connection of an operator's own tool.
     async fn tool(&self) -> Connection {
         tool(&self.config).await

@@ -4,19 +4,11 @@ use super::*;
 
 #[tokio::test]
 async fn one_bad_operation_does_not_poison_its_group() {
-    let (directory, config, ledger, writer) = opened().await;
-    run(
-        &mut tool(&config).await,
+    Running::fails_alone(
         "CREATE TRIGGER poison BEFORE INSERT ON content WHEN NEW.canonical_id = 'poison' \
          BEGIN SELECT RAISE(ABORT, 'poison'); END;",
     )
     .await;
-    let announcing = queue(&ledger, &["a", "poison", "b"]).await;
-    let running = Running::with(directory, config, ledger, writer);
-    for (id, outcome) in in_time(announcing.join_all()).await {
-        assert_eq!(outcome.is_err(), id == "poison", "{id}: {outcome:?}");
-    }
-    assert_eq!(running.claim(10, 0).await.len(), 2);
 }
 
 #[tokio::test]

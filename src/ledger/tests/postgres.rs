@@ -10,6 +10,7 @@ mod server;
 mod away;
 mod index;
 mod replicas;
+mod secured;
 
 macro_rules! again {
     ($($name:ident $file:literal)+) => {
@@ -29,6 +30,7 @@ again! {
     letters "letters.rs"
     listed "listed.rs"
     model "model.rs"
+    overview "overview.rs"
     prune "prune.rs"
     reader "reader.rs"
     tenants "tenants.rs"

@@ -128,7 +128,18 @@ listen_addresses = '127.0.0.1'
 port = $1
 unix_socket_directories = ''
 max_connections = 300
+ssl = on
+ssl_cert_file = '$folder/server.crt'
+ssl_key_file = '$folder/server.key'
 SETTINGS
+made() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "$@" 2>/dev/null; }
+cd "$folder" &&
+    made -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.crt &&
+    made -subj /CN=localhost -keyout server.key -out server.csr &&
+    echo subjectAltName=DNS:localhost > names &&
+    openssl x509 -req -days 2 -in server.csr -CA ca.crt -CAkey ca.key -extfile names \
+        -out server.crt 2>/dev/null
+cd /
 start
 while read -r what; do
     case $what in

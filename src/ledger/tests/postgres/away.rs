@@ -108,21 +108,12 @@ async fn commits_reach_the_disk_whatever_the_database_says() {
 
 #[tokio::test]
 async fn one_bad_operation_does_not_poison_its_group() {
-    let (directory, config) = Running::site().await;
-    let (ledger, writer) = Ledger::open(&config).await.unwrap();
-    run(
-        &mut tool(&config).await,
+    Running::fails_alone(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          IF NEW.canonical_id = 'poison' THEN RAISE EXCEPTION 'poison'; END IF; RETURN NEW; END $$; \
          CREATE TRIGGER poison BEFORE INSERT ON content FOR EACH ROW EXECUTE FUNCTION poison()",
     )
     .await;
-    let announcing = queue(&ledger, &["a", "poison", "b"]).await;
-    let running = Running::with(directory, config, ledger, writer);
-    for (id, outcome) in in_time(announcing.join_all()).await {
-        assert_eq!(outcome.is_err(), id == "poison", "{id}: {outcome:?}");
-    }
-    assert_eq!(running.claim(10, 0).await.len(), 2);
 }
 
 #[tokio::test]
