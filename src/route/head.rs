@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use crate::split::{
     block::{BLOCK, Block, any_at_front, marks_at_front},
     strings::Strings,
@@ -35,31 +37,43 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// Reads the head of a record; of anything but an object it is empty.
     pub fn read(record: &'a [u8]) -> Self {
-        let mut head = Self::default();
         let record = record.trim_ascii_start();
         if !record.starts_with(b"{") {
-            return head;
+            return Self::default();
         }
+        dispatch!(Level::new(), simd => Self::read_with(simd, record))
+    }
+
+    #[inline(always)]
+    fn read_with<S: Simd>(simd: S, record: &'a [u8]) -> Self {
+        let mut head = Self::default();
         let mut strings = Strings::outside();
         let mut depth = 0_usize;
         for base in (0..record.len()).step_by(BLOCK) {
             let bytes = &record[base..];
-            let block = Block::at_front(bytes);
+            let block = Block::at_front(simd, bytes);
             let text = strings.read(&block, bytes.len());
-            let brackets = block.brackets & !text.inside;
+            let closing = block.closing & !text.inside;
+            let opening = block.opening & !text.inside;
             // Of a quote at the end of the block it is not known here what follows.
-            let before_initial = any_at_front(bytes, INITIALS) >> 1 | 1 << (BLOCK - 1);
+            let before_initial = any_at_front(simd, bytes, INITIALS) >> 1 | 1 << (BLOCK - 1);
             let keys = block.quotes & text.inside & !text.escaped & before_initial;
-            let mut stops = brackets | keys;
+            let closed = closing.count_ones() as usize;
+            if closed + usize::from(keys != 0) < depth {
+                // However the brackets stand, there is no top here, or no key at it.
+                depth = depth - closed + opening.count_ones() as usize;
+                continue;
+            }
+            let mut stops = closing | opening | keys;
             while stops != 0 {
                 let bit = stops & stops.wrapping_neg();
                 stops ^= bit;
                 let at = base + bit.trailing_zeros() as usize;
                 if bit & keys != 0 {
-                    if depth == 1 && head.note(record, at + 1) && head.is_complete() {
+                    if depth == 1 && head.note(simd, record, at + 1) && head.is_complete() {
                         return head;
                     }
-                } else if matches!(record[at], b'{' | b'[') {
+                } else if bit & opening != 0 {
                     depth += 1;
                 } else {
                     depth -= 1;
@@ -73,7 +87,8 @@ impl<'a> Head<'a> {
     }
 
     /// Notes the field whose key begins here, if it is one of ours; whether it is.
-    fn note(&mut self, record: &'a [u8], at: usize) -> bool {
+    #[inline(always)]
+    fn note<S: Simd>(&mut self, simd: S, record: &'a [u8], at: usize) -> bool {
         let rest = &record[at..];
         let (slot, after) = if let Some(after) = rest.strip_prefix(b"Id\"") {
             (&mut self.id, after)
@@ -86,7 +101,10 @@ impl<'a> Head<'a> {
         };
         // What no colon follows is no key, but a text that reads like one.
         let value = after.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        let text = value.and_then(|value| value.strip_prefix(b"\"")).and_then(until_quote);
+        let text = value.and_then(|value| value.strip_prefix(b"\"")).and_then(
+            #[inline(always)]
+            |text| until_quote(simd, text),
+        );
         if let Some(text) = text
             && slot.is_none()
         {
@@ -101,11 +119,12 @@ impl<'a> Head<'a> {
 }
 
 /// The string that begins here as spelled, up to its quote; none if it does not end.
-fn until_quote(bytes: &[u8]) -> Option<&[u8]> {
+#[inline(always)]
+fn until_quote<S: Simd>(simd: S, bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        match marks_at_front(rest) {
+        match marks_at_front(simd, rest) {
             0 => at += BLOCK,
             marks => {
                 at += marks.trailing_zeros() as usize;

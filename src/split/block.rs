@@ -4,10 +4,13 @@
 //! what such a scan spends its time on. Here all bytes of a block are compared at once, and each
 //! class becomes a word with one bit for each byte, the lowest for the first.
 //!
-//! `wide` makes this the SIMD instructions that every processor of its kind has, so nothing is
-//! detected at run time, and safe. The comparison byte by byte is the oracle in the tests.
+//! `fearless_simd` makes this the widest SIMD instructions that the processor at hand has, and safe.
+//! A scan is compiled once for each kind of them, so it is whole scans that are [dispatched], and
+//! what they call is always inlined. The comparison byte by byte is the oracle in the tests.
+//!
+//! [dispatched]: fearless_simd::dispatch
 
-use wide::u8x16;
+use fearless_simd::{Simd, prelude::*, u8x64};
 
 /// How many bytes a block has.
 pub(crate) const BLOCK: usize = 64;
@@ -17,10 +20,12 @@ pub(crate) const BLOCK: usize = 64;
 pub(crate) struct Block {
     /// `\`
     pub(crate) backslashes: u64,
-    /// `{`, `}`, `[` and `]`
-    pub(crate) brackets: u64,
+    /// `}` and `]`
+    pub(crate) closing: u64,
     /// Everything below the space.
     pub(crate) controls: u64,
+    /// `{` and `[`
+    pub(crate) opening: u64,
     /// `"`
     pub(crate) quotes: u64,
     /// The space itself.
@@ -30,82 +35,46 @@ pub(crate) struct Block {
 impl Block {
     /// Looks at the front of `bytes`, which is not empty. What is missing to a whole block is of no
     /// class.
-    #[inline]
-    pub(crate) fn at_front(bytes: &[u8]) -> Self {
-        whole(bytes, Self::of)
-    }
-
-    #[inline]
-    fn of(bytes: &[u8; BLOCK]) -> Self {
-        let mut block = Self::default();
-        for (index, lane) in lanes(bytes).enumerate() {
-            // `[` and `{`, `]` and `}` differ in this bit only, and it makes a bracket of no other.
-            let folded = lane | all(0x20);
-            let brackets = folded.simd_eq(all(b'{')) | folded.simd_eq(all(b'}'));
-            block.backslashes |= bits(lane.simd_eq(all(b'\\')), index);
-            block.brackets |= bits(brackets, index);
-            block.controls |= bits(lane.min(all(0x1F)).simd_eq(lane), index);
-            block.quotes |= bits(lane.simd_eq(all(b'"')), index);
-            block.spaces |= bits(lane.simd_eq(all(b' ')), index);
+    #[inline(always)]
+    pub(crate) fn at_front<S: Simd>(simd: S, bytes: &[u8]) -> Self {
+        let bytes = front(simd, bytes);
+        let all = |byte| u8x64::splat(simd, byte);
+        // `[` and `{`, `]` and `}` differ in this bit only, and it makes a bracket of no other.
+        let folded = bytes | all(0x20);
+        Self {
+            backslashes: bytes.simd_eq(all(b'\\')).to_bitmask(),
+            closing: folded.simd_eq(all(b'}')).to_bitmask(),
+            controls: bytes.simd_lt(all(b' ')).to_bitmask(),
+            opening: folded.simd_eq(all(b'{')).to_bitmask(),
+            quotes: bytes.simd_eq(all(b'"')).to_bitmask(),
+            spaces: bytes.simd_eq(all(b' ')).to_bitmask(),
         }
-        block
     }
 }
 
 /// Where in the front of `bytes`, which is not empty, a string can end or an escape begin: quotes
-/// and backslashes only, at half the price.
-#[inline]
-pub(crate) fn marks_at_front(bytes: &[u8]) -> u64 {
-    whole(bytes, marks)
+/// and backslashes only.
+#[inline(always)]
+pub(crate) fn marks_at_front<S: Simd>(simd: S, bytes: &[u8]) -> u64 {
+    any_at_front(simd, bytes, *b"\"\\")
 }
 
 /// Where in the front of `bytes`, which is not empty, one of these stands.
-#[inline]
-pub(crate) fn any_at_front(bytes: &[u8], of: [u8; 3]) -> u64 {
-    whole(bytes, |bytes| equal(bytes, of))
+#[inline(always)]
+pub(crate) fn any_at_front<S: Simd, const N: usize>(simd: S, bytes: &[u8], of: [u8; N]) -> u64 {
+    let bytes = front(simd, bytes);
+    of.into_iter()
+        .fold(0, |found, byte| found | bytes.simd_eq(u8x64::splat(simd, byte)).to_bitmask())
 }
 
-#[inline]
-fn equal(bytes: &[u8; BLOCK], [a, b, c]: [u8; 3]) -> u64 {
-    lanes(bytes).enumerate().fold(0, |found, (index, lane)| {
-        let one = lane.simd_eq(all(a)) | lane.simd_eq(all(b)) | lane.simd_eq(all(c));
-        found | bits(one, index)
-    })
-}
-
-#[inline]
-fn marks(bytes: &[u8; BLOCK]) -> u64 {
-    lanes(bytes).enumerate().fold(0, |marks, (index, lane)| {
-        marks | bits(lane.simd_eq(all(b'\\')) | lane.simd_eq(all(b'"')), index)
-    })
-}
-
-/// A block as registers.
-#[inline]
-fn lanes(bytes: &[u8; BLOCK]) -> impl Iterator<Item = u8x16> {
-    let (lanes, _) = bytes.as_chunks::<LANE>();
-    lanes.iter().map(|lane| u8x16::new(*lane))
-}
-
-#[inline]
-fn all(byte: u8) -> u8x16 {
-    u8x16::splat(byte)
-}
-
-/// A bit for each byte that is all ones, at the lane's place among the bits of the block.
-#[inline]
-fn bits(lane: u8x16, index: usize) -> u64 {
-    u64::from(lane.to_bitmask()) << (LANE * index)
-}
-
-#[inline]
-fn whole<T>(bytes: &[u8], look: impl Fn(&[u8; BLOCK]) -> T) -> T {
-    match bytes.first_chunk() {
-        Some(block) => look(block),
+#[inline(always)]
+fn front<S: Simd>(simd: S, bytes: &[u8]) -> u8x64<S> {
+    match bytes.first_chunk::<BLOCK>() {
+        Some(block) => u8x64::from_slice(simd, block),
         None => {
             let mut block = [NO_CLASS; BLOCK];
             block[..bytes.len()].copy_from_slice(bytes);
-            look(&block)
+            u8x64::from_slice(simd, &block)
         }
     }
 }
@@ -119,19 +88,16 @@ mod plain {
     pub(super) fn block(bytes: &[u8; BLOCK]) -> Block {
         Block {
             backslashes: bits(bytes, |byte| byte == b'\\'),
-            brackets: bits(bytes, |byte| matches!(byte, b'{' | b'}' | b'[' | b']')),
+            closing: bits(bytes, |byte| matches!(byte, b'}' | b']')),
             controls: bits(bytes, |byte| byte < b' '),
+            opening: bits(bytes, |byte| matches!(byte, b'{' | b'[')),
             quotes: bits(bytes, |byte| byte == b'"'),
             spaces: bits(bytes, |byte| byte == b' '),
         }
     }
 
-    pub(super) fn equal(bytes: &[u8; BLOCK], of: [u8; 3]) -> u64 {
+    pub(super) fn any(bytes: &[u8; BLOCK], of: &[u8]) -> u64 {
         bits(bytes, |byte| of.contains(&byte))
-    }
-
-    pub(super) fn marks(bytes: &[u8; BLOCK]) -> u64 {
-        bits(bytes, |byte| matches!(byte, b'"' | b'\\'))
     }
 
     fn bits(bytes: &[u8; BLOCK], of_class: impl Fn(u8) -> bool) -> u64 {
@@ -140,14 +106,12 @@ mod plain {
     }
 }
 
-/// Bytes in a register.
-const LANE: usize = 16;
-
 /// Stands for bytes that are not there.
 const NO_CLASS: u8 = b'0';
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::{Level, dispatch};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -158,10 +122,7 @@ mod tests {
             for place in 0..BLOCK {
                 let mut bytes = [NO_CLASS; BLOCK];
                 bytes[place] = byte;
-                assert_eq!(Block::of(&bytes), plain::block(&bytes), "{byte:#x} at {place}");
-                assert_eq!(marks(&bytes), plain::marks(&bytes), "{byte:#x} at {place}");
-                let of = [0x41, 0xC1, 0xFF];
-                assert_eq!(equal(&bytes, of), plain::equal(&bytes, of), "{byte:#x} at {place}");
+                check(&bytes, &bytes);
             }
         }
     }
@@ -171,8 +132,31 @@ mod tests {
         fn blocks_are_as_byte_by_byte(bytes in vec(any::<u8>(), 1..=BLOCK)) {
             let mut block = [NO_CLASS; BLOCK];
             block[..bytes.len()].copy_from_slice(&bytes);
-            prop_assert_eq!(Block::at_front(&bytes), plain::block(&block));
-            prop_assert_eq!(marks_at_front(&bytes), plain::marks(&block));
+            check(&bytes, &block);
+        }
+    }
+
+    /// Every way this processor can look.
+    fn levels() -> Vec<Level> {
+        let best = Level::new();
+        let mut levels = vec![Level::baseline(), best];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(best.as_sse4_2().map(Simd::level));
+            levels.extend(best.as_avx2().map(Simd::level));
+        }
+        levels
+    }
+
+    /// Looks in all of these ways.
+    fn check(bytes: &[u8], block: &[u8; BLOCK]) {
+        for level in levels() {
+            dispatch!(level, simd => {
+                assert_eq!(Block::at_front(simd, bytes), plain::block(block), "{level:?} {bytes:x?}");
+                let of = [0x41, 0xC1, 0xFF];
+                assert_eq!(any_at_front(simd, bytes, of), plain::any(block, &of), "{level:?}");
+                assert_eq!(marks_at_front(simd, bytes), plain::any(block, b"\"\\"), "{level:?}");
+            });
         }
     }
 }

@@ -41,7 +41,7 @@ impl Strings {
     }
 
     /// Reads the next block, of which `length` bytes or more are there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, block: &Block, length: usize) -> Text {
         let Block { mut quotes, backslashes, .. } = *block;
         let mut escaped = 0;
@@ -85,6 +85,7 @@ pub(crate) struct Text {
 }
 
 /// For each bit, whether the bits up to it that are set are odd in number.
+#[inline(always)]
 const fn flipped_from_each(mut bits: u64) -> u64 {
     bits ^= bits << 1;
     bits ^= bits << 2;
