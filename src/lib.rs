@@ -49,6 +49,7 @@
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
+//! | [`duties`] | which replica does what: sweeping, subscriptions, pruning; shares of the budget | [`ledger`], [`microsoft`] |
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`] | one activity each | everything above, never each other |
 //! | [`consent`] | an administrator's browser on loopback | [`http`] |
 //! | [`completeness`] | the listing against the books; [`admin`] shows its word | [`ledger`], [`microsoft`], the reader of [`sweep`] |
@@ -99,6 +100,7 @@ pub mod deliver;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
+pub mod duties;
 pub mod expiry;
 pub mod frame;
 pub mod http;

@@ -4,12 +4,12 @@
 //! and counts anew what waits. A `PostgreSQL` database may have several, which live: a start there
 //! touches neither their leases, which run out by themselves, nor their counts.
 
-use std::{fs::File, io, path::PathBuf, sync::Arc};
+use std::{fs::File, io, path::PathBuf};
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
 use super::{
-    Location, backlog, identities, postgres, rows,
+    Location, backlog, identities, postgres, replicas, rows,
     sql::{Connection, Pool},
     sqlite,
 };
@@ -79,6 +79,7 @@ impl Database {
             Self::Sqlite(_) => {
                 rows::take_back(&mut connection).await.map_err(refused)?;
                 backlog::recount(&mut connection).await.map_err(refused)?;
+                replicas::forget_all(&mut connection).await.map_err(refused)?;
             }
         }
         Ok(connection)
@@ -185,26 +186,6 @@ impl Database {
         match self {
             Self::Postgres(_) => OpenError::Database { path: self.path(), source },
             Self::Sqlite(database) => database.refused(source),
-        }
-    }
-}
-
-/// The ledger did not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The writer has ended.
-    #[error("the ledger is closed")]
-    Closed,
-    /// The database failed; it may be well again later.
-    #[error("the ledger is unavailable")]
-    Unavailable(#[source] Arc<sqlx::Error>),
-}
-
-impl From<sqlx::Error> for LedgerError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolClosed => Self::Closed,
-            error => Self::Unavailable(Arc::new(error)),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use jiff::Timestamp;
 
 use super::{
-    Ledger, LedgerError, Recorded,
+    Fence, Ledger, LedgerError, Recorded,
     backlog::Counts,
     dialect::{Statement, statement},
     operation::Operation,
@@ -79,10 +79,24 @@ impl Ledger {
     ///
     /// [`LedgerError`]; the sweep is then due sooner than it need be.
     pub async fn swept(&self, tenant: TenantId, swept: Vec<Swept>) -> Result<(), LedgerError> {
+        self.swept_under(None, tenant, swept).await
+    }
+
+    /// As [`Ledger::swept`], if the duty to sweep the tenant is still held.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Outdated`] if it is not, and as [`Ledger::swept`].
+    pub async fn swept_under(
+        &self,
+        duty: Option<Fence>,
+        tenant: TenantId,
+        swept: Vec<Swept>,
+    ) -> Result<(), LedgerError> {
         if swept.is_empty() {
             return Ok(());
         }
-        self.ask(NoteSwept { tenant, swept }).await
+        self.ask_under(duty, NoteSwept { tenant, swept }).await
     }
 
     /// The last complete sweeps of a tenant. Cancel safe.

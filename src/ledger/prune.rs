@@ -1,12 +1,14 @@
 //! What is forgotten, and when: in small steps, so that nobody who waits for a commit feels it.
 //!
-//! Where several processes prune, each leaves out what another is at.
+//! Where several processes share the ledger it is a duty of one. Two that prune all the same, because
+//! one does not know yet that it lost the duty, leave out what the other is at.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{
+    Fence,
     dialect::{Statement, statement},
     identities,
     sql::{Connection, query},
@@ -67,8 +69,19 @@ async fn prune(connection: &mut Connection, cutoffs: Cutoffs, limit: u32) -> sql
 }
 
 /// Removes some of what is old enough, in a transaction of its own; true if there may be more.
-pub(super) async fn step(connection: &mut Connection, cutoffs: Cutoffs) -> sqlx::Result<bool> {
+/// Nothing is removed under a duty that is another replica's by now.
+pub(super) async fn step(
+    connection: &mut Connection,
+    cutoffs: Cutoffs,
+    duty: Option<Fence>,
+) -> sqlx::Result<bool> {
     connection.begin().await?;
+    if let Some(duty) = duty
+        && !duty.holds(connection).await?
+    {
+        connection.rollback().await?;
+        return Ok(false);
+    }
     let rows = prune(connection, cutoffs, PRUNE_ROWS).await?;
     if !connection.is_shared() {
         connection.run(sqlite::VACUUM).await?;

@@ -7,7 +7,8 @@
 //!
 //! Callers of one tenant are admitted in the order they came. A tenant that was throttled admits
 //! nobody until its pause is over; callers are told at once until when, so that no work waits
-//! inside. Tenants share nothing.
+//! inside. Tenants share nothing. Replicas share each tenant's budget: how it is divided is told
+//! from outside, and so is a pause that another one met with.
 
 use std::{
     num::NonZeroU32,
@@ -46,6 +47,7 @@ impl Pacing {
             tenants: tenants.clone(),
             share: AtomicU32::new(requests_per_minute.get()),
             lanes: DashMap::new(),
+            told: Notify::new(),
         }))
     }
 
@@ -53,11 +55,52 @@ impl Pacing {
     pub fn share(&self, replicas: NonZeroU32) {
         let share =
             NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
-        self.0.share.store(share.get(), Ordering::Relaxed);
-        for lane in &self.0.lanes {
-            lane.state().window.resize(budget(share));
-            lane.changed.notify_waiters();
+        self.resize(share);
+    }
+
+    /// Keeps to a part of every tenant's budget, in millionths. Never to nothing: of the smallest
+    /// part one request a minute is left.
+    pub fn keep_to(&self, millionths: u32) {
+        let whole = u64::from(self.0.requests_per_minute.get());
+        let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
+        let share = u32::try_from(share).ok().and_then(NonZeroU32::new);
+        self.resize(share.unwrap_or(NonZeroU32::MIN));
+    }
+
+    /// What part of its budget the busiest tenant was asked with in the last minute, in millionths.
+    pub fn used(&self) -> u32 {
+        let now = Instant::now();
+        let used = self.0.lanes.iter().map(|lane| lane.state().window.used(now)).max();
+        let used = u64::try_from(used.unwrap_or(0)).unwrap_or(u64::MAX);
+        let whole = u64::from(self.0.requests_per_minute.get());
+        let part = used.saturating_mul(u64::from(MILLION)).div_ceil(whole);
+        u32::try_from(part).unwrap_or(u32::MAX)
+    }
+
+    /// The tenants that are paused, and until when.
+    pub fn pauses(&self) -> Vec<(TenantId, Instant)> {
+        let now = Instant::now();
+        let lanes = self.0.lanes.iter();
+        lanes.filter_map(|lane| Some((*lane.key(), lane.state().paused(now)?))).collect()
+    }
+
+    /// Resolves when a tenant was paused by an answer since the last time it did. For one waiter.
+    /// Cancel safe.
+    pub async fn told(&self) {
+        self.0.told.notified().await;
+    }
+
+    /// Pauses a tenant because another replica was told to; says whether that is longer than it was.
+    pub fn follow(&self, tenant: TenantId, until: Instant) -> bool {
+        let lane = self.lane(tenant);
+        let mut state = lane.state();
+        if state.paused(Instant::now()).is_some_and(|paused| paused >= until) {
+            return false;
         }
+        state.pause = Some(until);
+        drop(state);
+        lane.changed.notify_waiters();
+        true
     }
 
     /// How many requests of the tenant could start now.
@@ -147,6 +190,7 @@ impl Pacing {
         state.pause = Some(until);
         drop(state);
         lane.changed.notify_waiters();
+        self.0.told.notify_one();
         until
     }
 
@@ -157,6 +201,14 @@ impl Pacing {
         // During a pause this is the answer to a request from before it.
         if state.paused(Instant::now()).is_none() {
             state.untold = 0;
+        }
+    }
+
+    fn resize(&self, share: NonZeroU32) {
+        self.0.share.store(share.get(), Ordering::Relaxed);
+        for lane in &self.0.lanes {
+            lane.state().window.resize(budget(share));
+            lane.changed.notify_waiters();
         }
     }
 
@@ -199,6 +251,8 @@ struct Inner {
     /// Requests per minute for each tenant, of which this process has a part.
     share: AtomicU32,
     lanes: DashMap<TenantId, Arc<Lane>>,
+    /// Wakes who tells others of a pause.
+    told: Notify,
 }
 
 #[derive(Debug)]
@@ -258,6 +312,8 @@ impl Drop for Waiting<'_> {
 fn budget(requests: NonZeroU32) -> usize {
     usize::try_from(requests.get()).unwrap_or(usize::MAX)
 }
+
+const MILLION: u32 = 1_000_000;
 
 /// The least pause: one that is told as zero would be a busy loop.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -26,6 +26,8 @@ again! {
     announce "announce.rs"
     backfill "backfill.rs"
     claim "claim.rs"
+    duties "duties.rs"
+    following "following.rs"
     identities "identities.rs"
     letters "letters.rs"
     listed "listed.rs"
@@ -33,6 +35,7 @@ again! {
     overview "overview.rs"
     prune "prune.rs"
     reader "reader.rs"
+    roll "roll.rs"
     tenants "tenants.rs"
 }
 
