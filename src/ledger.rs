@@ -58,6 +58,7 @@ mod prune;
 mod reader;
 mod replicas;
 mod rows;
+mod schema;
 mod settle;
 mod shares;
 mod sql;

@@ -11,6 +11,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -138,7 +139,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 /// Longer than it takes to look who has the lock.
 const LOCKED_BRIEFLY: Duration = Duration::from_millis(50);
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+/// What a newer version has added is not missed here.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("src/ledger/migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// Gives free pages back to the file system, a few at a time.
 pub(super) const VACUUM: &str = "PRAGMA incremental_vacuum(500)";
