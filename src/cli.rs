@@ -23,6 +23,7 @@ mod backfill;
 mod check;
 mod completeness;
 mod consent;
+mod copy;
 mod error;
 mod execute;
 mod health;
@@ -43,7 +44,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use arguments::{Consent, LedgerCommand, SubscriptionsCommand, TenantsCommand};
+pub use arguments::{Consent, Copying, LedgerCommand, SubscriptionsCommand, TenantsCommand};
 pub use consent::ConsentError;
 pub use error::{CommandError, complain};
 pub use execute::execute;

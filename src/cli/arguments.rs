@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::{Select, backfill, consent, content_type};
 use crate::{
     content::{ContentId, ContentType, InvalidContentId},
+    ledger::Location,
     reason::Reason,
 };
 
@@ -99,6 +100,24 @@ pub enum SubscriptionsCommand {
     },
 }
 
+/// From where to where a ledger is copied.
+#[derive(Clone, Debug, Args)]
+pub struct Copying {
+    /// The ledger as it is, such as sqlite:m365-collector.db
+    #[arg(long, value_name = "URL")]
+    pub from: Location,
+    /// Where it is to be: postgres://user@host/database, which exists and is empty
+    ///
+    /// A password in it would be seen by whoever lists processes. Without one it is that of
+    /// ledger.password where ledger.url of the configuration is a database on a server, or of
+    /// PGPASSWORD or PGPASSFILE.
+    #[arg(long, value_name = "URL")]
+    pub to: Location,
+    /// Write JSON to standard output instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Views of the ledger.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LedgerCommand {
@@ -122,6 +141,17 @@ pub enum LedgerCommand {
         #[arg(long)]
         offline: bool,
     },
+    /// Move the ledger to another database, such as from a file to PostgreSQL
+    ///
+    /// Copies all that waits, was delivered or is dead, the identities of delivered records, sweeps,
+    /// backfills, consents and stored tenants; not who runs and who does what. Then everything is
+    /// read back and compared, row for row, and only if both sides agree is the copy kept: whatever
+    /// happens before leaves the target without content, and the command is run again.
+    ///
+    /// Stop every service on both sides first; the command refuses while one runs (a replica that was
+    /// killed is watched for a few seconds) and where the target holds anything already. The old
+    /// ledger is only read. Then set ledger.url to the new one and start the service.
+    Copy(Copying),
     /// List what was given up on, the newest on top
     Dead {
         /// Which content.

@@ -1,6 +1,6 @@
 //! `ledger`: which view is asked for; `ledger status` and `ledger pending` themselves.
 //!
-//! All of it works beside a running service.
+//! All of it works beside a running service, but for `ledger copy`.
 
 use std::{
     io::{self, Write},
@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    CommandError, Exit, LedgerCommand, Outside, Select, completeness, letters, replicas::Replicas,
-    table,
+    CommandError, Exit, LedgerCommand, Outside, Select, completeness, copy, letters,
+    replicas::Replicas, table,
 };
 use crate::{
     clock::Clock,
@@ -32,6 +32,7 @@ pub(super) async fn execute(
             let question = completeness::Question { select, from, to, offline };
             completeness::answer(config, question, outside).await
         }
+        LedgerCommand::Copy(command) => copy::run(&config, command, outside).await,
         LedgerCommand::Dead { select, reason, since, limit } => {
             letters::list(&config, &select, reason, since, limit).await
         }

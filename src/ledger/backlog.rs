@@ -73,8 +73,14 @@ pub(super) async fn tenants_due(
 pub(super) async fn recount(connection: &mut Connection) -> sqlx::Result<()> {
     connection.begin().await?;
     query("DELETE FROM backlog").execute(&mut *connection).await?;
-    query(RECOUNT).execute(&mut *connection).await?;
+    count_all(connection).await?;
     connection.commit().await
+}
+
+/// Counts what waits, where nothing is counted yet.
+pub(super) async fn count_all(connection: &mut Connection) -> sqlx::Result<()> {
+    query(RECOUNT).execute(connection).await?;
+    Ok(())
 }
 
 /// Takes over the parts of connections that have ended, and of others; theirs begin at nothing.
@@ -113,8 +119,13 @@ struct Count<'a> {
 
 // Named, so that a test can ask for their plans.
 
-pub(super) const RECOUNT: &str = "INSERT INTO backlog (tenant, waiting) \
-     SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant";
+/// Of no connection, as of one that has ended.
+pub(super) const RECOUNT: Statement = Statement {
+    postgres: "INSERT INTO backlog (tenant, writer, waiting) \
+         SELECT tenant, 0, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant",
+    sqlite: "INSERT INTO backlog (tenant, waiting) \
+         SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant",
+};
 
 /// A tenant that never had anything waiting since the counts are kept has none yet.
 const COUNT: Statement = Statement {

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -38,3 +39,21 @@ impl Location {
         }
     }
 }
+
+impl FromStr for Location {
+    type Err = InvalidLocation;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLocation> {
+        let Some(path) = text.strip_prefix("sqlite:") else {
+            return Server::parse(text).map(Self::Postgres).map_err(|_| InvalidLocation);
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let is_file = !path.is_empty() && !path.contains('?') && path != ":memory:";
+        if is_file { Ok(Self::Sqlite(path.into())) } else { Err(InvalidLocation) }
+    }
+}
+
+/// The text names no database that can hold a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected sqlite:FILE or postgres://user@host/database")]
+pub struct InvalidLocation;

@@ -36,6 +36,16 @@ impl Database {
         }
     }
 
+    /// The database as it is; a file is this process's alone as long as the returned one is open.
+    pub(super) fn alone(location: &Location) -> Result<(Self, Option<File>), OpenError> {
+        let database = Self::existing(location)?;
+        let lock = match &database {
+            Self::Postgres(_) => None,
+            Self::Sqlite(database) => Some(database.lock()?),
+        };
+        Ok((database, lock))
+    }
+
     /// The database as it is, beside the processes that write it.
     pub(super) fn existing(location: &Location) -> Result<Self, OpenError> {
         match location {

@@ -321,7 +321,7 @@ impl Operation for Leave {
     }
 }
 
-async fn replicas(reads: &Pool) -> sqlx::Result<Vec<Replica>> {
+pub(super) async fn replicas(reads: &Pool) -> sqlx::Result<Vec<Replica>> {
     let rows = query(
         "SELECT id, name, address, version, started, seen, beat, term, taking, share, gone \
          FROM replica ORDER BY name, id",

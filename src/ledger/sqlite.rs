@@ -40,8 +40,13 @@ impl Database {
     pub(super) fn create(path: &Path) -> Result<(Self, File), OpenError> {
         create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let database = Self::existing(path)?;
-        let lock = lock(&database.path)?;
+        let lock = database.lock()?;
         Ok((database, lock))
+    }
+
+    /// Makes the file this process's alone, as long as the returned one is open.
+    pub(super) fn lock(&self) -> Result<File, OpenError> {
+        lock(&self.path)
     }
 
     /// The file as it is, for reading beside the process that writes it.

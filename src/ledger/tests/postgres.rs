@@ -8,6 +8,7 @@ use super::*;
 mod server;
 
 mod away;
+mod copying;
 mod index;
 mod replicas;
 mod secured;
