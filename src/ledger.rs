@@ -92,7 +92,7 @@ pub use postgres::{InvalidServer, Server};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
 pub use replicas::{Beat, Replica, ReplicaId};
 pub use settle::Settled;
-pub use shares::{Grant, WHOLE};
+pub use shares::{Grant, Use, WHOLE};
 pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};

@@ -13,7 +13,7 @@ use super::{Board, Duties, Plan, Sight, pauses::Pauses, plan};
 use crate::{
     clock::Clock,
     content::{Seen, Tenants},
-    ledger::{Beat, Duty, Grant, HeldDuty, Ledger, LedgerError, Replica, ReplicaId, WHOLE},
+    ledger::{Beat, Duty, Grant, HeldDuty, Ledger, LedgerError, Replica, ReplicaId, Use, WHOLE},
     microsoft::pacing::Pacing,
     shutdown::Shutdown,
 };
@@ -81,6 +81,8 @@ pub struct Keeper {
     beaten: Option<Instant>,
     /// What of the budget this process keeps to.
     limit: u32,
+    /// What of it is its own if it needs so much.
+    part: u32,
     sight: Sight,
     peers: BTreeSet<ReplicaId>,
     /// Since when duties are free.
@@ -97,7 +99,7 @@ impl Keeper {
         let limit = if parts.ledger.is_shared() { 0 } else { WHOLE };
         if parts.ledger.is_shared() {
             // Until it is known what is left.
-            parts.pacing.keep_to(limit);
+            parts.pacing.keep_to(limit, WHOLE);
             parts.ledger.prune_under(None);
         }
         Self {
@@ -108,6 +110,7 @@ impl Keeper {
             joined: false,
             beaten: None,
             limit,
+            part: WHOLE,
             sight: Sight::default(),
             peers: BTreeSet::new(),
             free: HashMap::new(),
@@ -224,8 +227,11 @@ impl Keeper {
             term: if shared { self.times.term } else { 3 * self.times.beat_alone },
             joins: !self.joined,
             taking: !self.parts.draining.is_requested(),
-            limit: self.limit,
-            used: self.parts.pacing.used(),
+            budget: Use {
+                limit: self.limit,
+                used: self.parts.pacing.used(),
+                request: self.parts.pacing.request(),
+            },
         };
         let beat = self.parts.ledger.beat(beat, self.parts.clock.now());
         // One that is answered later would count from now anyway.
@@ -243,19 +249,21 @@ impl Keeper {
         }
         let until = asked + self.times.term.saturating_sub(self.times.margin);
         self.duties.0.until.send_replace(Some(until));
-        let limit = grant.share.min(grant.target);
-        if limit != self.limit {
-            let percent = f64::from(limit) / f64::from(WHOLE / 100);
+        if grant.part != self.part {
+            let percent = f64::from(grant.part) / f64::from(WHOLE / 100);
             debug!(share_percent = percent, "the budget is divided anew");
-            self.parts.pacing.keep_to(limit);
-            self.limit = limit;
+        }
+        let limit = grant.share.min(grant.target);
+        if (limit, grant.part) != (self.limit, self.part) {
+            self.parts.pacing.keep_to(limit, grant.part);
+            (self.limit, self.part) = (limit, grant.part);
         }
     }
 
     /// Whose silence may be taken for death must not use what is then given to others.
     fn shrink_to_nothing(&mut self) {
         if self.parts.ledger.is_shared() {
-            self.parts.pacing.keep_to(0);
+            self.parts.pacing.keep_to(0, self.part);
             self.limit = 0;
         }
     }

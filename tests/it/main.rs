@@ -25,6 +25,7 @@ mod onboarding;
 mod outages;
 mod page;
 mod pipeline;
+mod replicas;
 mod rotation;
 mod rsyslog;
 mod secrets;

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use super::*;
 use crate::{
     identity::Key,
-    ledger::{Beat, Duty, LeaseKey, following},
+    ledger::{Beat, Duty, LeaseKey, Use, following},
 };
 
 async fn join(ledger: &Ledger, seconds: i64) {
@@ -16,8 +16,7 @@ async fn join(ledger: &Ledger, seconds: i64) {
         term: Duration::from_secs(10),
         joins: true,
         taking: true,
-        limit: 0,
-        used: 0,
+        budget: Use::default(),
     };
     in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
 }
