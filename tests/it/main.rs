@@ -21,6 +21,7 @@ mod errors;
 mod faults;
 mod identity;
 mod memory;
+mod moving;
 mod onboarding;
 mod outages;
 mod page;

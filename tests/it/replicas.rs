@@ -10,6 +10,7 @@ mod books;
 mod fleet;
 mod kills;
 mod rolling;
+mod versions;
 mod watch;
 
 /// One of two, the longer where it was asked for.

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::support::{
-    collector::{Collector, Site},
+    collector::{BINARY, Collector, Site},
     eventually, get,
     haproxy::Haproxy,
     metrics, ports,
@@ -33,6 +34,8 @@ pub struct Place {
     pub admin: SocketAddr,
     /// Another way to the database than everybody's.
     pub database: Option<String>,
+    /// What runs there.
+    pub binary: PathBuf,
     collector: Option<Collector>,
 }
 
@@ -69,7 +72,13 @@ impl Fleet {
             .take(places)
             .map(|host| {
                 let at = |port| SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), port));
-                Place { webhook: at(webhook), admin: at(admin), database: None, collector: None }
+                Place {
+                    webhook: at(webhook),
+                    admin: at(admin),
+                    database: None,
+                    binary: BINARY.into(),
+                    collector: None,
+                }
             })
             .collect();
         for (key, value) in [
@@ -117,7 +126,7 @@ impl Fleet {
             ("microsoft.publisher_id", publisher.clone()),
         ];
         keys.extend(at.database.clone().map(|url| ("ledger.url", url)));
-        at.collector = Some(self.site.spawn_with(&["run"], &keys));
+        at.collector = Some(self.site.spawn_as(&at.binary, &["run"], &keys));
         self.lives.push(Life { name, publisher, place, killed: None });
     }
 

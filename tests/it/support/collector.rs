@@ -128,15 +128,22 @@ impl Site {
 
     /// Starts the binary with this site's configuration, without waiting for anything.
     pub fn spawn(&self, arguments: &[&str]) -> Collector {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).arg("--config").arg(&self.config);
-        command.env_clear().envs(self.variables.iter().cloned());
-        Collector::start(command, self.folder.path())
+        self.spawn_with(arguments, &[])
     }
 
     /// As [`Site::spawn`], with keys that only this one has.
     pub fn spawn_with(&self, arguments: &[&str], keys: &[(&str, String)]) -> Collector {
-        let mut command = Command::new(BINARY);
+        self.spawn_as(Path::new(BINARY), arguments, keys)
+    }
+
+    /// As [`Site::spawn_with`], with the binary of another version.
+    pub fn spawn_as(
+        &self,
+        binary: &Path,
+        arguments: &[&str],
+        keys: &[(&str, String)],
+    ) -> Collector {
+        let mut command = Command::new(binary);
         command.args(arguments).arg("--config").arg(&self.config);
         command.env_clear().envs(self.variables.iter().cloned());
         command.envs(keys.iter().map(|(key, value)| (variable(key), value)));
