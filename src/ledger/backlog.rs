@@ -128,7 +128,7 @@ pub(super) const RECOUNT: Statement = Statement {
 };
 
 /// A tenant that never had anything waiting since the counts are kept has none yet.
-const COUNT: Statement = Statement {
+pub(super) const COUNT: Statement = Statement {
     postgres: "INSERT INTO backlog (tenant, writer, waiting) \
          SELECT item.value ->> 'tenant', pg_backend_pid(), CAST(item.value ->> 'more' AS BIGINT) \
          FROM jsonb_array_elements(CAST($1 AS JSONB)) AS item (value) \

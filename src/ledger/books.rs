@@ -194,11 +194,12 @@ pub(super) const LISTED_BEFORE: &str = "SELECT canonical_id AS id, state, \
      FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NOT NULL \
      AND COALESCE(listed_created, created) >= $3 AND COALESCE(listed_created, created) < $4";
 
-/// Only what is dead has letters.
+/// Only what is dead has letters. They are counted, because a server may read all of them to find
+/// out for each content whether there is one.
 pub(super) const NEVER_LISTED: &str = "SELECT canonical_id AS id, state, created, \
      (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
      AND record_index IS NOT NULL) AS dead_records \
      FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NULL \
      AND COALESCE(listed_created, created) >= $3 AND COALESCE(listed_created, created) < $4 \
      AND (state IN ('dead', 'expired') \
-     OR EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.content = content.id))";
+     OR (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id) > 0)";

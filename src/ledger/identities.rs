@@ -183,7 +183,7 @@ pub(super) fn remembered_from(row: &Row) -> sqlx::Result<Remembered> {
 }
 
 /// Bytes are counted from 1.
-const STORE: Statement = statement![
+pub(super) const STORE: Statement = statement![
     "INSERT INTO identity (content, at, number, keys, replica, seq) \
      SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'at' AS BIGINT), \
      CAST(item.value ->> 'number' AS BIGINT), substr($2, \
@@ -192,9 +192,9 @@ const STORE: Statement = statement![
     [each "$1"]
 ];
 
-const PRUNE: Statement = statement![
-    "DELETE FROM identity WHERE id IN (SELECT id FROM identity WHERE at < $1 LIMIT $2"
-    [free] ")"
+pub(super) const PRUNE: Statement = statement![
+    "DELETE FROM identity WHERE id" [among] "SELECT id FROM identity WHERE at < $1 \
+     ORDER BY at LIMIT $2" [free] [end]
 ];
 
 /// Keys in a row: 64 KiB, so that neither a row nor a page of rows is large.
@@ -213,7 +213,11 @@ pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(numbe
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
      AS kept WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
 
-/// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and
+/// For `SQLite` in two parts, because it would find `(at, id) > (…)` by `at` alone, and read again and
 /// again what shares a moment.
-pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
-     UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3";
+pub(super) const NEXT: Statement = Statement {
+    postgres: "SELECT at, id, keys FROM identity WHERE (at, id) > ($1, $2) \
+         ORDER BY at, id LIMIT $3",
+    sqlite: "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
+         UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3",
+};

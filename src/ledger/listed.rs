@@ -258,23 +258,24 @@ async fn note_listed(
     announcement: &Announcement,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    query(
-        "UPDATE content SET listed = $4, listed_created = $5, \
-         expires = CASE WHEN expires > $4 AND expires < $6 THEN $6 ELSE expires END \
-         WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
-    )
-    .bind(announcement.tenant.to_string())
-    .bind(announcement.content_type.as_str())
-    .bind(announcement.id.canonical().as_str().to_owned())
-    .bind(now.as_millisecond())
-    .bind(announcement.created.as_millisecond())
-    .bind(announcement.expires.as_millisecond())
-    .execute(connection)
-    .await?;
+    query(NOTE)
+        .bind(announcement.tenant.to_string())
+        .bind(announcement.content_type.as_str())
+        .bind(announcement.id.canonical().as_str().to_owned())
+        .bind(now.as_millisecond())
+        .bind(announcement.created.as_millisecond())
+        .bind(announcement.expires.as_millisecond())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-/// Named, so that a test can ask for its plan.
+// Named, so that a test can ask for their plans.
+
+pub(super) const NOTE: &str = "UPDATE content SET listed = $4, listed_created = $5, \
+     expires = CASE WHEN expires > $4 AND expires < $6 THEN $6 ELSE expires END \
+     WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3";
+
 pub(super) const KNOWN: Statement = statement![
     "SELECT canonical_id AS id, \
      CASE WHEN listed IS NOT NULL THEN listed_created END AS noted, expires FROM " [texts "$3"]

@@ -28,6 +28,7 @@ mod claim;
 mod duties;
 mod failure;
 mod following;
+mod hot;
 mod identities;
 mod letters;
 mod listed;

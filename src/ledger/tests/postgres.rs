@@ -9,7 +9,7 @@ mod server;
 
 mod away;
 mod copying;
-mod index;
+mod plans;
 mod replicas;
 mod secured;
 

@@ -7,7 +7,7 @@ use crate::{
     identity::Key,
     ledger::{
         Backfill, Beat, Completed, Copied, CopyError, DeadLetters, DeadRecord, Filter, Identities,
-        Onboarding, OpenError, Progress, Start, StoredTenant, SweepDepth, Swept, Wanted, copy,
+        Onboarding, OpenError, Progress, Start, StoredTenant, SweepDepth, Swept, Use, Wanted, copy,
         copy::tables::{Kind, LEFT, LEFT_COLUMNS, TABLES},
         sql,
     },
@@ -275,8 +275,7 @@ async fn a_replica_that_lives_is_told_from_one_that_was_killed() {
         term: Duration::from_secs(2),
         joins,
         taking: true,
-        limit: 0,
-        used: 0,
+        budget: Use::default(),
     };
     in_time(running.ledger.beat(beat(true), at(0))).await.unwrap();
     let (ledger, live) = (running.ledger.clone(), beat(false));
