@@ -8,6 +8,7 @@ use super::*;
 mod server;
 
 mod away;
+mod changing;
 mod copying;
 mod plans;
 mod replicas;
