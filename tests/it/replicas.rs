@@ -7,9 +7,13 @@
 use std::time::Duration;
 
 mod books;
+mod database;
 mod fleet;
 mod kills;
+mod link;
+mod partition;
 mod rolling;
+mod sharing;
 mod watch;
 
 /// One of two, the longer where it was asked for.
