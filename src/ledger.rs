@@ -284,6 +284,19 @@ impl Ledger {
         Ok(Identities::open(&self.reads, since, most).await?)
     }
 
+    /// What other replicas stored of a content that is leased to us: its records that arrived while
+    /// they had it.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn identities_of(&self, lease: LeaseKey) -> Result<Vec<Remembered>, LedgerError> {
+        if !self.is_shared() || lease.is_first() {
+            return Ok(Vec::new());
+        }
+        Ok(identities::of_content(&self.reads, lease.content, &self.me).await?)
+    }
+
     /// Says that identities from before this moment are of no use any more. They go little by
     /// little.
     pub fn forget_identities(&self, before: Timestamp) {

@@ -103,10 +103,10 @@ pub enum SubscriptionsCommand {
 /// From where to where a ledger is copied.
 #[derive(Clone, Debug, Args)]
 pub struct Copying {
-    /// The ledger as it is, such as sqlite:m365-collector.db
+    /// The ledger as it is, such as `sqlite:m365-collector.db`
     #[arg(long, value_name = "URL")]
     pub from: Location,
-    /// Where it is to be: postgres://user@host/database, which exists and is empty
+    /// Where it is to be, such as `postgres://user@host/database`, which exists and is empty
     ///
     /// A password in it would be seen by whoever lists processes. Without one it is that of
     /// ledger.password where ledger.url of the configuration is a database on a server, or of
@@ -141,7 +141,7 @@ pub enum LedgerCommand {
         #[arg(long)]
         offline: bool,
     },
-    /// Move the ledger to another database, such as from a file to PostgreSQL
+    /// Move the ledger to another database, such as from a file to a `PostgreSQL` server
     ///
     /// Copies all that waits, was delivered or is dead, the identities of delivered records, sweeps,
     /// backfills, consents and stored tenants; not who runs and who does what. Then everything is

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::{Board, Duties, Plan, Sight, pauses::Pauses, plan};
+use super::{Board, Duties, Plan, Sight, Times, pauses::Pauses, plan};
 use crate::{
     clock::Clock,
     content::{Seen, Tenants},
@@ -40,33 +40,6 @@ pub struct About {
     pub name: String,
     /// Where its status is shown.
     pub address: String,
-}
-
-/// How often, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// Between two signs of life.
-    pub beat: Duration,
-    /// The same for a process that shares its ledger with nobody.
-    pub beat_alone: Duration,
-    /// Between two looks at what others tell.
-    pub look: Duration,
-    /// The silence after which others take duties.
-    pub term: Duration,
-    /// How long before that they end by themselves.
-    pub margin: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            beat: Duration::from_secs(2),
-            beat_alone: Duration::from_secs(15),
-            look: Duration::from_secs(1),
-            term: Duration::from_secs(10),
-            margin: Duration::from_secs(1),
-        }
-    }
 }
 
 /// The loop that keeps a process's duties.
@@ -174,7 +147,8 @@ impl Keeper {
 
     /// Tells others of pauses, and makes theirs.
     pub(super) async fn exchange(&mut self) {
-        self.pauses.exchange(&self.parts).await;
+        // Signs of life must not wait for it.
+        timeout(self.times.term / 4, self.pauses.exchange(&self.parts)).await.ok();
     }
 
     /// When the next sign of life is due; none: now.
@@ -234,8 +208,10 @@ impl Keeper {
             },
         };
         let beat = self.parts.ledger.beat(beat, self.parts.clock.now());
-        // One that is answered later would count from now anyway.
-        timeout(self.times.term, beat).await.unwrap_or(Err(LedgerError::Closed))
+        // One that is answered later would count from now anyway, and whoever is cut off keeps to
+        // nothing before others count on that.
+        let limit = self.times.term.saturating_sub(self.times.margin + self.times.beat);
+        timeout(limit, beat).await.unwrap_or(Err(LedgerError::Closed))
     }
 
     fn confirmed(&mut self, grant: Grant, asked: Instant) {
@@ -271,12 +247,15 @@ impl Keeper {
     /// Takes and gives back as the rows say.
     async fn arrange(&mut self, now: Instant) {
         let tenants = self.parts.tenants.seen();
-        if let Err(error) = self.try_arrange(&tenants, now).await {
-            debug!(error = %error, "duties stay as they are");
-            return;
+        // Signs of life must not wait for it; what is taken late the rows tell the next time.
+        match timeout(self.times.term / 4, self.try_arrange(&tenants, now)).await {
+            Ok(Ok(())) => {
+                self.arranged = Some(tenants);
+                self.duties.tell();
+            }
+            Ok(Err(error)) => debug!(error = %error, "duties stay as they are"),
+            Err(_late) => debug!("duties stay as they are, the ledger does not answer"),
         }
-        self.arranged = Some(tenants);
-        self.duties.tell();
     }
 
     async fn try_arrange(&mut self, tenants: &Seen, now: Instant) -> Result<(), LedgerError> {

@@ -324,6 +324,7 @@ pub(super) async fn replicas(reads: &Pool) -> sqlx::Result<Vec<Replica>> {
         "SELECT id, name, address, version, started, seen, beat, term, taking, used, gone \
          FROM replica ORDER BY name, id",
     )
+    .quick()
     .fetch_all(reads)
     .await?;
     rows.iter().map(replica_from).collect()

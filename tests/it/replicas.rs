@@ -7,9 +7,14 @@
 use std::time::Duration;
 
 mod books;
+mod cost;
+mod database;
 mod fleet;
 mod kills;
+mod link;
+mod partition;
 mod rolling;
+mod sharing;
 mod versions;
 mod watch;
 

@@ -46,7 +46,7 @@ async fn nobody_follows_where_nobody_shares() {
 async fn looking_costs_what_is_new() {
     let running = Running::start().await;
     let mut tool = running.tool().await;
-    for statement in [following::NEXT, following::TOP] {
+    for statement in [following::NUMBERS, following::NEXT, following::TOP] {
         let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let Connection::Sqlite(tool) = &mut tool else { unreachable!("it is a file") };
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(tool).await.unwrap();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::support::{
-    collector::{BINARY, Collector, Site},
+    collector::{Collector, Site, binary},
     eventually, get,
     haproxy::Haproxy,
     metrics, ports,
@@ -22,7 +22,7 @@ use crate::support::{
 /// A world, a load balancer, and places for replicas behind it.
 pub struct Fleet {
     pub site: Site,
-    pub balancer: Haproxy,
+    _balancer: Haproxy,
     pub places: Vec<Place>,
     /// Everybody who ever lived, in the order of their births.
     pub lives: Vec<Life>,
@@ -76,7 +76,7 @@ impl Fleet {
                     webhook: at(webhook),
                     admin: at(admin),
                     database: None,
-                    binary: BINARY.into(),
+                    binary: binary(),
                     collector: None,
                 }
             })
@@ -98,11 +98,17 @@ impl Fleet {
         let certificate = (material.server_cert(), material.server_key());
         let balancer = Haproxy::start(site.folder.path(), certificate, &behind, admin).await;
         site.simulator.set_tls_edge(balancer.port);
-        Self { site, balancer, places, lives: Vec::new() }
+        Self { site, _balancer: balancer, places, lives: Vec::new() }
+    }
+
+    /// As [`Fleet::assemble`], and waits until every subscription is registered.
+    pub async fn start(&mut self) {
+        self.assemble().await;
+        self.site.registered(self.site.tenants.len() * ContentType::ALL.len()).await;
     }
 
     /// Starts a replica in every place, and waits until they have shared everything out.
-    pub async fn start(&mut self) {
+    pub async fn assemble(&mut self) {
         for place in 0..self.places.len() {
             self.begin(place);
         }
@@ -110,7 +116,6 @@ impl Fleet {
             self.is_up(place).await;
         }
         self.is_shared_out().await;
-        self.site.registered(self.site.tenants.len() * ContentType::ALL.len()).await;
     }
 
     /// Starts a replica in a place, and does not wait.
@@ -186,11 +191,6 @@ impl Fleet {
     /// The process in a place.
     pub fn process(&self, place: usize) -> &Process {
         &self.places[place].collector.as_ref().expect("somebody runs there").process
-    }
-
-    /// What the process in a place has said.
-    pub fn said(&self, place: usize) -> String {
-        self.places[place].collector.as_ref().map(Collector::stderr).unwrap_or_default()
     }
 
     /// SIGKILL.

@@ -14,12 +14,12 @@ use super::{
     fleet::Fleet,
     watch::Ledger,
 };
-use crate::support::{collector::BINARY, eventually, get, postgres::Postgres};
+use crate::support::{collector::binary, eventually, get, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
     let earlier = env::var_os("M365_TEST_PREVIOUS").map(PathBuf::from);
-    let older = earlier.clone().unwrap_or_else(|| BINARY.into());
+    let older = earlier.clone().unwrap_or_else(binary);
     let database = Postgres::shared().database().await;
     let mut fleet = Fleet::new(&database, 2, 2, |_| ()).await;
     fleet.site.set("sweep.interval", "2s");
@@ -35,7 +35,7 @@ async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
     if earlier.is_none() {
         expand(&database).await;
     }
-    fleet.places[0].binary = BINARY.into();
+    fleet.places[0].binary = binary();
     begin(&mut fleet, 0).await;
     let added: Vec<_> = steps(&database).await.split_off(before.len());
     assert!(!added.is_empty(), "the schema has changed");

@@ -38,6 +38,12 @@ impl Ledger {
         Some(rows.iter().map(|row| row.get("content_id")).collect())
     }
 
+    /// Who has a duty, once for each.
+    pub async fn holders(&mut self) -> Option<Vec<String>> {
+        let rows = self.rows("SELECT r.name FROM duty d JOIN replica r ON r.id = d.holder");
+        Some(rows.await?.iter().map(|row| row.get("name")).collect())
+    }
+
     /// Who sweeps, by tenant, each with its token.
     pub async fn sweepers(&mut self) -> Option<Sweepers> {
         let rows = self.rows(

@@ -133,7 +133,7 @@ impl Site {
 
     /// As [`Site::spawn`], with keys that only this one has.
     pub fn spawn_with(&self, arguments: &[&str], keys: &[(&str, String)]) -> Collector {
-        self.spawn_as(Path::new(BINARY), arguments, keys)
+        self.spawn_as(&binary(), arguments, keys)
     }
 
     /// As [`Site::spawn_with`], with the binary of another version.
@@ -228,6 +228,11 @@ pub struct Said {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
+}
+
+/// The binary of this build, or that of `M365_TEST_BINARY`.
+pub fn binary() -> PathBuf {
+    std::env::var_os("M365_TEST_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
 }
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_m365-collector");
