@@ -12,22 +12,19 @@
 //!
 //! Memory does not depend on how much there is: rows are read, written and compared a page at a time.
 
-use std::{fs::File, path::PathBuf, time::Duration};
-
-use tokio::time::{Instant, sleep};
+use std::path::PathBuf;
 
 use super::{
-    Location, OpenError, Replica, backlog,
-    database::Database,
-    dialect::Statement,
-    replicas,
-    schema::Fit,
+    Location, OpenError, backlog,
+    dialect::{BEGIN, Statement},
     sql::{Connection, query},
 };
 use rows::Fingerprint;
+use side::Side;
 use tables::{TABLES, Table};
 
 mod rows;
+mod side;
 pub(super) mod tables;
 
 /// Copies the whole ledger into a database that holds none, or an empty one; says of each table what
@@ -45,7 +42,7 @@ pub async fn copy(
     let target = Side::created(to, &source, &mut tell).await?;
     let mut copying = Copying {
         reads: source.begin(BEGIN_READING).await?,
-        writes: target.begin(super::dialect::BEGIN).await?,
+        writes: target.begin(BEGIN).await?,
         source,
         target,
     };
@@ -175,111 +172,6 @@ pub enum CopyError {
     },
 }
 
-/// One of the two ledgers.
-struct Side {
-    database: Database,
-    /// Those who were found silent.
-    silent: Vec<Replica>,
-    /// Keeps services away from a file.
-    _lock: Option<File>,
-}
-
-impl Side {
-    async fn existing(
-        location: &Location,
-        tell: &mut impl FnMut(Progress<'_>),
-    ) -> Result<Self, CopyError> {
-        let (database, lock) = Database::alone(location)?;
-        Self::new(database, lock, tell).await
-    }
-
-    async fn created(
-        location: &Location,
-        source: &Self,
-        tell: &mut impl FnMut(Progress<'_>),
-    ) -> Result<Self, CopyError> {
-        if let Ok(database) = Database::existing(location)
-            && database.path() == source.database.path()
-        {
-            return Err(CopyError::Same { path: database.path() });
-        }
-        let (database, lock) = Database::create(location)?;
-        database.migrate().await?;
-        Self::new(database, lock, tell).await
-    }
-
-    async fn new(
-        database: Database,
-        lock: Option<File>,
-        tell: &mut impl FnMut(Progress<'_>),
-    ) -> Result<Self, CopyError> {
-        let mut side = Self { database, silent: Vec::new(), _lock: lock };
-        side.is_ours().await?;
-        if side.database.is_shared() {
-            side.silent = side.replicas().await?;
-            side.is_idle(tell).await?;
-        }
-        Ok(side)
-    }
-
-    /// Whether it is of this version: a newer one may hold what is not known here.
-    async fn is_ours(&self) -> Result<(), CopyError> {
-        match self.database.check_schema().await? {
-            Fit::Newer { step } => Err(CopyError::Newer { path: self.database.path(), step }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether no replica gives signs of life. One that was killed never said that it is gone, and
-    /// no two clocks need agree, so it is looked at for as long as it may be silent.
-    async fn is_idle(&self, tell: &mut impl FnMut(Progress<'_>)) -> Result<(), CopyError> {
-        let began = Instant::now();
-        let term = self.silent.iter().map(|replica| replica.term).max().unwrap_or_default();
-        for replica in &self.silent {
-            tell(Progress::Looking { replica: &replica.name });
-        }
-        while began.elapsed() < term.min(LONGEST) {
-            sleep(LOOK).await;
-            self.is_unchanged().await?;
-        }
-        Ok(())
-    }
-
-    /// Whether those who were silent still are, and nobody else came.
-    async fn is_unchanged(&self) -> Result<(), CopyError> {
-        let beat = |replica: &Replica| (replica.id, replica.beat);
-        let silent = |replica: &Replica| self.silent.iter().any(|old| beat(old) == beat(replica));
-        match self.replicas().await?.into_iter().find(|replica| !silent(replica)) {
-            None => Ok(()),
-            Some(replica) => {
-                Err(CopyError::Alive { path: self.database.path(), replica: replica.name })
-            }
-        }
-    }
-
-    /// Those that did not say that they are gone, and of whom nobody did.
-    async fn replicas(&self) -> Result<Vec<Replica>, CopyError> {
-        let reads = self.database.reads();
-        let found = replicas::replicas(&reads).await;
-        reads.close().await;
-        let found = found.map_err(|error| self.failed(error))?;
-        Ok(found.into_iter().filter(|replica| replica.gone.is_none()).collect())
-    }
-
-    async fn begin(&self, begin: Statement) -> Result<Connection, CopyError> {
-        let begun = async {
-            let mut connection = self.database.connect().await?;
-            connection.run(begin).await?;
-            Ok(connection)
-        };
-        begun.await.map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, source: sqlx::Error) -> CopyError {
-        CopyError::Failed { path: self.database.path(), source }
-    }
-}
-
 /// A copy under way. Dropped before its end, it leaves nothing.
 struct Copying {
     source: Side,
@@ -396,9 +288,3 @@ const ANALYZE: Statement = Statement {
     postgres: "ANALYZE content; ANALYZE identity; ANALYZE dead_letter",
     sqlite: "SELECT 1",
 };
-
-/// How often a replica is looked at; it gives a sign of life every few seconds.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// So long a silent replica is looked at at most, whatever term it states.
-const LONGEST: Duration = Duration::from_secs(60);
