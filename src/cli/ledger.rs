@@ -95,7 +95,9 @@ async fn look_at_status(
     } else {
         show_status(&mut output, &rows, now)?;
         if !replicas.entries.is_empty() {
-            writeln!(output)?;
+            if !rows.is_empty() {
+                writeln!(output)?;
+            }
             replicas.show(&mut output, now)?;
         }
     }

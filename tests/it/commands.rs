@@ -161,8 +161,9 @@ async fn the_ledger_is_shown_beside_a_running_service() {
     let collector = site.run().await;
     site.registered(10).await;
     let said = site.command(&["ledger", "status"]).await;
-    assert_eq!((said.code, &*said.out), (Some(0), ""), "{}", said.err);
-    assert_eq!(said.err, "the ledger holds no content yet\n");
+    assert_eq!((said.code, &*said.err), (Some(0), "the ledger holds no content yet\n"));
+    // Only who is there, once it has shown itself.
+    assert!(said.out.is_empty() || said.out.starts_with("replica "), "{}", said.out);
 
     // Two contents that are delivered, and three that cannot be had.
     let microsoft = site.simulator.microsoft();
