@@ -11,8 +11,7 @@
 //! A caller that goes away cancels nothing: once an operation is queued it belongs to the writer,
 //! and it is done whether or not somebody still waits for the answer. If the process dies, every
 //! commit that was answered is found again at the next start: restart is the recovery path. In a
-//! file that start takes back all leases; on a server, which other processes use as well, they run
-//! out.
+//! file that start takes back all leases; on a server, which others use as well, they run out.
 //!
 //! Deliberately not here: when to try again, what an error means, how many to claim. Time is an
 //! argument everywhere and is kept in milliseconds. Records are never stored, only announcements,
