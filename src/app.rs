@@ -11,7 +11,7 @@
 //! the sessions; settle; close the ledger. If the process dies anywhere in between, the leases run
 //! out and nothing is lost.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use tokio::{sync::mpsc, time::Instant};
@@ -23,6 +23,7 @@ use crate::{
     completeness::Completeness,
     content::Tenants,
     deliver::{self, Outlet, Sessions},
+    duties::{self, Duties},
     expiry::Expiry,
     identity,
     ledger::{self, Ledger, Writer},
@@ -40,10 +41,12 @@ use crate::{
 mod activity;
 mod admission;
 mod certificates;
+mod error;
 
 use activity::Activity;
 use admission::Admission;
 pub use admission::take_up;
+pub use error::{RunError, StartError};
 
 /// Everything the process needs to know.
 #[derive(Clone, Debug)]
@@ -79,6 +82,7 @@ pub struct Config {
 pub struct App {
     admin: Admin,
     admission: Admission,
+    keeper: duties::Keeper,
     drain_delay: Duration,
     expiry: Expiry,
     pipeline: Pipeline,
@@ -139,6 +143,15 @@ impl App {
                 })?)
             }
         };
+        let parts = duties::Parts {
+            ledger: ledger.clone(),
+            tenants: tenants.clone(),
+            pacing: client.pacing().clone(),
+            clock: clock.clone(),
+            draining: draining.clone(),
+        };
+        let about = duties::About { name: config.pipeline.hostname.clone(), ..Default::default() };
+        let (duties, keeper) = Duties::open(parts, about, duties::Times::default());
         certificates.push(certificates::of_devo(outlet.clone()));
         certificates.extend(webhook.as_ref().and_then(certificates::of_webhook));
         let expiry = Expiry::register(&registry, clock.clone(), certificates)?;
@@ -153,7 +166,8 @@ impl App {
             clock.clone(),
             announced,
             metrics,
-        );
+        )
+        .under(duties.clone());
         let metrics = subscriptions::Metrics::register(&registry, &tenants)?;
         admission.count(metrics.clone());
         let subscriptions = Subscriptions::new(
@@ -164,7 +178,8 @@ impl App {
             metrics,
             webhook.as_ref().map(|webhook| edge(webhook.edge())),
             Some(ledger.clone()),
-        );
+        )
+        .under(duties);
         let stats = config.stats.map(|config| {
             let (outcomes, outlet) = (outcomes.clone(), outlet.clone());
             Stats::register(&registry, config, outcomes, outlet, clock.clone())
@@ -203,9 +218,11 @@ impl App {
         .await
         .map_err(|source| StartError::Bind { address, source })?;
         admission.count(admin.series());
+        let keeper = keeper.at(admin.local_addr());
         Ok(Self {
             admin,
             admission,
+            keeper,
             drain_delay,
             expiry,
             pipeline,
@@ -248,6 +265,7 @@ impl App {
             .webhook
             .map(|webhook| Activity::start("webhook", report.clone(), |stop| webhook.run(stop)));
         let pipeline = Activity::start("pipeline", report.clone(), |stop| self.pipeline.run(stop));
+        let duties = Activity::start("duties", report.clone(), |stop| self.keeper.run(stop));
         let sweep = Activity::start("sweep", report.clone(), |stop| self.sweep.run(stop));
         let expiry = Activity::start("expiry", report.clone(), |stop| self.expiry.run(stop));
         let stats = self
@@ -295,6 +313,7 @@ impl App {
         subscriptions.end(soon(grace_ends, CLOSING)).await;
         expiry.end(soon(grace_ends, CLOSING)).await;
         admission.end(soon(grace_ends, CLOSING)).await;
+        duties.end(soon(grace_ends, CLOSING)).await;
         writer.end(soon(grace_ends, CLOSING)).await;
         if let Some(stats) = stats {
             stats.end(soon(grace_ends, CLOSING)).await;
@@ -308,47 +327,6 @@ impl App {
             Some(part) => Err(RunError { part }),
         }
     }
-}
-
-/// Why the process cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The ledger cannot be opened.
-    #[error(transparent)]
-    Ledger(#[from] ledger::OpenError),
-    /// The stored tenants cannot be read.
-    #[error("the stored tenants cannot be read")]
-    Tenants(#[from] ledger::LedgerError),
-    /// Two parts claim one metric name.
-    #[error("metrics cannot be registered")]
-    Metrics(#[from] prometheus::Error),
-    /// The API client cannot be built.
-    #[error(transparent)]
-    Microsoft(#[from] microsoft::ClientError),
-    /// The connection to Devo cannot be set up.
-    #[error(transparent)]
-    Outlet(#[from] deliver::OpenError),
-    /// A table name is not one.
-    #[error(transparent)]
-    Table(#[from] route::InvalidTable),
-    /// A file the webhook needs cannot be used.
-    #[error(transparent)]
-    Webhook(webhook::BindError),
-}
-
-/// A part that should run for ever has ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the {part} ended unexpectedly; restart to recover, nothing is lost")]
-pub struct RunError {
-    part: &'static str,
 }
 
 /// The public port as the keeper of the subscriptions looks at it.

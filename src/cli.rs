@@ -15,11 +15,7 @@ use crate::{
     config::HumanDuration,
     deliver::{Endpoint, InvalidEndpoint},
 };
-use crate::{
-    content::{ContentId, ContentType, InvalidContentId},
-    doctor::Table,
-    reason::Reason,
-};
+use crate::{content::ContentType, doctor::Table};
 
 mod arguments;
 mod asking;
@@ -27,6 +23,7 @@ mod backfill;
 mod check;
 mod completeness;
 mod consent;
+mod copy;
 mod error;
 mod execute;
 mod health;
@@ -36,6 +33,7 @@ mod letters;
 mod log;
 mod offline;
 mod outside;
+mod replicas;
 mod service;
 mod subscriptions;
 mod table;
@@ -46,7 +44,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use arguments::{Consent, SubscriptionsCommand, TenantsCommand};
+pub use arguments::{Consent, Copying, LedgerCommand, SubscriptionsCommand, TenantsCommand};
 pub use consent::ConsentError;
 pub use error::{CommandError, complain};
 pub use execute::execute;
@@ -242,78 +240,6 @@ pub enum ConfigCommand {
     Show,
 }
 
-/// Views of the ledger.
-#[derive(Clone, Debug, Subcommand)]
-pub enum LedgerCommand {
-    /// Say whether everything Microsoft lists has arrived, by tenant, type and day
-    ///
-    /// Asks Microsoft what it lists and looks each content up in the ledger. Fails when something
-    /// is missing or dead, or a day is not known: no sweep covers it and Microsoft was not asked or
-    /// did not answer. Days are those of UTC.
-    Completeness {
-        /// Which content.
-        #[command(flatten)]
-        select: Select,
-        /// The first moment: a date (UTC), or a time such as 2026-01-31T13:00:00Z; without it 7
-        /// days before the last
-        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
-        from: Option<Timestamp>,
-        /// The moment after the last; without it now
-        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
-        to: Option<Timestamp>,
-        /// Do not ask Microsoft; take what the last sweeps found
-        #[arg(long)]
-        offline: bool,
-    },
-    /// List what was given up on, the newest on top
-    Dead {
-        /// Which content.
-        #[command(flatten)]
-        select: Select,
-        /// Only what was given up on for this reason
-        #[arg(long, value_name = "R", value_parser = reason())]
-        reason: Option<Reason>,
-        /// Only what was given up on at this moment or later
-        #[arg(long, value_name = "TIME", value_parser = backfill::moment)]
-        since: Option<Timestamp>,
-        /// The most lines to show; without it all
-        #[arg(long, value_name = "N")]
-        limit: Option<NonZeroU32>,
-    },
-    /// List content that waits to be delivered, the oldest on top
-    Pending {
-        /// Which content.
-        #[command(flatten)]
-        select: Select,
-        /// The most lines to show
-        #[arg(long, value_name = "N", default_value = "100")]
-        limit: NonZeroU32,
-    },
-    /// Try again what was given up on
-    ///
-    /// Dead content is due again at once, and its dead letters are gone; a running service takes it
-    /// up within moments. Of a content with dead records everything is fetched again, and what the
-    /// service remembers is not sent again. Fails when something selected cannot be replayed
-    /// because Microsoft has deleted it.
-    Replay {
-        /// Which content.
-        #[command(flatten)]
-        select: Select,
-        /// Only what was given up on for this reason
-        #[arg(long, value_name = "R", value_parser = reason())]
-        reason: Option<Reason>,
-        /// Only the content with this id; can be repeated
-        #[arg(long = "id", value_name = "ID", value_parser = content_id)]
-        ids: Vec<ContentId>,
-    },
-    /// Count content by tenant, type and state
-    Status {
-        /// Which content.
-        #[command(flatten)]
-        select: Select,
-    },
-}
-
 /// A selection by tenant and content type, and the form of the result.
 #[derive(Clone, Debug, Args)]
 pub struct Select {
@@ -359,15 +285,6 @@ impl From<Exit> for ExitCode {
 fn content_type() -> impl TypedValueParser<Value = ContentType> {
     PossibleValuesParser::new(ContentType::ALL.map(ContentType::as_str))
         .try_map(|text| text.parse::<ContentType>())
-}
-
-fn content_id(text: &str) -> Result<ContentId, InvalidContentId> {
-    ContentId::parse(text)
-}
-
-fn reason() -> impl TypedValueParser<Value = Reason> {
-    PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str()))
-        .try_map(|text| text.parse::<Reason>())
 }
 
 /// Without a scheme only plain TCP can work: there is no place to name an authority.

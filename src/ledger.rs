@@ -11,8 +11,7 @@
 //! A caller that goes away cancels nothing: once an operation is queued it belongs to the writer,
 //! and it is done whether or not somebody still waits for the answer. If the process dies, every
 //! commit that was answered is found again at the next start: restart is the recovery path. In a
-//! file that start takes back all leases; on a server, which other processes use as well, they run
-//! out.
+//! file that start takes back all leases; on a server, which others use as well, they run out.
 //!
 //! Deliberately not here: when to try again, what an error means, how many to claim. Time is an
 //! argument everywhere and is kept in milliseconds. Records are never stored, only announcements,
@@ -21,7 +20,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
@@ -30,17 +29,22 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 mod backfill;
 mod backlog;
 mod books;
 mod changes;
+mod config;
 mod consents;
+mod copy;
 mod database;
 mod dialect;
+mod duties;
+mod error;
 mod examination;
+mod following;
 mod guest;
 mod identities;
 mod lease;
@@ -48,11 +52,15 @@ mod letters;
 mod listed;
 mod operation;
 mod overview;
+mod pauses;
 mod postgres;
 mod prune;
 mod reader;
+mod replicas;
 mod rows;
+mod schema;
 mod settle;
+mod shares;
 mod sql;
 mod sqlite;
 mod starts;
@@ -66,8 +74,13 @@ pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use backlog::Depth;
 pub use books::Tally;
 pub use changes::Changes;
-pub use database::{LedgerError, OpenError};
+pub use config::{Config, InvalidLocation, Location};
+pub use copy::{Copied, CopyError, Progress, copy};
+pub use database::OpenError;
+pub use duties::{Duty, Fence, HeldDuty};
+pub use error::LedgerError;
 pub use examination::{Examination, Space, examine};
+pub use following::Following;
 use identities::Remember;
 pub use identities::{Identities, Remembered};
 pub use lease::{Lease, LeaseKey};
@@ -76,7 +89,9 @@ pub use listed::{SweepDepth, Swept};
 pub use overview::{Books, Feed, GivenUp, Traffic};
 pub use postgres::{InvalidServer, Server};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
+pub use replicas::{Beat, Replica, ReplicaId};
 pub use settle::Settled;
+pub use shares::{Grant, Use, WHOLE};
 pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};
@@ -88,42 +103,12 @@ use crate::{
     moment,
 };
 use database::Database;
+use duties::Pruning;
 use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Which};
 use prune::Retention;
+use replicas::Me;
 use settle::Settle;
 use sql::Pool;
-
-/// Where the ledger is and how long things last in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Which database holds it.
-    pub location: Location,
-    /// How long claimed content is left to its holder. Shorter: content that its holder lost is
-    /// taken up sooner; longer: fewer renewals. A start waits for no lease.
-    pub lease: Duration,
-    /// How long delivered content is remembered; at least a week, in which Microsoft may list it.
-    pub keep_delivered: Duration,
-    /// How long what was given up on can be looked at and replayed; at least as long.
-    pub keep_dead: Duration,
-}
-
-/// A database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A `PostgreSQL` database, or one that speaks its protocol.
-    Postgres(Server),
-    /// A `SQLite` file, for one process.
-    Sqlite(PathBuf),
-}
-
-impl Location {
-    fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Postgres(_) => None,
-            Self::Sqlite(path) => Some(path),
-        }
-    }
-}
 
 /// The handle to the ledger.
 #[derive(Clone, Debug)]
@@ -131,6 +116,7 @@ pub struct Ledger {
     commands: mpsc::Sender<Box<dyn Command>>,
     reads: Pool,
     shared: Arc<Shared>,
+    me: Arc<Me>,
 }
 
 impl Ledger {
@@ -146,6 +132,7 @@ impl Ledger {
         let mut connection = database.migrate_to_serve().await?;
         let secret = database.secret(&mut connection).await?;
         let reads = database.reads();
+        let me = if database.is_shared() { Me::sharing() } else { Me::alone() };
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let shared = Arc::new(Shared {
             file: config.location.file().map(Path::to_owned),
@@ -154,6 +141,7 @@ impl Ledger {
             identities_since: AtomicI64::new(i64::MIN),
             changes: watch::Sender::new(0),
             writable: AtomicBool::new(true),
+            pruning: Mutex::new(Pruning::Alone),
             committed: watch::Sender::new(Instant::now()),
             is_remote: database.is_shared(),
         });
@@ -172,7 +160,7 @@ impl Ledger {
             now: None,
             _lock: lock,
         };
-        let ledger = Self { commands, reads, shared };
+        let ledger = Self { commands, reads, shared, me: Arc::new(me) };
         Ok((ledger, writer))
     }
 
@@ -273,7 +261,7 @@ impl Ledger {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<Settled, LedgerError> {
-        self.ask(Settle { lease, settlement, now }).await
+        self.ask(Settle { lease, settlement, now, by: self.me.clone() }).await
     }
 
     /// What the identities in this ledger are made with.
@@ -295,6 +283,19 @@ impl Ledger {
         Ok(Identities::open(&self.reads, since, most).await?)
     }
 
+    /// What other replicas stored of a content that is leased to us: its records that arrived while
+    /// they had it.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn identities_of(&self, lease: LeaseKey) -> Result<Vec<Remembered>, LedgerError> {
+        if !self.is_shared() || lease.is_first() {
+            return Ok(Vec::new());
+        }
+        Ok(identities::of_content(&self.reads, lease.content, &self.me).await?)
+    }
+
     /// Says that identities from before this moment are of no use any more. They go little by
     /// little.
     pub fn forget_identities(&self, before: Timestamp) {
@@ -312,7 +313,7 @@ impl Ledger {
         keys: Arc<[Key]>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.ask(Remember { content: lease.content, keys, now }).await
+        self.ask(Remember { content: lease.content, keys, now, by: self.me.clone() }).await
     }
 
     /// How long a claim holds without being renewed.
@@ -345,7 +346,8 @@ impl Ledger {
             // A server goes away without a word while nobody asks for anything.
             known = self.shared.committed.borrow().elapsed() < FRESH;
         }
-        known || self.ask(Probe).await.is_ok()
+        // Who asks does not wait for as long as a transaction may.
+        known || timeout(PROBE, self.ask(Probe)).await.is_ok_and(|probed| probed.is_ok())
     }
 
     /// The room on a file's file system, where the system tells. Asked anew at each call.
@@ -384,6 +386,8 @@ struct Shared {
     changes: watch::Sender<u64>,
     /// Whether the last attempt to commit succeeded.
     writable: AtomicBool,
+    /// Whether this process prunes.
+    pruning: Mutex<Pruning>,
     /// When a commit last succeeded.
     committed: watch::Sender<Instant>,
     /// Whether the database is elsewhere.
@@ -392,3 +396,5 @@ struct Shared {
 
 /// So long a commit says that the next one will succeed.
 const FRESH: Duration = Duration::from_secs(1);
+
+const PROBE: Duration = Duration::from_secs(10);

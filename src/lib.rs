@@ -29,6 +29,10 @@
 //! 4. A lease that is not settled runs out and is claimed again. **Restart is the recovery path**,
 //!    and there is no other.
 //!
+//! Several processes may share a ledger on a server. A content is leased by one of them, whoever it
+//! is; what only one may do at a time, such as sweeping a tenant, is a duty of one ([`duties`]); and
+//! what one has delivered the others learn from the ledger.
+//!
 //! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
 //! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger
 //! made of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds
@@ -49,6 +53,7 @@
 //! | [`microsoft`] | cloud roots, tokens, the typed API client and its error reading, pacing per tenant | the rows above but the ledger |
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
+//! | [`duties`] | which replica does what: sweeping, subscriptions, pruning; shares of the budget | [`ledger`], [`microsoft`] |
 //! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`] | one activity each | everything above, never each other |
 //! | [`consent`] | an administrator's browser on loopback | [`http`] |
 //! | [`completeness`] | the listing against the books; [`admin`] shows its word | [`ledger`], [`microsoft`], the reader of [`sweep`] |
@@ -99,6 +104,7 @@ pub mod deliver;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
+pub mod duties;
 pub mod expiry;
 pub mod frame;
 pub mod http;

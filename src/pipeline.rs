@@ -6,7 +6,8 @@
 //! there is no other recovery path.
 //!
 //! A record delivered before, or on its way in another content, is not sent again; nothing is
-//! claimed before the identities of earlier records are remembered.
+//! claimed before the identities of earlier records are remembered, and those that other replicas
+//! deliver are learned within seconds.
 //!
 //! A step whose records are all sent gives its place free and waits among the confirmations, of
 //! which there is a bounded number. Nothing is claimed while Devo is away or for a tenant that
@@ -153,7 +154,9 @@ impl Pipeline {
         );
         tokio::select! {
             () = shutdown.requested() => {}
-            () = self.work.recall() => {}
+            following = self.work.recall() => if let Some(following) = following {
+                watching.spawn(self.work.clone().follow(following));
+            },
         }
         // A claim is a commit: after an event a few places are filled at once, and a single one
         // is filled when it stayed free for the length of a poll.

@@ -24,7 +24,8 @@ use url::Url;
 use crate::{
     clock::Clock,
     content::{ContentType, Tenant, TenantId, Tenants},
-    ledger::Ledger,
+    duties::Duties,
+    ledger::{Fence, Ledger},
     microsoft::{
         ApiError, Client,
         answer::Action,
@@ -37,18 +38,21 @@ use crate::{
 
 mod edge;
 mod error;
+mod keeping;
 mod memory;
 mod metrics;
 mod observed;
 mod plan;
+mod survey;
 
 pub use edge::{Calls, Edge};
 pub use error::CheckError;
 pub use metrics::Metrics;
 pub use observed::{Observation, Observed, SeenWebhook, Status};
 pub use plan::{Starts, Step, Wanted, WantedWebhook, Why, plan};
+pub use survey::Survey;
 
-use edge::Starting;
+use keeping::Starting;
 
 /// What shall be, and how often it is looked at.
 #[derive(Clone, Debug)]
@@ -63,6 +67,9 @@ pub struct Config {
     pub webhook_expiry: Option<Duration>,
     /// The webhook; none: subscriptions are enabled without one.
     pub webhook: Option<Webhook>,
+    /// How long a load balancer may take to notice that this process is ready. Nothing is started
+    /// before, because Microsoft looks at the webhook then, and a refusal counts for long.
+    pub noticed_within: Duration,
 }
 
 /// Our webhook as registered with Microsoft.
@@ -96,53 +103,44 @@ impl Subscriptions {
             refused: Mutex::default(),
             edge,
             ledger,
-            starting: Starting::default(),
+            starting: edge::Starting::default(),
             lists: Semaphore::new(CONCURRENT_LISTS),
             config,
             client,
             tenants,
             clock,
             metrics,
+            duties: Duties::all(),
         }))
     }
 
     /// Looks at every tenant again and again until shutdown. A pending start is abandoned then; the
     /// next process finds out what became of it.
     pub async fn run(self, shutdown: Shutdown) {
+        let noticed = Instant::now() + self.0.config.noticed_within;
         tokio::select! {
-            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id)) => {}
+            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id, noticed)) => {}
             () = shutdown.requested() => {}
         }
     }
 
     /// Looks at one tenant once, starts what needs it and is allowed, and says when to look again.
     pub async fn check(&self, tenant: TenantId) -> Duration {
+        self.check_under(tenant, Starting::Allowed(None)).await
+    }
+
+    async fn check_under(&self, tenant: TenantId, starting: Starting) -> Duration {
         let inner = &*self.0;
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
-        let result = self.look_and_start(&tenant).await;
+        let result = self.look_and_start(&tenant, starting).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
             Err(error) => self.note_failure(&tenant, error),
         };
         inner.observed.note(&tenant, inner.clock.now(), result);
         next.clamp(LEAST_PAUSE, inner.config.check_interval.max(LEAST_PAUSE))
-    }
-
-    /// Looks at every tenant and says what would be done, without doing it.
-    pub async fn survey(&self) -> Vec<Survey> {
-        let tenants = self.0.tenants.iter().map(async |tenant| {
-            let looked = self.look_whole(&tenant).await;
-            let (result, unwanted) = match looked {
-                Ok((seen, unwanted)) => (Ok(seen), unwanted),
-                Err(error) => (Err(error), Vec::new()),
-            };
-            Survey { tenant: tenant.id, name: tenant.name.clone(), result, unwanted }
-        });
-        let mut surveys = join_all(tenants).await;
-        surveys.sort_by(|one, other| one.name.cmp(&other.name));
-        surveys
     }
 
     /// Starts one subscription as it is wanted, whatever was started before.
@@ -169,20 +167,27 @@ impl Subscriptions {
         self.0.observed.clone()
     }
 
-    async fn keep(self, tenant: TenantId) {
+    async fn again_and_again(&self, tenant: TenantId, starting: Starting) {
         loop {
-            let next = self.check(tenant).await;
+            let next = self.check_under(tenant, starting).await;
             sleep(next).await;
         }
     }
 
-    async fn look_and_start(&self, tenant: &Tenant) -> Result<Vec<Observation>, CheckError> {
+    async fn look_and_start(
+        &self,
+        tenant: &Tenant,
+        starting: Starting,
+    ) -> Result<Vec<Observation>, CheckError> {
         let seen = self.look(tenant).await?;
+        let Starting::Allowed(duty) = starting else {
+            return Ok(seen);
+        };
         if !self.0.config.manage {
             return Ok(seen);
         }
         let starts = seen.iter().filter_map(|observation| match observation.step {
-            Step::Start { content_type, why } => Some(self.apply(tenant, content_type, why)),
+            Step::Start { content_type, why } => Some(self.apply(tenant, content_type, why, duty)),
             Step::Keep { .. } | Step::Wait { .. } => None,
         });
         // A start stays pending while our webhook is validated; they need not wait for each other.
@@ -232,14 +237,23 @@ impl Subscriptions {
         self.0.client.list_subscriptions(tenant).await
     }
 
-    async fn apply(&self, tenant: &Tenant, content_type: ContentType, why: Why) {
+    async fn apply(
+        &self,
+        tenant: &Tenant,
+        content_type: ContentType,
+        why: Why,
+        duty: Option<Fence>,
+    ) {
         let inner = &*self.0;
         let (tenant, name) = (tenant.id, &*tenant.name);
         let kind = content_type.as_str();
         let why = why.as_str();
+        // Before anything is waited for: those that start together share what reaches us.
         let pending = inner.starting.begin(self.calls());
         let begun = self.begun(tenant, content_type);
-        self.note_start(name, begun).await;
+        if self.note_start(name, begun, duty).await.is_err() {
+            return;
+        }
         let result = self.start(tenant, content_type).await;
         let ended = self.ended(begun, &result);
         match result {
@@ -282,7 +296,7 @@ impl Subscriptions {
                 );
             }
         }
-        self.note_start(name, ended).await;
+        self.note_start(name, ended, duty).await.ok();
     }
 
     /// None of this process, if another one serves the webhook.
@@ -344,19 +358,6 @@ impl Subscriptions {
     }
 }
 
-/// What a look at one tenant found.
-#[derive(Debug)]
-pub struct Survey {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// Its label.
-    pub name: Arc<str>,
-    /// One observation for each wanted content type.
-    pub result: Result<Vec<Observation>, CheckError>,
-    /// Content types that are listed as on and not wanted.
-    pub unwanted: Vec<ContentType>,
-}
-
 #[derive(Debug)]
 struct Inner {
     config: Config,
@@ -370,8 +371,9 @@ struct Inner {
     refused: Mutex<HashMap<Feed, Calls>>,
     edge: Option<Edge>,
     ledger: Option<Ledger>,
-    starting: Starting,
+    starting: edge::Starting,
     lists: Semaphore,
+    duties: Duties,
 }
 
 type Feed = (TenantId, ContentType);

@@ -13,6 +13,9 @@
 //! Time is Microsoft's: windows are computed with what its answers say about our clock, and a
 //! window that turns out to have been computed with a wrong one is listed again.
 //!
+//! Where replicas share the ledger, sweeping a tenant is a duty of one: it stops as soon as the duty
+//! is lost, and what it notes after that is refused.
+//!
 //! If the process dies in the middle of a sweep, it is due again. What is refused (no subscription,
 //! auditing off, a role missing) is said once and tried again, at each interval at last; starting
 //! subscriptions is for others.
@@ -25,7 +28,8 @@ use crate::{
     backoff::Backoff,
     clock::Clock,
     content::{Tenant, Tenants, Via},
-    ledger::{Ledger, Mark, SweepDepth},
+    duties::{Duties, Hold},
+    ledger::{Duty, Ledger, Mark, SweepDepth},
     microsoft::Client,
     outcomes::Announced,
     roster,
@@ -86,7 +90,19 @@ impl Sweep {
             clock,
             announced,
             metrics,
+            duties: Duties::all(),
         }))
+    }
+
+    /// The same sweep, of the tenants whose sweep is a duty of this process.
+    ///
+    /// # Panics
+    ///
+    /// When it has begun already.
+    #[must_use]
+    pub fn under(mut self, duties: Duties) -> Self {
+        Arc::get_mut(&mut self.0).expect("it has not begun").duties = duties;
+        self
     }
 
     /// Sweeps every tenant again and again until shutdown. A sweep that is under way then is cut
@@ -101,11 +117,33 @@ impl Sweep {
     }
 
     async fn keep(self, tenant: Arc<Tenant>) {
-        let mut feeds = self.remembered(&tenant).await;
+        loop {
+            let hold = tokio::select! {
+                hold = self.0.duties.hold(Duty::Sweep(tenant.id)) => hold,
+                () = self.follow(&tenant) => continue,
+            };
+            tokio::select! {
+                () = self.keep_under(&tenant, &hold) => {}
+                () = hold.lost() => {}
+            }
+        }
+    }
+
+    /// Shows what another replica swept, as long as it does.
+    async fn follow(&self, tenant: &Tenant) {
+        loop {
+            sleep(MAX_PAUSE).await;
+            self.remembered(tenant).await;
+        }
+    }
+
+    async fn keep_under(&self, tenant: &Tenant, hold: &Hold) {
+        let mut feeds = self.remembered(tenant).await;
+        feeds.iter_mut().for_each(|feed| feed.duty = hold.fence());
         loop {
             let mut pause = MAX_PAUSE;
             for feed in &mut feeds {
-                pause = pause.min(self.look(&tenant, feed).await);
+                pause = pause.min(self.look(tenant, feed).await);
             }
             sleep(pause.max(MIN_PAUSE)).await;
         }
@@ -187,6 +225,17 @@ impl Sweep {
 
     /// Counts what commands announce beside this process, which cannot count here themselves.
     async fn count_backfilled(self) {
+        loop {
+            // Several replicas would count the same.
+            let hold = self.0.duties.hold(Duty::Prune).await;
+            tokio::select! {
+                () = self.count_backfilled_here() => {}
+                () = hold.lost() => {}
+            }
+        }
+    }
+
+    async fn count_backfilled_here(&self) {
         let inner = &*self.0;
         let mut mark: Option<Mark> = None;
         loop {
@@ -221,6 +270,7 @@ struct Inner {
     clock: Clock,
     announced: Announced,
     metrics: Metrics,
+    duties: Duties,
 }
 
 /// At start every tenant is due. A page is at most some megabytes, most are some hundred kilobytes.

@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     completeness::{Completeness, Week},
     content::Tenants,
+    duties,
     expiry::{Ends, Kind},
     ledger::{Feed, GivenUp, Ledger, LedgerError, Reader, Traffic},
     shutdown::Shutdown,
@@ -41,6 +42,8 @@ pub(super) struct Looks {
     pub(super) given_up: Option<Arc<[GivenUp]>>,
     /// The ends of certificates.
     pub(super) certificates: Option<Arc<[End]>>,
+    /// Who shares the ledger, and does what.
+    pub(super) replicas: Option<Arc<[duties::Entry]>>,
 }
 
 /// What a certificate is for, of which tenant, and when it ends.
@@ -140,6 +143,11 @@ impl Keeper {
             self.board.show(|looks| looks.given_up = Some(given_up.into()));
             self.paces.given_up.done(since);
         }
+        if let Some(since) = self.paces.replicas.due() {
+            let replicas = self.replicas().await?;
+            self.board.show(|looks| looks.replicas = Some(replicas.into()));
+            self.paces.replicas.done(since);
+        }
         if let Some(since) = self.paces.traffic.due() {
             let traffic = self.reader.traffic(begin(self.clock.now()), STEP, STEPS).await?;
             self.board.show(|looks| looks.traffic = Some(Arc::new(traffic)));
@@ -159,6 +167,12 @@ impl Keeper {
         Ok(())
     }
 
+    async fn replicas(&self) -> Result<Vec<duties::Entry>, LedgerError> {
+        let (replicas, duties) = (self.ledger.replicas().await?, self.ledger.duties().await?);
+        let name = |tenant| self.tenants.name(tenant).to_string();
+        Ok(duties::roll(&replicas, &duties, name, self.clock.now()))
+    }
+
     fn feeds(&self) -> Vec<Feed> {
         let of = |tenant: Arc<crate::content::Tenant>| {
             let id = tenant.id;
@@ -173,6 +187,7 @@ impl Keeper {
 struct Paces {
     waiting: Pace,
     given_up: Pace,
+    replicas: Pace,
     traffic: Pace,
     certificates: Pace,
     weeks: Pace,
@@ -183,6 +198,7 @@ impl Paces {
         Self {
             waiting: Pace::every(Duration::from_secs(1)),
             given_up: Pace::every(Duration::from_secs(2)),
+            replicas: Pace::every(Duration::from_secs(2)),
             traffic: Pace::every(Duration::from_secs(2)),
             certificates: Pace::every(Duration::from_secs(10)),
             weeks: Pace::every(Duration::from_secs(60)),

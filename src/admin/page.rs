@@ -55,6 +55,7 @@ impl Page {
             parts.push(part("attention", attention(&status.attention)));
             parts.push(part("first", lists::first(&status.first_steps)));
             parts.push(part("services", services(status)));
+            parts.push(part("replicas", lists::replicas(status.replicas.as_deref(), status.at)));
         }
         parts.push(part("tenants", tenants::frame(status, view)));
         for (id, tenant) in tenants::each(status, view) {
@@ -100,7 +101,7 @@ impl Page {
                 body data-events=(events) {
                     a.skip href="#tenants" { "Skip to the tenants" }
                     main {
-                        (of("state")) (of("attention")) (of("first")) (of("services"))
+                        (of("state")) (of("attention")) (of("first")) (of("services")) (of("replicas"))
                         (PreEscaped(before))
                         @for part in tenants { (PreEscaped(&part.html)) }
                         (PreEscaped(after))

@@ -1,6 +1,6 @@
 //! What the status page and the probes say, gathered from the parts. Pure.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use super::looks::Looks;
 use crate::{
     content::{Tenant, Tenants},
     deliver::State,
+    duties,
     ledger::Depth,
     reason::Reason,
     subscriptions::{self, Observation, Step},
@@ -45,6 +46,9 @@ pub(super) struct Status {
     pub(super) dead_letters: Option<Vec<DeadGroup>>,
     /// The certificates, by when they end.
     pub(super) certificates: Vec<CertificateStatus>,
+    /// Who shares the ledger, with which duties and which part of the budget; none when not looked
+    /// at yet.
+    pub(super) replicas: Option<Arc<[duties::Entry]>>,
 }
 
 /// Whether a balancer should send requests here.
@@ -159,6 +163,7 @@ pub(super) fn gather(seen: &Seen<'_>) -> Status {
         since: super::looks::begin(seen.now),
         dead_letters,
         certificates,
+        replicas: seen.looks.replicas.clone(),
     };
     status.attention = attention::attention(&status, seen);
     status

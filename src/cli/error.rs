@@ -11,7 +11,7 @@ use crate::demo::{DemoError, SimulateError};
 use crate::{
     app::{RunError, StartError},
     config::Problems,
-    ledger::{LedgerError, OpenError, StoreError},
+    ledger::{CopyError, LedgerError, OpenError, StoreError},
     microsoft::ClientError,
     sweep::BackfillError,
     tls::TlsError,
@@ -23,6 +23,9 @@ pub enum CommandError {
     /// The backfill was not finished.
     #[error(transparent)]
     Backfill(#[from] BackfillError),
+    /// The ledger was not copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The demo could not be shown.
     #[cfg(feature = "demo")]
     #[error(transparent)]

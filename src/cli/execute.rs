@@ -5,8 +5,8 @@ use std::io::{self, Write};
 #[cfg(feature = "demo")]
 use super::world;
 use super::{
-    Check, Cli, Command, CommandError, ConfigCommand, Exit, Outside, backfill, check, consent,
-    health, import, ledger,
+    Check, Cli, Command, CommandError, ConfigCommand, Exit, LedgerCommand, Outside, backfill,
+    check, consent, health, import, ledger,
     offline::{self, auth_id, sample, schema, show},
     service, subscriptions, tenants,
 };
@@ -77,10 +77,17 @@ pub async fn execute(cli: Cli, outside: Outside) -> Result<Exit, CommandError> {
                 Ok(Exit::InvalidConfiguration)
             }
         },
-        Command::Ledger(command) => match load_all(&path, &outside).await? {
-            Ok(config) => ledger::execute(config, command, &outside).await,
-            Err(exit) => Ok(exit),
-        },
+        Command::Ledger(command) => {
+            let loaded = match command {
+                // The configured ledger may be the one that is still to be made.
+                LedgerCommand::Copy(_) => load(&path, &outside)?,
+                _ => load_all(&path, &outside).await?,
+            };
+            match loaded {
+                Ok(config) => ledger::execute(config, command, &outside).await,
+                Err(exit) => Ok(exit),
+            }
+        }
         Command::Run => match load(&path, &outside)? {
             Ok(config) => service::run(config, &outside).await,
             Err(exit) => Ok(exit),

@@ -1,6 +1,6 @@
 //! `ledger`: which view is asked for; `ledger status` and `ledger pending` themselves.
 //!
-//! All of it works beside a running service.
+//! All of it works beside a running service, but for `ledger copy`.
 
 use std::{
     io::{self, Write},
@@ -10,12 +10,15 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{CommandError, Exit, LedgerCommand, Outside, Select, completeness, letters, table};
+use super::{
+    CommandError, Exit, LedgerCommand, Outside, Select, completeness, copy, letters,
+    replicas::Replicas, table,
+};
 use crate::{
     clock::Clock,
     config::Config,
     content::{TenantId, Tenants},
-    ledger::{Filter, Pending, Reader, Status},
+    ledger::{Duty, Filter, Pending, Reader, Status},
 };
 
 /// Does what was asked for.
@@ -29,6 +32,7 @@ pub(super) async fn execute(
             let question = completeness::Question { select, from, to, offline };
             completeness::answer(config, question, outside).await
         }
+        LedgerCommand::Copy(command) => copy::run(&config, command, outside).await,
         LedgerCommand::Dead { select, reason, since, limit } => {
             letters::list(&config, &select, reason, since, limit).await
         }
@@ -36,7 +40,9 @@ pub(super) async fn execute(
         LedgerCommand::Replay { select, reason, ids } => {
             letters::replay(&config, &select, reason, &ids).await
         }
-        LedgerCommand::Status { select } => look_at_status(&config, &select).await,
+        LedgerCommand::Status { select, replicas } => {
+            look_at_status(&config, &select, replicas).await
+        }
     }
 }
 
@@ -59,22 +65,41 @@ async fn look_at_pending(
     Ok(Exit::Success)
 }
 
-async fn look_at_status(config: &Config, select: &Select) -> Result<Exit, CommandError> {
+async fn look_at_status(
+    config: &Config,
+    select: &Select,
+    only_replicas: bool,
+) -> Result<Exit, CommandError> {
     let filter = filter(select, &config.tenants)?;
     let reader = Reader::open(&config.ledger).await?;
     let now = Clock::system().now();
+    let replicas = Replicas::read(&reader, &config.tenants, now).await?;
+    if only_replicas {
+        let mut output = io::stdout().lock();
+        match select.json {
+            true => json(&mut output, &replicas.entries)?,
+            false => replicas.show(&mut output, now)?,
+        }
+        return Ok(Exit::Success);
+    }
     let rows = reader.status(now).await?;
     let rows: Vec<_> = rows
         .iter()
         .filter(|row| filter.tenant.is_none_or(|tenant| tenant == row.tenant))
         .filter(|row| filter.content_type.is_none_or(|kind| kind == row.content_type))
-        .map(|row| status(row, &config.tenants))
+        .map(|row| status(row, &replicas, &config.tenants))
         .collect();
     let mut output = io::stdout().lock();
     if select.json {
         json(&mut output, &rows)?;
     } else {
         show_status(&mut output, &rows, now)?;
+        if !replicas.entries.is_empty() {
+            if !rows.is_empty() {
+                writeln!(output)?;
+            }
+            replicas.show(&mut output, now)?;
+        }
     }
     Ok(Exit::Success)
 }
@@ -120,9 +145,12 @@ struct StatusRow {
     records: u64,
     oldest: Option<Timestamp>,
     first_expiry: Option<Timestamp>,
+    /// Which replica does this for the tenant.
+    sweep: Option<String>,
+    subscriptions: Option<String>,
 }
 
-fn status(row: &Status, tenants: &Tenants) -> StatusRow {
+fn status(row: &Status, replicas: &Replicas, tenants: &Tenants) -> StatusRow {
     StatusRow {
         tenant: name(row.tenant, tenants),
         content_type: row.content_type.as_str(),
@@ -134,6 +162,8 @@ fn status(row: &Status, tenants: &Tenants) -> StatusRow {
         records: row.records,
         oldest: row.oldest_created,
         first_expiry: row.first_expiry,
+        sweep: replicas.holder(Duty::Sweep(row.tenant)),
+        subscriptions: replicas.holder(Duty::Subscriptions(row.tenant)),
     }
 }
 

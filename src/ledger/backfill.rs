@@ -126,14 +126,7 @@ impl Ledger {
         let Some(Mark(since)) = since else {
             return Ok((Mark(last), Vec::new()));
         };
-        let rows = query(
-            "SELECT tenant, content_type, COUNT(*) AS contents FROM content \
-             WHERE id > $1 AND id <= $2 AND via = 'backfill' GROUP BY tenant, content_type",
-        )
-        .bind(since)
-        .bind(last)
-        .fetch_all(&self.reads)
-        .await?;
+        let rows = query(FOUND).bind(since).bind(last).fetch_all(&self.reads).await?;
         let found = rows.iter().map(|row| {
             Ok(Backfilled {
                 tenant: rows::parsed(row, "tenant")?,
@@ -207,3 +200,7 @@ const ROWS: usize = 100;
 
 /// Windows of content that Microsoft has long deleted.
 const FORGOTTEN_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// Named, so that a test can ask for its plan.
+pub(super) const FOUND: &str = "SELECT tenant, content_type, COUNT(*) AS contents FROM content \
+     WHERE id > $1 AND id <= $2 AND via = 'backfill' GROUP BY tenant, content_type";

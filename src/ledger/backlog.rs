@@ -60,8 +60,12 @@ pub(super) async fn tenants_due(
     now: Timestamp,
 ) -> sqlx::Result<Vec<TenantId>> {
     let names: Vec<_> = tenants.iter().map(TenantId::to_string).collect();
-    let rows =
-        query(TENANTS_DUE).bind(now.as_millisecond()).bind(json(&names)?).fetch_all(reads).await?;
+    let rows = query(TENANTS_DUE)
+        .quick()
+        .bind(now.as_millisecond())
+        .bind(json(&names)?)
+        .fetch_all(reads)
+        .await?;
     let due: HashSet<&str> =
         rows.iter().map(|row| row.try_get("tenant")).collect::<sqlx::Result<_>>()?;
     let tenants = tenants.iter().zip(&names).filter(|(_, name)| due.contains(name.as_str()));
@@ -73,8 +77,14 @@ pub(super) async fn tenants_due(
 pub(super) async fn recount(connection: &mut Connection) -> sqlx::Result<()> {
     connection.begin().await?;
     query("DELETE FROM backlog").execute(&mut *connection).await?;
-    query(RECOUNT).execute(&mut *connection).await?;
+    count_all(connection).await?;
     connection.commit().await
+}
+
+/// Counts what waits, where nothing is counted yet.
+pub(super) async fn count_all(connection: &mut Connection) -> sqlx::Result<()> {
+    query(RECOUNT).execute(connection).await?;
+    Ok(())
 }
 
 /// Takes over the parts of connections that have ended, and of others; theirs begin at nothing.
@@ -113,11 +123,16 @@ struct Count<'a> {
 
 // Named, so that a test can ask for their plans.
 
-pub(super) const RECOUNT: &str = "INSERT INTO backlog (tenant, waiting) \
-     SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant";
+/// Of no connection, as of one that has ended.
+pub(super) const RECOUNT: Statement = Statement {
+    postgres: "INSERT INTO backlog (tenant, writer, waiting) \
+         SELECT tenant, 0, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant",
+    sqlite: "INSERT INTO backlog (tenant, waiting) \
+         SELECT tenant, COUNT(*) FROM content WHERE state = 'waiting' GROUP BY tenant",
+};
 
 /// A tenant that never had anything waiting since the counts are kept has none yet.
-const COUNT: Statement = Statement {
+pub(super) const COUNT: Statement = Statement {
     postgres: "INSERT INTO backlog (tenant, writer, waiting) \
          SELECT item.value ->> 'tenant', pg_backend_pid(), CAST(item.value ->> 'more' AS BIGINT) \
          FROM jsonb_array_elements(CAST($1 AS JSONB)) AS item (value) \

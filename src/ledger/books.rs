@@ -1,16 +1,21 @@
 //! What became of listed content, counted for people. Nothing here writes.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 
 use super::{
-    LedgerError, Reader, rows,
-    sql::{Row, query},
+    LedgerError, Reader,
+    dialect::{Statement, statement},
+    rows,
+    sql::{Row, json, query},
     state::State,
 };
-use crate::content::{Announcement, ContentType, TenantId};
+use crate::content::{Announcement, CanonicalId, ContentType, TenantId};
 
 /// What became of contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,25 +70,42 @@ impl Reader {
         troubled: &mut HashSet<String>,
     ) -> Result<Tally, LedgerError> {
         let mut tally = Tally::default();
-        for announcement in listed {
-            let id = announcement.id.canonical().as_str().to_owned();
-            let row = query(OF_ONE)
-                .bind(announcement.tenant.to_string())
-                .bind(announcement.content_type.as_str())
-                .bind(id.clone())
-                .fetch_optional(&self.0)
-                .await?;
-            let Some(row) = row else {
-                tally += Tally { listed: 1, missing: 1, ..Tally::default() };
-                continue;
-            };
-            let one = tally_of(&row)?;
-            if !one.is_sound() && !row.try_get::<bool>("was_listed")? {
-                troubled.insert(id);
+        let same_feed = |one: &Announcement, next: &Announcement| {
+            (one.tenant, one.content_type) == (next.tenant, next.content_type)
+        };
+        for feed in listed.chunk_by(same_feed).flat_map(|feed| feed.chunks(AT_ONCE)) {
+            let found = self.of(feed).await?;
+            for announcement in feed {
+                let id = announcement.id.canonical().as_str().to_owned();
+                let Some((one, was_listed)) = found.get(&id) else {
+                    tally += Tally { listed: 1, missing: 1, ..Tally::default() };
+                    continue;
+                };
+                if !one.is_sound() && !was_listed {
+                    troubled.insert(id);
+                }
+                tally += *one;
             }
-            tally += one;
         }
         Ok(tally)
+    }
+
+    /// What became of those of one feed that are known, and whether a sweep found them listed.
+    async fn of(&self, feed: &[Announcement]) -> sqlx::Result<HashMap<String, (Tally, bool)>> {
+        let Some(Announcement { tenant, content_type, .. }) = feed.first() else {
+            return Ok(HashMap::new());
+        };
+        let ids: Vec<_> = feed.iter().map(|announcement| announcement.id.canonical()).collect();
+        let ids: Vec<_> = ids.iter().map(CanonicalId::as_str).collect();
+        let rows = query(OF_SOME)
+            .bind(tenant.to_string())
+            .bind(content_type.as_str())
+            .bind(json(&ids)?)
+            .fetch_all(&self.0)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("id")?, (tally_of(row)?, row.try_get("was_listed")?))))
+            .collect()
     }
 
     /// What became of the content of a window that sweeps found listed, leaving out what is listed
@@ -153,21 +175,31 @@ fn tally_of(row: &Row) -> sqlx::Result<Tally> {
     Ok(tally)
 }
 
-const OF_ONE: &str = "SELECT state, listed IS NOT NULL AS was_listed, \
-     (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
-     AND record_index IS NOT NULL) AS dead_records \
-     FROM content WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3";
+/// Contents looked up at once.
+const AT_ONCE: usize = 1000;
 
-const LISTED_BEFORE: &str = "SELECT canonical_id AS id, state, \
+// Named, so that a test can ask for their plans.
+
+pub(super) const OF_SOME: Statement = statement![
+    "SELECT canonical_id AS id, state, listed IS NOT NULL AS was_listed, \
+     (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
+     AND record_index IS NOT NULL) AS dead_records FROM " [texts "$3"]
+    " CROSS JOIN content WHERE tenant = $1 AND content_type = $2 AND canonical_id = item.value"
+];
+
+/// What was listed has the moment of its listing.
+pub(super) const LISTED_BEFORE: &str = "SELECT canonical_id AS id, state, \
      (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
      AND record_index IS NOT NULL) AS dead_records \
      FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NOT NULL \
-     AND listed_created >= $3 AND listed_created < $4";
+     AND COALESCE(listed_created, created) >= $3 AND COALESCE(listed_created, created) < $4";
 
-/// Only what is dead has letters.
-const NEVER_LISTED: &str = "SELECT canonical_id AS id, state, created, \
+/// Only what is dead has letters. They are counted, because a server may read all of them to find
+/// out for each content whether there is one.
+pub(super) const NEVER_LISTED: &str = "SELECT canonical_id AS id, state, created, \
      (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id \
      AND record_index IS NOT NULL) AS dead_records \
      FROM content WHERE tenant = $1 AND content_type = $2 AND listed IS NULL \
-     AND created >= $3 AND created < $4 \
-     AND (state IN ('dead', 'expired') OR id IN (SELECT content FROM dead_letter))";
+     AND COALESCE(listed_created, created) >= $3 AND COALESCE(listed_created, created) < $4 \
+     AND (state IN ('dead', 'expired') \
+     OR (SELECT COUNT(*) FROM dead_letter WHERE dead_letter.content = content.id) > 0)";

@@ -4,12 +4,13 @@
 //! and counts anew what waits. A `PostgreSQL` database may have several, which live: a start there
 //! touches neither their leases, which run out by themselves, nor their counts.
 
-use std::{fs::File, io, path::PathBuf, sync::Arc};
+use std::{fs::File, io, path::PathBuf};
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 
 use super::{
-    Location, backlog, identities, postgres, rows,
+    Location, backlog, identities, postgres, replicas, rows,
+    schema::{Fit, Schema},
     sql::{Connection, Pool},
     sqlite,
 };
@@ -35,6 +36,16 @@ impl Database {
         }
     }
 
+    /// The database as it is; a file is this process's alone as long as the returned one is open.
+    pub(super) fn alone(location: &Location) -> Result<(Self, Option<File>), OpenError> {
+        let database = Self::existing(location)?;
+        let lock = match &database {
+            Self::Postgres(_) => None,
+            Self::Sqlite(database) => Some(database.lock()?),
+        };
+        Ok((database, lock))
+    }
+
     /// The database as it is, beside the processes that write it.
     pub(super) fn existing(location: &Location) -> Result<Self, OpenError> {
         match location {
@@ -47,15 +58,18 @@ impl Database {
 
     /// Brings the schema up to date and connects for writing.
     pub(super) async fn migrate(&self) -> Result<Connection, OpenError> {
+        let lacks = match self.check_schema().await {
+            Ok(_) => false,
+            Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) => true,
+            Err(error) => return Err(error),
+        };
         match self {
             Self::Postgres(database) => {
                 // Without anything to change, no right to change is needed.
-                if let Err(OpenError::Missing { .. } | OpenError::Outdated { .. }) =
-                    self.check_schema().await
-                {
+                if lacks {
                     Box::pin(database.migrate()).await.map_err(|error| self.failed(error))?;
+                    self.check_schema().await?;
                 }
-                self.check_schema().await?;
                 self.connect().await.map_err(|error| self.refused(error))
             }
             Self::Sqlite(database) => {
@@ -79,6 +93,7 @@ impl Database {
             Self::Sqlite(_) => {
                 rows::take_back(&mut connection).await.map_err(refused)?;
                 backlog::recount(&mut connection).await.map_err(refused)?;
+                replicas::forget_all(&mut connection).await.map_err(refused)?;
             }
         }
         Ok(connection)
@@ -89,16 +104,17 @@ impl Database {
         identities::secret(connection).await.map_err(|error| self.refused(error))
     }
 
-    /// Checks, without writing, that the schema is the one this version reads.
-    pub(super) async fn check_schema(&self) -> Result<(), OpenError> {
-        let applied = self.applied().await?;
-        let known = self.migrations().iter().map(|migration| migration.version);
-        if let Some(step) = known.clone().find(|step| !applied.contains(step)) {
-            return Err(OpenError::Outdated { path: self.path(), step });
-        }
-        match applied.iter().find(|step| !known.clone().any(|known| known == **step)) {
-            Some(step) => Err(OpenError::Schema { path: self.path(), step: *step }),
-            None => Ok(()),
+    /// Checks, without writing, that this version can work with the schema, and says whether a newer
+    /// one has added to it.
+    pub(super) async fn check_schema(&self) -> Result<Fit, OpenError> {
+        let schema = self.schema().await.map_err(|error| self.refused(error))?;
+        let Some(schema) = schema else {
+            return Err(OpenError::Missing { path: self.path() });
+        };
+        match schema.fit(self.migrations().iter().map(|migration| migration.version)) {
+            Fit::Foreign { step } => Err(OpenError::Schema { path: self.path(), step }),
+            Fit::Older { step } => Err(OpenError::Outdated { path: self.path(), step }),
+            fit => Ok(fit),
         }
     }
 
@@ -147,26 +163,12 @@ impl Database {
         }
     }
 
-    async fn applied(&self) -> Result<Vec<i64>, OpenError> {
-        let applied = match self {
-            Self::Postgres(database) => {
-                let mut connection =
-                    database.connect().await.map_err(|error| self.refused(error))?;
-                if !postgres::has_schema(&mut connection)
-                    .await
-                    .map_err(|error| self.refused(error))?
-                {
-                    return Err(OpenError::Missing { path: self.path() });
-                }
-                applied(&mut connection, &postgres::MIGRATIONS).await
-            }
-            Self::Sqlite(database) => {
-                let mut connection =
-                    database.connect_to_read().await.map_err(|error| self.refused(error))?;
-                applied(&mut connection, &sqlite::MIGRATIONS).await
-            }
+    async fn schema(&self) -> sqlx::Result<Option<Schema>> {
+        let mut connection = match self {
+            Self::Postgres(_) => self.connect().await?,
+            Self::Sqlite(database) => Connection::Sqlite(database.connect_to_read().await?),
         };
-        applied.map_err(|error| self.refused(error))
+        Schema::read(&mut connection).await
     }
 
     fn failed(&self, error: MigrateError) -> OpenError {
@@ -185,26 +187,6 @@ impl Database {
         match self {
             Self::Postgres(_) => OpenError::Database { path: self.path(), source },
             Self::Sqlite(database) => database.refused(source),
-        }
-    }
-}
-
-/// The ledger did not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The writer has ended.
-    #[error("the ledger is closed")]
-    Closed,
-    /// The database failed; it may be well again later.
-    #[error("the ledger is unavailable")]
-    Unavailable(#[source] Arc<sqlx::Error>),
-}
-
-impl From<sqlx::Error> for LedgerError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolClosed => Self::Closed,
-            error => Self::Unavailable(Arc::new(error)),
         }
     }
 }
@@ -244,7 +226,7 @@ pub enum OpenError {
     /// Another process writes it.
     #[error(
         "the ledger {} is in use by another process; stop that one first, or set ledger.url to a \
-         file of its own for this one",
+         file of its own for this one, or for both to a PostgreSQL database, which several share",
         path.display()
     )]
     InUse {
@@ -269,10 +251,10 @@ pub enum OpenError {
         /// The first migration it lacks.
         step: i64,
     },
-    /// Another version wrote it.
+    /// Another version made it what it is.
     #[error(
-        "the ledger {} was written by a newer or different version (this one does not know step \
-         {step} of its schema); run that version, or set ledger.url to another file",
+        "the ledger {} is of a newer or different version: this one does not know step {step} of \
+         its schema and cannot work with it; run that version, or set ledger.url to another file",
         path.display()
     )]
     Schema {
@@ -281,15 +263,4 @@ pub enum OpenError {
         /// The migration this version does not know.
         step: i64,
     },
-}
-
-async fn applied<C>(connection: &mut C, migrations: &Migrator) -> sqlx::Result<Vec<i64>>
-where
-    C: Migrate,
-{
-    match connection.list_applied_migrations(&migrations.table_name).await {
-        Err(MigrateError::Execute(error)) => Err(error),
-        Err(error) => Err(sqlx::Error::Migrate(Box::new(error))),
-        Ok(applied) => Ok(applied.into_iter().map(|step| step.version).collect()),
-    }
 }

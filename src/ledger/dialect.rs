@@ -19,7 +19,8 @@ impl From<&'static str> for Statement {
 
 /// A statement of texts and these marks: `[each "$1"]` is a JSON array as rows `item` with a column
 /// `value`; `[texts "$1"]` the same of strings; `[locked]` keeps others from changing the rows until
-/// the end of the transaction, and `[free]` leaves out those that others keep so.
+/// the end of the transaction, and `[free]` leaves out those that others keep so; between `[among]`
+/// and `[end]` is a query for a few values.
 macro_rules! statement {
     ($($part:tt)+) => {
         $crate::ledger::dialect::Statement {
@@ -50,6 +51,19 @@ macro_rules! part {
     };
     (postgres [free]) => {
         " FOR UPDATE SKIP LOCKED"
+    };
+    // Estimated as a few rows, whatever the planner thinks of the list.
+    (postgres [among]) => {
+        " = ANY (ARRAY("
+    };
+    (sqlite [among]) => {
+        " IN ("
+    };
+    (postgres [end]) => {
+        "))"
+    };
+    (sqlite [end]) => {
+        ")"
     };
     // One transaction at a time writes to the file.
     (sqlite [$lock:ident]) => {

@@ -50,7 +50,7 @@ pub async fn examine(config: &Config) -> Examination {
         Ok(_) if path.metadata().is_ok_and(|file| file.len() == 0) => {
             Err(OpenError::Missing { path: path.clone() })
         }
-        Ok(database) => database.check_schema().await,
+        Ok(database) => database.check_schema().await.map(drop),
         Err(error) => Err(error),
     };
     Examination {
@@ -66,7 +66,7 @@ pub async fn examine(config: &Config) -> Examination {
 /// A server tells what it lacks when it is asked to store something.
 async fn examine_server(server: &Server, location: &Location) -> Examination {
     let schema = match Database::existing(location) {
-        Ok(database) => database.check_schema().await,
+        Ok(database) => database.check_schema().await.map(drop),
         Err(error) => Err(error),
     };
     Examination {

@@ -32,7 +32,7 @@ impl Guest {
     /// Opens the ledger; creates it, or brings it up to date, if no service has done so yet.
     pub(super) async fn open(config: &Config) -> Result<Self, OpenError> {
         let current = match Database::existing(&config.location) {
-            Ok(database) => database.check_schema().await.map(|()| database),
+            Ok(database) => database.check_schema().await.map(|_| database),
             Err(error) => Err(error),
         };
         let database = match current {

@@ -4,7 +4,7 @@
 //! only a part of it has arrived, read once at a start, oldest first, and pruned when the reader no
 //! longer has a use for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use super::{
     LedgerError,
     dialect::{Statement, statement},
     operation::Operation,
+    replicas::Me,
     rows,
     sql::{Connection, Pool, Row, json, query},
 };
@@ -74,11 +75,22 @@ impl Identities {
     }
 }
 
+/// What others stored of a content.
+pub(super) async fn of_content(
+    reads: &Pool,
+    content: i64,
+    me: &Me,
+) -> sqlx::Result<Vec<Remembered>> {
+    let rows = query(OF_CONTENT).quick().bind(content).bind(me.id.to_string());
+    rows.fetch_all(reads).await?.iter().map(remembered_from).collect()
+}
+
 /// Keeps identities without settling anything.
 pub(super) struct Remember {
     pub(super) content: i64,
     pub(super) keys: Arc<[Key]>,
     pub(super) now: Timestamp,
+    pub(super) by: Arc<Me>,
 }
 
 impl Operation for Remember {
@@ -94,8 +106,8 @@ impl Operation for Remember {
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         let mut packed = Packed::default();
-        packed.add(self.content, &self.keys, self.now);
-        packed.store(connection).await
+        packed.add(self.content, &self.keys, self.now, &self.by);
+        packed.store(connection, &self.by).await
     }
 }
 
@@ -122,11 +134,13 @@ struct Part {
     number: usize,
     start: usize,
     length: usize,
+    seq: Option<i64>,
 }
 
 impl Packed {
-    /// Adds what was confirmed of a content.
-    pub(super) fn add(&mut self, content: i64, keys: &[Key], now: Timestamp) {
+    /// Adds what was confirmed of a content. Where others share the ledger each row has its number
+    /// among those of its replica, by which they find it; one that was rolled back leaves a gap.
+    pub(super) fn add(&mut self, content: i64, keys: &[Key], now: Timestamp, by: &Me) {
         for keys in keys.chunks(KEYS) {
             let start = self.keys.len();
             self.keys.extend(keys.iter().flat_map(|key| key.to_bytes()));
@@ -136,14 +150,20 @@ impl Packed {
                 number: keys.len(),
                 start: start + 1,
                 length: self.keys.len() - start,
+                seq: by.shared.then(|| by.stored.fetch_add(1, Ordering::Relaxed) + 1),
             });
         }
     }
 
     /// Stores all of it.
-    pub(super) async fn store(self, connection: &mut Connection) -> sqlx::Result<()> {
+    pub(super) async fn store(self, connection: &mut Connection, by: &Me) -> sqlx::Result<()> {
         if !self.rows.is_empty() {
-            query(STORE).bind(json(&self.rows)?).bind(self.keys).execute(connection).await?;
+            query(STORE)
+                .bind(json(&self.rows)?)
+                .bind(self.keys)
+                .bind(by.shared.then(|| by.id.to_string()))
+                .execute(connection)
+                .await?;
         }
         Ok(())
     }
@@ -163,7 +183,7 @@ pub(super) fn weight(keys: usize) -> usize {
     keys.div_ceil(32)
 }
 
-fn remembered_from(row: &Row) -> sqlx::Result<Remembered> {
+pub(super) fn remembered_from(row: &Row) -> sqlx::Result<Remembered> {
     let packed: &[u8] = row.try_get("keys")?;
     let (keys, _) = packed.as_chunks();
     Ok(Remembered {
@@ -173,17 +193,18 @@ fn remembered_from(row: &Row) -> sqlx::Result<Remembered> {
 }
 
 /// Bytes are counted from 1.
-const STORE: Statement = statement![
-    "INSERT INTO identity (content, at, number, keys) \
+pub(super) const STORE: Statement = statement![
+    "INSERT INTO identity (content, at, number, keys, replica, seq) \
      SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'at' AS BIGINT), \
      CAST(item.value ->> 'number' AS BIGINT), substr($2, \
-     CAST(item.value ->> 'start' AS INTEGER), CAST(item.value ->> 'length' AS INTEGER)) FROM "
+     CAST(item.value ->> 'start' AS INTEGER), CAST(item.value ->> 'length' AS INTEGER)), \
+     CAST($3 AS TEXT), CAST(item.value ->> 'seq' AS BIGINT) FROM "
     [each "$1"]
 ];
 
-const PRUNE: Statement = statement![
-    "DELETE FROM identity WHERE id IN (SELECT id FROM identity WHERE at < $1 LIMIT $2"
-    [free] ")"
+pub(super) const PRUNE: Statement = statement![
+    "DELETE FROM identity WHERE id" [among] "SELECT id FROM identity WHERE at < $1 \
+     ORDER BY at LIMIT $2" [free] [end]
 ];
 
 /// Keys in a row: 64 KiB, so that neither a row nor a page of rows is large.
@@ -193,16 +214,23 @@ const KEYS: usize = 4096;
 const PAGE: i64 = 8192;
 
 /// Keys after which a page ends: about 1 MiB, and one row more.
-const PAGE_KEYS: usize = 64 * 1024;
+pub(super) const PAGE_KEYS: usize = 64 * 1024;
 
 // Named, so that a test can ask for their plans.
+
+pub(super) const OF_CONTENT: &str = "SELECT at, keys FROM identity \
+     WHERE content = $1 AND replica IS NOT NULL AND replica <> $2";
 
 /// The newest row that is too much, if there is one. Counts come from the index alone.
 pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(number) OVER \
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
      AS kept WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
 
-/// In two parts, because `SQLite` would find `(at, id) > (…)` by `at` alone, and read again and
+/// For `SQLite` in two parts, because it would find `(at, id) > (…)` by `at` alone, and read again and
 /// again what shares a moment.
-pub(super) const NEXT: &str = "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
-     UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3";
+pub(super) const NEXT: Statement = Statement {
+    postgres: "SELECT at, id, keys FROM identity WHERE (at, id) > ($1, $2) \
+         ORDER BY at, id LIMIT $3",
+    sqlite: "SELECT at, id, keys FROM identity WHERE at = $1 AND id > $2 \
+         UNION ALL SELECT at, id, keys FROM identity WHERE at > $1 ORDER BY at, id LIMIT $3",
+};

@@ -291,14 +291,15 @@ fn found_from(row: &Row) -> sqlx::Result<Found> {
     })
 }
 
-const BURY: Statement = statement![
+pub(super) const BURY: Statement = statement![
     "INSERT INTO dead_letter (content, record_index, reason, at) \
      SELECT CAST(item.value ->> 'content' AS BIGINT), CAST(item.value ->> 'record' AS BIGINT), \
      item.value ->> 'reason', CAST(item.value ->> 'at' AS BIGINT) FROM " [each "$1"]
 ];
 
-const UNBURY: Statement = statement![
-    "DELETE FROM dead_letter WHERE content IN (SELECT CAST(item.value AS BIGINT) FROM " [each "$1"] ")"
+pub(super) const UNBURY: Statement = statement![
+    "DELETE FROM dead_letter WHERE content" [among] "SELECT CAST(item.value AS BIGINT) FROM "
+    [each "$1"] [end]
 ];
 
 /// Letters read at once.

@@ -11,7 +11,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use jiff::Timestamp;
 
 use super::{
-    Ledger, LedgerError, Recorded,
+    Fence, Ledger, LedgerError, Recorded,
     backlog::Counts,
     dialect::{Statement, statement},
     operation::Operation,
@@ -79,10 +79,24 @@ impl Ledger {
     ///
     /// [`LedgerError`]; the sweep is then due sooner than it need be.
     pub async fn swept(&self, tenant: TenantId, swept: Vec<Swept>) -> Result<(), LedgerError> {
+        self.swept_under(None, tenant, swept).await
+    }
+
+    /// As [`Ledger::swept`], if the duty to sweep the tenant is still held.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Outdated`] if it is not, and as [`Ledger::swept`].
+    pub async fn swept_under(
+        &self,
+        duty: Option<Fence>,
+        tenant: TenantId,
+        swept: Vec<Swept>,
+    ) -> Result<(), LedgerError> {
         if swept.is_empty() {
             return Ok(());
         }
-        self.ask(NoteSwept { tenant, swept }).await
+        self.ask_under(duty, NoteSwept { tenant, swept }).await
     }
 
     /// The last complete sweeps of a tenant. Cancel safe.
@@ -244,23 +258,24 @@ async fn note_listed(
     announcement: &Announcement,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    query(
-        "UPDATE content SET listed = $4, listed_created = $5, \
-         expires = CASE WHEN expires > $4 AND expires < $6 THEN $6 ELSE expires END \
-         WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3",
-    )
-    .bind(announcement.tenant.to_string())
-    .bind(announcement.content_type.as_str())
-    .bind(announcement.id.canonical().as_str().to_owned())
-    .bind(now.as_millisecond())
-    .bind(announcement.created.as_millisecond())
-    .bind(announcement.expires.as_millisecond())
-    .execute(connection)
-    .await?;
+    query(NOTE)
+        .bind(announcement.tenant.to_string())
+        .bind(announcement.content_type.as_str())
+        .bind(announcement.id.canonical().as_str().to_owned())
+        .bind(now.as_millisecond())
+        .bind(announcement.created.as_millisecond())
+        .bind(announcement.expires.as_millisecond())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-/// Named, so that a test can ask for its plan.
+// Named, so that a test can ask for their plans.
+
+pub(super) const NOTE: &str = "UPDATE content SET listed = $4, listed_created = $5, \
+     expires = CASE WHEN expires > $4 AND expires < $6 THEN $6 ELSE expires END \
+     WHERE tenant = $1 AND content_type = $2 AND canonical_id = $3";
+
 pub(super) const KNOWN: Statement = statement![
     "SELECT canonical_id AS id, \
      CASE WHEN listed IS NOT NULL THEN listed_created END AS noted, expires FROM " [texts "$3"]

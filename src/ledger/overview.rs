@@ -174,17 +174,14 @@ impl Reader {
     /// The ids of content recorded since a moment, in pieces. A clock that was set back makes it a
     /// few too many or too few.
     async fn ids_since(&self, since: Timestamp) -> Result<Vec<Range<i64>>, LedgerError> {
-        let last = self.scalar("SELECT MAX(id) AS value FROM content").await?;
-        let first = self.scalar("SELECT MIN(id) AS value FROM content").await?;
+        let last = self.scalar(LAST).await?;
+        let first = self.scalar(FIRST).await?;
         let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
         let end = last + 1;
         let (mut low, mut high) = (first, end);
         while low < high {
             let middle = low + (high - low) / 2;
-            let row = query("SELECT announced FROM content WHERE id >= $1 ORDER BY id LIMIT 1")
-                .bind(middle)
-                .fetch_optional(&self.0)
-                .await?;
+            let row = query(NEXT).bind(middle).fetch_optional(&self.0).await?;
             let announced: Option<i64> = row.map(|row| row.try_get("announced")).transpose()?;
             if announced.is_none_or(|announced| announced >= since.as_millisecond()) {
                 high = middle;
@@ -301,6 +298,12 @@ fn chunks(ids: Range<i64>) -> impl Iterator<Item = Range<i64>> {
 }
 
 // Named, so that a test can ask for their plans.
+
+pub(super) const FIRST: &str = "SELECT MIN(id) AS value FROM content";
+
+pub(super) const LAST: &str = "SELECT MAX(id) AS value FROM content";
+
+pub(super) const NEXT: &str = "SELECT announced FROM content WHERE id >= $1 ORDER BY id LIMIT 1";
 
 pub(super) const ANNOUNCED: &str = "SELECT tenant, content_type, (announced - $3) / $4 AS step, \
      COUNT(*) AS contents, MAX(announced) AS found, \

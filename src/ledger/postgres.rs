@@ -8,12 +8,17 @@
 //! rather than an advisory lock, which `CockroachDB` has only in name and pools in front of a
 //! server lose.
 
-use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    ConnectOptions, Connection as _, Executor as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
+    AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, PgPool,
+    migrate::{MigrateError, Migration, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::{sleep, timeout};
@@ -144,13 +149,15 @@ impl Database {
         }
     }
 
-    /// Brings the schema up to date while no other process does.
+    /// Brings the schema up to date while no other process does, and older versions go on.
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
         // Neither waiting for another process nor a large table is bounded by a session's limits.
         let mut lock = self.connect_with("").await?;
         self.lock(&mut lock).await?;
         let mut connection = self.connect_with("").await?;
-        MIGRATIONS.run_direct(None, &mut connection, false).await?;
+        for step in MIGRATIONS.iter() {
+            change(&mut connection, step).await?;
+        }
         connection.close().await?;
         lock.execute("ROLLBACK").await?;
         lock.close().await?;
@@ -167,8 +174,16 @@ impl Database {
             }
             sleep(LOCK_AGAIN).await;
         }
-        connection.execute("BEGIN; SELECT id FROM schema_lock WHERE id = 1 FOR UPDATE").await?;
-        Ok(())
+        loop {
+            connection.execute("BEGIN").await?;
+            if connection.fetch_optional(TAKE_LOCK).await?.is_some() {
+                return Ok(());
+            }
+            // Whoever waits in the server looks at old rows meanwhile, and an index that is made
+            // beside running transactions waits for those who do: both would wait for good.
+            connection.execute("ROLLBACK").await?;
+            sleep(LOCK_AGAIN).await;
+        }
     }
 
     async fn connect_with(&self, session: &'static str) -> sqlx::Result<PgConnection> {
@@ -200,14 +215,6 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Whether there is a ledger in the database.
-pub(super) async fn has_schema(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(&*MIGRATIONS.table_name)
-        .fetch_one(connection)
-        .await
-}
-
 /// What a failed statement says of the transaction that it was in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
@@ -232,7 +239,51 @@ pub(super) fn blame(error: &sqlx::Error) -> Blame {
     }
 }
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations/postgres");
+/// What a newer version has added is not missed here.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("src/ledger/migrations/postgres");
+    migrations.set_ignore_missing(true);
+    // A locked row keeps others away.
+    migrations.set_locking(false);
+    migrations
+});
+
+/// Makes one step, unless it was made before.
+async fn change(connection: &mut PgConnection, step: &Migration) -> Result<(), MigrateError> {
+    // An index that is made beside others' work waits for them, and keeps nobody waiting.
+    connection.execute(if step.no_tx { PATIENT } else { HURRIED }).await?;
+    if step.no_tx {
+        clear(connection).await?;
+    }
+    let mut tries = 0;
+    while let Err(error) = MIGRATIONS.run_direct(Some(step.version), connection, false).await {
+        tries += 1;
+        if tries == CHANGE_TRIES || !is_late(&error) {
+            return Err(error);
+        }
+        sleep(CHANGE_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Removes what is left of indexes whose making was cut off.
+async fn clear(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let halves: Vec<String> = sqlx::query_scalar(HALF_MADE).fetch_all(&mut *connection).await?;
+    for index in halves {
+        // The server has quoted the name where it has to be.
+        let drop = AssertSqlSafe(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"));
+        connection.execute(drop).await?;
+    }
+    Ok(())
+}
+
+/// Whether a change waited so long for a lock that it gave up.
+fn is_late(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
 
 /// What may be in an address. Passwords have a better place, and a misspelt `sslmode` must not be
 /// overlooked.
@@ -242,10 +293,11 @@ const PARAMETERS: [&str; 8] =
 const APPLICATION: &str = "m365-collector";
 
 /// A stronger `synchronous_commit` than `on` stays, and so does `local`, which is on disk as well.
-/// The server ends what a process that was cut off has begun, before others give up waiting for it.
+/// The server ends what a process that was cut off has begun, before others, which may have to wait
+/// for it with their signs of life, are taken for dead.
 const SESSION: &str = "SELECT set_config('statement_timeout', '20s', false), \
      set_config('lock_timeout', '15s', false), \
-     set_config('idle_in_transaction_session_timeout', '10s', false), \
+     set_config('idle_in_transaction_session_timeout', '5s', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
      set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)";
@@ -255,6 +307,23 @@ const READ_SESSION: &str = "SELECT set_config('statement_timeout', '60s', false)
 
 const MAKE_LOCK: &str = "CREATE TABLE IF NOT EXISTS schema_lock (id BIGINT PRIMARY KEY); \
      INSERT INTO schema_lock (id) VALUES (1) ON CONFLICT (id) DO NOTHING";
+
+const TAKE_LOCK: &str = "SELECT id FROM schema_lock WHERE id = 1 FOR UPDATE SKIP LOCKED";
+
+/// A change that waits for a table keeps everybody else waiting for it, too.
+const HURRIED: &str = "SELECT set_config('lock_timeout', '2s', false)";
+const PATIENT: &str = "SELECT set_config('lock_timeout', '0', false)";
+
+const HALF_MADE: &str = "SELECT CAST(CAST(indexrelid AS REGCLASS) AS TEXT) FROM pg_index \
+     WHERE NOT indisvalid AND indrelid IN (to_regclass('content'), to_regclass('identity'), \
+     to_regclass('dead_letter'))";
+
+/// Longer than any statement of ours holds a table.
+const CHANGE_TRIES: u32 = 60;
+const CHANGE_AGAIN: Duration = Duration::from_secs(1);
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 const LOCK_TRIES: u32 = 20;
 const LOCK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,8 +1,7 @@
 //! The statements that write, and the reading of rows they depend on.
 //!
 //! Each is one prepared statement on the connection it is given, whatever the number of rows;
-//! transactions belong to the writer, decisions to [`super::state`]. What a decision was read from
-//! is locked until the transaction ends, where others may write meanwhile.
+//! transactions belong to the writer, decisions to [`super::state`]. What is decided on stays locked.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -235,14 +234,12 @@ pub(super) async fn clock_set_back(
 
 /// Makes everything that is leased due as long as it was before.
 pub(super) async fn take_back(connection: &mut Connection) -> sqlx::Result<()> {
-    query(TAKE_BACK).execute(connection).await?;
-    Ok(())
+    query(TAKE_BACK).execute(connection).await.map(drop)
 }
 
 /// Changes something that matters to nobody.
 pub(super) async fn probe(connection: &mut Connection) -> sqlx::Result<()> {
-    query("UPDATE probe SET commits = commits + 1").execute(connection).await?;
-    Ok(())
+    query("UPDATE probe SET commits = commits + 1").execute(connection).await.map(drop)
 }
 
 /// Reads the announcement of a row.
@@ -346,7 +343,7 @@ pub(super) const DUE: Statement = claimable!["AND lane = $4 ORDER BY due, id"];
 
 pub(super) const EXPIRED: Statement = claimable!["AND expires <= $2 ORDER BY expires"];
 
-const INSERT: Statement = statement![
+pub(super) const INSERT: Statement = statement![
     "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
      announced, state, due, lane, listed, listed_created) \
      SELECT $1, $2, item.value ->> 'canonical', item.value ->> 'id', $3, \
@@ -363,7 +360,7 @@ pub(super) const PROGRESS: Statement = statement![
      WHERE id IN (SELECT CAST(item.value AS BIGINT) FROM " [each "$1"] ") ORDER BY id" [locked]
 ];
 
-const HOLD: Statement = statement![
+pub(super) const HOLD: Statement = statement![
     "UPDATE content SET due = CAST(item.value ->> 'due' AS BIGINT), \
      lease = CAST(item.value ->> 'lease' AS BIGINT), \
      claims = CAST(item.value ->> 'claims' AS BIGINT), \
@@ -373,7 +370,7 @@ const HOLD: Statement = statement![
     " WHERE content.id = CAST(item.value ->> 'id' AS BIGINT)"
 ];
 
-const STORE: Statement = statement![
+pub(super) const STORE: Statement = statement![
     "UPDATE content SET state = item.value ->> 'state', \
      due = CAST(item.value ->> 'due' AS BIGINT), \
      lease = CAST(item.value ->> 'lease' AS BIGINT), \

@@ -1,5 +1,7 @@
 //! Ending leases: what was confirmed together is settled together, in as many statements as one.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     identities::{self, Packed},
     letters::{Letter, bury},
     operation::Operation,
+    replicas::Me,
     rows,
     sql::Connection,
     state::Settlement,
@@ -27,6 +30,7 @@ pub(super) struct Settle {
     pub(super) lease: LeaseKey,
     pub(super) settlement: Settlement,
     pub(super) now: Timestamp,
+    pub(super) by: Arc<Me>,
 }
 
 impl Settle {
@@ -64,7 +68,10 @@ impl Settle {
         rows::store(connection, &ended).await?;
         counts.store(connection).await?;
         bury(connection, &letters).await?;
-        keys.store(connection).await?;
+        // All of one process.
+        if let Some(settle) = settles.first() {
+            keys.store(connection, &settle.by).await?;
+        }
         Ok(settled)
     }
 
@@ -80,7 +87,7 @@ impl Settle {
                 letters.extend(
                     dead.map(|dead| Letter::new(content, Some(dead.index), dead.reason, now)),
                 );
-                identities.add(content, keys, now);
+                identities.add(content, keys, now, &self.by);
             }
             Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
         }

@@ -11,6 +11,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -39,8 +40,13 @@ impl Database {
     pub(super) fn create(path: &Path) -> Result<(Self, File), OpenError> {
         create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let database = Self::existing(path)?;
-        let lock = lock(&database.path)?;
+        let lock = database.lock()?;
         Ok((database, lock))
+    }
+
+    /// Makes the file this process's alone, as long as the returned one is open.
+    pub(super) fn lock(&self) -> Result<File, OpenError> {
+        lock(&self.path)
     }
 
     /// The file as it is, for reading beside the process that writes it.
@@ -138,7 +144,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 /// Longer than it takes to look who has the lock.
 const LOCKED_BRIEFLY: Duration = Duration::from_millis(50);
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/ledger/migrations");
+/// What a newer version has added is not missed here.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("src/ledger/migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// Gives free pages back to the file system, a few at a time.
 pub(super) const VACUUM: &str = "PRAGMA incremental_vacuum(500)";

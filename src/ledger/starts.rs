@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Ledger, LedgerError, Onboarding, Reader,
+    Fence, Ledger, LedgerError, Onboarding, Reader,
     operation::Operation,
     rows,
     sql::{Connection, Row, query},
@@ -33,7 +33,20 @@ impl Ledger {
     ///
     /// [`LedgerError`]; it is then not remembered, or not known to be.
     pub async fn started(&self, start: Start) -> Result<(), LedgerError> {
-        self.ask(Remember(start)).await
+        self.started_under(None, start).await
+    }
+
+    /// As [`Ledger::started`], if the duty to keep the tenant's subscriptions is still held.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Outdated`] if it is not, and as [`Ledger::started`].
+    pub async fn started_under(
+        &self,
+        duty: Option<Fence>,
+        start: Start,
+    ) -> Result<(), LedgerError> {
+        self.ask_under(duty, Remember(start)).await
     }
 
     /// The last start of each subscription of a tenant. Cancel safe.

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
-    Config, Lease, Ledger, LedgerError, Location, Reader, Recorded, Settled, Settlement, Writer,
+    Config, Lease, Ledger, LedgerError, Location, Me, Reader, Recorded, Settled, Settlement,
+    Writer,
     database::Database,
     sql::{Connection, query},
 };
@@ -20,11 +21,14 @@ use crate::{
     shutdown::Shutdown,
 };
 
+mod alone;
 mod announce;
 mod backfill;
 mod claim;
-
+mod duties;
 mod failure;
+mod following;
+mod hot;
 mod identities;
 mod letters;
 mod listed;
@@ -35,6 +39,7 @@ mod plans;
 mod postgres;
 mod prune;
 mod reader;
+mod roll;
 mod tenants;
 
 /// Which engine a ledger is on.
@@ -138,6 +143,13 @@ impl<E: Engine> On<E> {
 
     async fn reader(&self) -> Reader {
         Reader::open(&self.config).await.unwrap()
+    }
+}
+
+impl Ledger {
+    /// The same ledger as another process sees it that shares it.
+    pub(crate) fn as_another(&self) -> Self {
+        Self { me: Arc::new(Me::sharing()), ..self.clone() }
     }
 }
 

@@ -13,7 +13,8 @@
 //! Others may write to it: a group that the server ends in favour of theirs is applied again.
 //!
 //! Pruning happens here too, in small steps between groups. It takes the time from the operations
-//! it sees, so it is never ahead of the callers' clock.
+//! it sees, so it is never ahead of the callers' clock. Where several processes share the ledger it
+//! is a duty of one.
 
 use std::{
     fs::File,
@@ -255,12 +256,15 @@ impl Writer {
         let (Some(now), Some(connection)) = (self.now, self.connection.as_mut()) else {
             return false;
         };
+        let Some(duty) = self.shared.prunes() else {
+            return false;
+        };
         let identities = self.shared.identities_since.load(Ordering::Relaxed);
         let cutoffs = Cutoffs {
             identities: Timestamp::from_millisecond(identities).unwrap_or(Timestamp::MIN),
             ..self.retention.cutoffs(now)
         };
-        let pruned = timeout(TRANSACTION, prune::step(connection, cutoffs)).await;
+        let pruned = timeout(TRANSACTION, prune::step(connection, cutoffs, duty)).await;
         let pruned = pruned.unwrap_or_else(|_late| Err(late()));
         match pruned {
             Ok(more) => more,

@@ -7,7 +7,8 @@
 //!
 //! Callers of one tenant are admitted in the order they came. A tenant that was throttled admits
 //! nobody until its pause is over; callers are told at once until when, so that no work waits
-//! inside. Tenants share nothing.
+//! inside. Tenants share nothing. Replicas share each tenant's budget: how it is divided is told
+//! from outside, and so is a pause that another one met with.
 
 use std::{
     num::NonZeroU32,
@@ -45,7 +46,9 @@ impl Pacing {
             backoff: Backoff::try_new(PAUSE_MIN, PAUSE_MAX).expect("the bounds are in order"),
             tenants: tenants.clone(),
             share: AtomicU32::new(requests_per_minute.get()),
+            part: AtomicU32::new(requests_per_minute.get()),
             lanes: DashMap::new(),
+            told: Notify::new(),
         }))
     }
 
@@ -53,11 +56,56 @@ impl Pacing {
     pub fn share(&self, replicas: NonZeroU32) {
         let share =
             NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
-        self.0.share.store(share.get(), Ordering::Relaxed);
-        for lane in &self.0.lanes {
-            lane.state().window.resize(budget(share));
-            lane.changed.notify_waiters();
+        self.0.part.store(share.get(), Ordering::Relaxed);
+        self.resize(share);
+    }
+
+    /// Keeps to so much of every tenant's budget for now, of a part that is ours if we need it, both
+    /// in millionths. Never to nothing: of the smallest part one request a minute is left.
+    pub fn keep_to(&self, millionths: u32, part: u32) {
+        self.0.part.store(self.requests(part).get(), Ordering::Relaxed);
+        self.resize(self.requests(millionths));
+    }
+
+    /// What one request is of a tenant's budget, in millionths.
+    pub fn request(&self) -> u32 {
+        MILLION.div_ceil(self.0.requests_per_minute.get())
+    }
+
+    /// What part of its budget the busiest tenant was asked with in the last minute, in millionths.
+    pub fn used(&self) -> u32 {
+        let now = Instant::now();
+        let used = self.0.lanes.iter().map(|lane| lane.state().window.used(now)).max();
+        let used = u64::try_from(used.unwrap_or(0)).unwrap_or(u64::MAX);
+        let whole = u64::from(self.0.requests_per_minute.get());
+        let part = used.saturating_mul(u64::from(MILLION)).div_ceil(whole);
+        u32::try_from(part).unwrap_or(u32::MAX)
+    }
+
+    /// The tenants that are paused, and until when.
+    pub fn pauses(&self) -> Vec<(TenantId, Instant)> {
+        let now = Instant::now();
+        let lanes = self.0.lanes.iter();
+        lanes.filter_map(|lane| Some((*lane.key(), lane.state().paused(now)?))).collect()
+    }
+
+    /// Resolves when a tenant was paused by an answer since the last time it did. For one waiter.
+    /// Cancel safe.
+    pub async fn told(&self) {
+        self.0.told.notified().await;
+    }
+
+    /// Pauses a tenant because another replica was told to; says whether that is longer than it was.
+    pub fn follow(&self, tenant: TenantId, until: Instant) -> bool {
+        let lane = self.lane(tenant);
+        let mut state = lane.state();
+        if state.paused(Instant::now()).is_some_and(|paused| paused >= until) {
+            return false;
         }
+        state.pause = Some(until);
+        drop(state);
+        lane.changed.notify_waiters();
+        true
     }
 
     /// How many requests of the tenant could start now.
@@ -77,8 +125,11 @@ impl Pacing {
 
     /// Whether so little of the tenant's budget is in use that work without hurry may take of it.
     pub fn is_relaxed(&self, tenant: TenantId) -> bool {
-        let limit = self.lane(tenant).state().window.limit();
-        self.room(tenant) > limit / 2
+        let part = budget_of(self.0.part.load(Ordering::Relaxed));
+        let lane = self.lane(tenant);
+        let used = lane.state().window.used(Instant::now());
+        let taken = used + lane.waiting.load(Ordering::Relaxed);
+        self.room(tenant) > 0 && part.saturating_sub(taken) > part / 2
     }
 
     /// Until when the tenant is paused, if it is.
@@ -93,7 +144,7 @@ impl Pacing {
     /// # Errors
     ///
     /// [`Paused`] when the tenant is, or becomes so while waiting.
-    pub(super) async fn permit(&self, tenant: TenantId) -> Result<Permit, Paused> {
+    pub(crate) async fn permit(&self, tenant: TenantId) -> Result<Permit, Paused> {
         let lane = self.lane(tenant);
         let _waiting = Waiting::new(&lane.waiting);
         let _turn = lane.queue.lock().await;
@@ -147,6 +198,7 @@ impl Pacing {
         state.pause = Some(until);
         drop(state);
         lane.changed.notify_waiters();
+        self.0.told.notify_one();
         until
     }
 
@@ -157,6 +209,20 @@ impl Pacing {
         // During a pause this is the answer to a request from before it.
         if state.paused(Instant::now()).is_none() {
             state.untold = 0;
+        }
+    }
+
+    fn requests(&self, millionths: u32) -> NonZeroU32 {
+        let whole = u64::from(self.0.requests_per_minute.get());
+        let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
+        u32::try_from(share).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+    }
+
+    fn resize(&self, share: NonZeroU32) {
+        self.0.share.store(share.get(), Ordering::Relaxed);
+        for lane in &self.0.lanes {
+            lane.state().window.resize(budget(share));
+            lane.changed.notify_waiters();
         }
     }
 
@@ -173,7 +239,7 @@ impl Pacing {
 
 /// A place in a tenant's window, held from before the request until its answer begins.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     lane: Arc<Lane>,
 }
 
@@ -187,8 +253,8 @@ impl Drop for Permit {
 
 /// The tenant admits nobody for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Paused {
-    pub(super) until: Instant,
+pub(crate) struct Paused {
+    pub(crate) until: Instant,
 }
 
 #[derive(Debug)]
@@ -198,7 +264,11 @@ struct Inner {
     tenants: Tenants,
     /// Requests per minute for each tenant, of which this process has a part.
     share: AtomicU32,
+    /// The part that is ours if we need it; work without hurry keeps to half of it.
+    part: AtomicU32,
     lanes: DashMap<TenantId, Arc<Lane>>,
+    /// Wakes who tells others of a pause.
+    told: Notify,
 }
 
 #[derive(Debug)]
@@ -256,8 +326,14 @@ impl Drop for Waiting<'_> {
 }
 
 fn budget(requests: NonZeroU32) -> usize {
-    usize::try_from(requests.get()).unwrap_or(usize::MAX)
+    budget_of(requests.get())
 }
+
+fn budget_of(requests: u32) -> usize {
+    usize::try_from(requests).unwrap_or(usize::MAX)
+}
+
+const MILLION: u32 = 1_000_000;
 
 /// The least pause: one that is told as zero would be a busy loop.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

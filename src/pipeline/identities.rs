@@ -67,17 +67,35 @@ impl Identities {
         ledger: &Ledger,
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
-        let Config { remember, remember_max } = &self.0.config;
-        let since = moment::before(now, *remember);
+        let since = moment::before(now, self.0.config.remember);
         self.state().window = Window::new(&self.0.config, Timestamp::MIN);
-        let mut remembered = ledger.identities(since, remember_max.get()).await?;
-        while let Some(page) = remembered.next().await? {
-            let mut state = self.state();
-            page.iter().for_each(|row| state.restore(row, now));
-        }
+        self.read(ledger, since, now).await?;
         let mut state = self.state();
         state.window.advance(now);
         Ok(state.window.len())
+    }
+
+    /// Learns what is stored since a moment. What is known already does no harm.
+    pub(super) async fn read(
+        &self,
+        ledger: &Ledger,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let most = self.0.config.remember_max.get();
+        let mut remembered = ledger.identities(since, most).await?;
+        while let Some(page) = remembered.next().await? {
+            self.learn(&page, now);
+        }
+        Ok(())
+    }
+
+    /// Remembers what another replica, or an earlier process, delivered.
+    pub(super) fn learn(&self, rows: &[Remembered], now: Timestamp) {
+        for row in rows {
+            // One at a time: a row has some thousand keys at most.
+            self.state().restore(row, now);
+        }
     }
 
     /// Tells the time. Returns from when on the window is whole; older keys are of no use to it.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, jitter},
-    ledger::{Lease, LeaseKey, LedgerError, Settled, Settlement},
+    ledger::{Following, Lease, LeaseKey, LedgerError, Settled, Settlement},
+    moment::before,
 };
 
 /// A content whose step is over.
@@ -41,15 +43,17 @@ pub(super) struct Work {
 impl Work {
     /// Remembers what was delivered before the start, again and again while the ledger cannot be
     /// read: without it, records that come again would be sent again.
-    pub(super) async fn recall(&self) {
+    ///
+    /// Returns what tells of the deliveries of other replicas from then on, where there are any.
+    pub(super) async fn recall(&self) -> Option<Following> {
         let started = Instant::now();
         loop {
             let now = self.step.clock.now();
-            match self.step.identities.recall(&self.step.ledger, now).await {
-                Ok(records) => {
+            match self.try_recall(now).await {
+                Ok((records, following)) => {
                     let took_ms = started.elapsed().as_millis();
                     info!(records, took_ms, "{records} delivered records remembered");
-                    return;
+                    return following;
                 }
                 Err(LedgerError::Closed) => return std::future::pending().await,
                 Err(error) => {
@@ -57,6 +61,42 @@ impl Work {
                     tokio::time::sleep(RECALL_AGAIN).await;
                 }
             }
+        }
+    }
+
+    async fn try_recall(&self, now: Timestamp) -> Result<(usize, Option<Following>), LedgerError> {
+        let Step { ledger, identities, .. } = &self.step;
+        // Before what is there is read, so that nothing is in between.
+        let following = ledger.follow().await?;
+        Ok((identities.recall(ledger, now).await?, following))
+    }
+
+    /// Learns what other replicas deliver, for ever.
+    pub(super) async fn follow(self, mut following: Following) {
+        let Step { ledger, identities, clock, .. } = &self.step;
+        let mut up_to_date = clock.now();
+        loop {
+            let now = clock.now();
+            if following.is_behind() {
+                // What was not followed is read once more, with what was under way then.
+                let since = before(up_to_date, OVERLAP);
+                if let Ok(Some(anew)) = ledger.follow().await
+                    && identities.read(ledger, since, now).await.is_ok()
+                {
+                    following = anew;
+                }
+            }
+            match following.next().await {
+                Ok((rows, more)) => {
+                    identities.learn(&rows, now);
+                    if more {
+                        continue;
+                    }
+                    up_to_date = now;
+                }
+                Err(error) => debug!(error = %error, "what others deliver cannot be read"),
+            }
+            tokio::time::sleep(FOLLOW).await;
         }
     }
 
@@ -145,6 +185,12 @@ impl Work {
 
 /// A ledger that cannot be read comes back when somebody mends the disk.
 const RECALL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Another replica recognises a record that soon after it was confirmed.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// Longer than from the moment of a settlement to the end of its transaction, whatever two clocks say.
+const OVERLAP: Duration = Duration::from_secs(15 * 60);
 
 /// A ledger that cannot commit (a full disk) comes back when somebody makes room.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{CheckError, Starts, Subscriptions};
 use crate::{
     content::{ContentType, Tenant, TenantId},
-    ledger::Start,
+    ledger::{Fence, LedgerError, Start},
     microsoft::{ApiError, client::Started},
     moment::after,
 };
@@ -59,14 +59,28 @@ impl Subscriptions {
     }
 
     /// Remembers a start here and for other processes.
-    pub(super) async fn note_start(&self, tenant: &str, start: Start) {
-        let Start { tenant: id, content_type, at, allowed } = start;
-        self.starts().entry(id).or_default().started(content_type, at, allowed);
-        let Some(ledger) = &self.0.ledger else { return };
-        if let Err(error) = ledger.started(start).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(tenant, error, "the start is not noted in the ledger");
+    ///
+    /// # Errors
+    ///
+    /// When another replica has the duty by now, and nothing may be started here.
+    pub(super) async fn note_start(
+        &self,
+        tenant: &str,
+        start: Start,
+        duty: Option<Fence>,
+    ) -> Result<(), LedgerError> {
+        if let Some(ledger) = &self.0.ledger
+            && let Err(error) = ledger.started_under(duty, start).await
+        {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(tenant, error = cause, "the start is not noted in the ledger");
+            if matches!(error, LedgerError::Outdated) {
+                return Err(error);
+            }
         }
+        let Start { tenant, content_type, at, allowed } = start;
+        self.starts().entry(tenant).or_default().started(content_type, at, allowed);
+        Ok(())
     }
 
     pub(super) fn starts_of(&self, tenant: TenantId) -> Starts {

@@ -8,6 +8,7 @@ use super::{ListError, window::Completed};
 use crate::{
     backoff::{Backoff, jitter},
     content::{ContentType, Tenant},
+    ledger::Fence,
 };
 
 /// One feed of a tenant.
@@ -23,6 +24,8 @@ pub(super) struct Feed {
     not_before: Option<Instant>,
     /// What was said to be the matter.
     trouble: Option<&'static str>,
+    /// What notes about it are proven with.
+    pub(super) duty: Option<Fence>,
 }
 
 impl Feed {
@@ -34,6 +37,7 @@ impl Feed {
             failures: 0,
             not_before: None,
             trouble: None,
+            duty: None,
         }
     }
 

@@ -103,7 +103,7 @@ impl Sweep {
         let at = inner.clock.now();
         let swept = |&depth| Swept { content_type: feed.content_type, depth, until, at };
         let swept: Vec<_> = depths.iter().map(swept).collect();
-        inner.ledger.swept(tenant.id, swept.clone()).await?;
+        inner.ledger.swept_under(feed.duty, tenant.id, swept.clone()).await?;
         swept.iter().for_each(|swept| feed.completed.note(swept));
         inner.metrics.complete(&tenant.name, feed.content_type, at);
         Ok(())

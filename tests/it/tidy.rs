@@ -33,14 +33,18 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "sweep", "subscriptions", "expiry", "stats"] {
+    for part in ["webhook", "pipeline", "expiry", "stats"] {
         arrows.insert(part, with(part, &activity));
+    }
+    arrows.insert("duties", with("duties", &["ledger", "microsoft"]));
+    for part in ["sweep", "subscriptions"] {
+        arrows.insert(part, with(part, &[&activity[..], &["duties"]].concat()));
     }
     arrows.insert("consent", with("consent", &["http"]));
     // It compares, page by page, what the sweep's reader lists.
     arrows.insert("completeness", with("completeness", &["ledger", "microsoft", "sweep"]));
     // The admin port shows what others observed; it asks nothing of them but their word.
-    let observers = ["subscriptions", "expiry", "completeness"];
+    let observers = ["subscriptions", "expiry", "completeness", "duties"];
     arrows.insert("admin", with("admin", &[&activity[..], &observers].concat()));
     // The doctor looks at everything from outside, and lets the webhook stand in for the service.
     arrows.insert(

@@ -1,10 +1,12 @@
-//! The lists beside the tenants: first steps, dead letters, certificates.
+//! The lists beside the tenants: first steps, replicas, dead letters, certificates.
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::words::{self, counted, number, stamp};
 use crate::{
     admin::status::{CertificateStatus, DeadGroup, FirstStep},
+    duties,
     expiry::Kind,
 };
 
@@ -25,6 +27,53 @@ pub(super) fn first(steps: &[FirstStep]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Who shares the ledger, where that is more than one.
+pub(super) fn replicas(all: Option<&[duties::Entry]>, now: Timestamp) -> Markup {
+    let all = all.filter(|all| all.len() > 1).unwrap_or_default();
+    html! {
+        section #replicas aria-label="Replicas" hidden[all.is_empty()] {
+            @if !all.is_empty() {
+                h2 { "Replicas" }
+                table.plain {
+                    thead {
+                        tr {
+                            th scope="col" { "Host" }
+                            th scope="col" { "State" }
+                            th scope="col" { "Heard of" }
+                            th.n scope="col" { "Share of requests" }
+                            th scope="col" { "Sweeps" }
+                            th scope="col" { "Subscriptions" }
+                        }
+                    }
+                    tbody { @for replica in all.iter().take(REPLICAS) { (row(replica, now)) } }
+                }
+                @if all.len() > REPLICAS {
+                    p.muted { (all.len() - REPLICAS) " more: " code { "m365-collector ledger status" } }
+                }
+            }
+        }
+    }
+}
+
+fn row(replica: &duties::Entry, now: Timestamp) -> Markup {
+    use duties::State;
+    html! {
+        tr {
+            th scope="row" {
+                (replica.name) " " span.muted { (replica.version) }
+                @if replica.prunes { " " span.muted { "(prunes)" } }
+            }
+            td class=[(match replica.state { State::Silent => Some("bad"), State::Draining => Some("warn"), State::Alive | State::Gone => None })] {
+                (replica.state.as_str())
+            }
+            td { (words::ago(Some(replica.seen), now)) }
+            td.n { (format!("{:.1} %", replica.share_percent)) }
+            td { (words::some(&replica.sweeps)) }
+            td { (words::some(&replica.subscriptions)) }
         }
     }
 }
@@ -94,6 +143,9 @@ pub(super) fn certificates(all: &[CertificateStatus]) -> Markup {
 
 /// Kinds of dead letters a person reads through.
 const GROUPS: usize = 20;
+
+/// Replicas that a person looks through.
+const REPLICAS: usize = 20;
 
 /// Certificates that are worth a line each.
 const CERTIFICATES: usize = 12;

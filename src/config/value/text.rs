@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::{Leaf, leaf_traits, serialize_as_displayed};
-use crate::ledger::Server;
+use crate::ledger::{Location, Server};
 
 /// Any text; what it may hold depends on the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,12 +71,10 @@ impl Leaf for LedgerAddress {
     const EXPECTED: &'static str = "\"sqlite:FILE\" or \"postgres://user@host/database\"";
 
     fn from_text(text: &str) -> Option<Self> {
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let is_file = !path.is_empty() && !path.contains('?') && path != ":memory:";
-            return is_file.then(|| Self::Sqlite(path.into()));
+        match text.parse().ok()? {
+            Location::Postgres(server) => Some(Self::Postgres(server)),
+            Location::Sqlite(path) => Some(Self::Sqlite(path)),
         }
-        Server::parse(text).ok().map(Self::Postgres)
     }
 }
 

@@ -123,17 +123,28 @@ async fn what_is_no_ledger_is_refused_by_name_and_with_advice() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_refused() {
-    let (_directory, config) = Running::start().await.stop().await;
+async fn a_file_of_a_newer_version_is_refused_unless_that_has_only_added_to_it() {
+    let (directory, config) = Running::start().await.stop().await;
     run(
         &mut tool(&config).await,
         "INSERT INTO _sqlx_migrations SELECT 9000, 'later', installed_on, success, checksum, \
-         execution_time FROM _sqlx_migrations LIMIT 1",
+         execution_time FROM _sqlx_migrations LIMIT 1; \
+         ALTER TABLE content ADD COLUMN later TEXT",
     )
     .await;
-    for refused in
-        [Ledger::open(&config).await.err().unwrap(), Reader::open(&config).await.err().unwrap()]
-    {
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    let running = Running::with(directory, config, ledger, writer);
+    running.announce(&["a"], 0).await;
+    assert_eq!(running.reader().await.status(at(0)).await.unwrap()[0].waiting, 1);
+    Backfill::open(&running.config).await.unwrap();
+    let (_directory, config) = running.stop().await;
+
+    run(&mut tool(&config).await, "UPDATE schema_floor SET step = 9000").await;
+    for refused in [
+        Ledger::open(&config).await.err().unwrap(),
+        Reader::open(&config).await.err().unwrap(),
+        Backfill::open(&config).await.err().unwrap(),
+    ] {
         assert!(matches!(refused, OpenError::Schema { step: 9000, .. }), "{refused:?}");
         assert!(refused.to_string().contains("newer"), "{refused}");
     }

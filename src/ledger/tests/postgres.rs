@@ -8,7 +8,9 @@ use super::*;
 mod server;
 
 mod away;
-mod index;
+mod changing;
+mod copying;
+mod plans;
 mod replicas;
 mod secured;
 
@@ -26,6 +28,8 @@ again! {
     announce "announce.rs"
     backfill "backfill.rs"
     claim "claim.rs"
+    duties "duties.rs"
+    following "following.rs"
     identities "identities.rs"
     letters "letters.rs"
     listed "listed.rs"
@@ -33,6 +37,7 @@ again! {
     overview "overview.rs"
     prune "prune.rs"
     reader "reader.rs"
+    roll "roll.rs"
     tenants "tenants.rs"
 }
 

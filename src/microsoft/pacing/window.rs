@@ -59,6 +59,11 @@ impl Window {
 
     /// How many requests could be admitted now.
     pub fn room(&mut self, now: Instant) -> usize {
+        self.limit.saturating_sub(self.used(now))
+    }
+
+    /// How many are in flight or were answered within the last span.
+    pub fn used(&mut self, now: Instant) -> usize {
         while self
             .answered
             .front()
@@ -66,7 +71,7 @@ impl Window {
         {
             self.answered.pop_front();
         }
-        self.limit.saturating_sub(self.in_flight + self.answered.len())
+        self.in_flight + self.answered.len()
     }
 }
 

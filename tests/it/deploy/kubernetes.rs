@@ -126,11 +126,14 @@ fn every_file_is_mounted_and_every_selector_finds_the_pods() {
         assert!(mounted("/run/secrets/m365-collector/auth-id").is_some());
         let ledger = mounted("/var/lib/m365-collector/ledger.db");
         let claims = set["spec"]["volumeClaimTemplates"].as_array();
-        assert_eq!(set["spec"]["replicas"], 1, "one process for each ledger");
         if overlay == "postgres" {
             assert_eq!((ledger, claims), (None, None));
+            assert_eq!(set["spec"].get("replicas"), None, "the autoscaler's");
+            assert_eq!(built.one("HorizontalPodAutoscaler")["spec"]["minReplicas"], 3);
+            assert_eq!(built.one("PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
         } else {
             assert_eq!(ledger.unwrap(), claims.unwrap()[0]["metadata"]["name"].as_str().unwrap());
+            assert_eq!(set["spec"]["replicas"], 1, "one process for each SQLite file");
         }
         // The drain is not cut off.
         assert!(pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap() > 30);

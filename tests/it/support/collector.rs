@@ -66,8 +66,7 @@ impl Site {
 
     /// Overrides a key through the environment of what is started from now on.
     pub fn set(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
-        let name = key.to_uppercase().replace('.', "__");
-        self.export(&format!("M365_COLLECTOR__{name}"), value);
+        self.export(&variable(key), value);
     }
 
     /// Puts a variable into the environment of what is started from now on.
@@ -129,9 +128,25 @@ impl Site {
 
     /// Starts the binary with this site's configuration, without waiting for anything.
     pub fn spawn(&self, arguments: &[&str]) -> Collector {
-        let mut command = Command::new(BINARY);
+        self.spawn_with(arguments, &[])
+    }
+
+    /// As [`Site::spawn`], with keys that only this one has.
+    pub fn spawn_with(&self, arguments: &[&str], keys: &[(&str, String)]) -> Collector {
+        self.spawn_as(&binary(), arguments, keys)
+    }
+
+    /// As [`Site::spawn_with`], with the binary of another version.
+    pub fn spawn_as(
+        &self,
+        binary: &Path,
+        arguments: &[&str],
+        keys: &[(&str, String)],
+    ) -> Collector {
+        let mut command = Command::new(binary);
         command.args(arguments).arg("--config").arg(&self.config);
         command.env_clear().envs(self.variables.iter().cloned());
+        command.envs(keys.iter().map(|(key, value)| (variable(key), value)));
         Collector::start(command, self.folder.path())
     }
 
@@ -139,6 +154,11 @@ impl Site {
     pub async fn command(&self, arguments: &[&str]) -> Said {
         self.spawn(arguments).said().await
     }
+}
+
+/// What overrides a key.
+fn variable(key: &str) -> String {
+    format!("M365_COLLECTOR__{}", key.to_uppercase().replace('.', "__"))
 }
 
 /// Runs the binary in a folder to its end, in an empty environment but for `variables`.
@@ -208,6 +228,11 @@ pub struct Said {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
+}
+
+/// The binary of this build, or that of `M365_TEST_BINARY`.
+pub fn binary() -> PathBuf {
+    std::env::var_os("M365_TEST_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
 }
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_m365-collector");

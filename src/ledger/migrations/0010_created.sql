@@ -1,0 +1,2 @@
+-- On a server, an index for the completeness report. Here the report reads all of a feed: keeping such
+-- an index would take a quarter more work for each content.
