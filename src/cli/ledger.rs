@@ -94,10 +94,11 @@ async fn look_at_status(
         json(&mut output, &rows)?;
     } else {
         show_status(&mut output, &rows, now)?;
-        if !replicas.entries.is_empty() {
-            if !rows.is_empty() {
-                writeln!(output)?;
-            }
+        // One that shares with nobody does everything.
+            if replicas.entries.len() > 1 {
+                if !rows.is_empty() {
+                    writeln!(output)?;
+                }
             replicas.show(&mut output, now)?;
         }
     }
