@@ -50,7 +50,7 @@
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
 //! | [`duties`] | which replica does what: sweeping, subscriptions, pruning; shares of the budget | [`ledger`], [`microsoft`] |
-//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`] | one activity each | everything above, never each other |
+//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`], [`logbook`] | one activity each | everything above, never each other |
 //! | [`consent`] | an administrator's browser on loopback | [`http`] |
 //! | [`completeness`] | the listing against the books; [`admin`] shows its word | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
@@ -106,6 +106,7 @@ pub mod frame;
 pub mod http;
 pub mod identity;
 pub mod ledger;
+pub mod logbook;
 pub mod microsoft;
 pub mod moment;
 pub mod notification;

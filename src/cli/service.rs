@@ -16,7 +16,7 @@ use crate::{app::App, clock::Clock, config::Config, shutdown::Shutdown};
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(config: Config, outside: &Outside) -> Result<Exit, CommandError> {
-    log::start(&config.log, outside.colour)?;
+    log::start(&config.log, config.logbook.as_ref(), outside.colour)?;
     info!(version = env!("CARGO_PKG_VERSION"), "m365-collector starts");
     let shutdown = Shutdown::new();
     let mut signals = JoinSet::new();

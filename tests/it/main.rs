@@ -20,6 +20,7 @@ mod edge;
 mod errors;
 mod faults;
 mod identity;
+mod logbook;
 mod memory;
 mod onboarding;
 mod outages;

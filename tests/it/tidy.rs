@@ -33,7 +33,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "expiry", "stats"] {
+    for part in ["webhook", "pipeline", "expiry", "stats", "logbook"] {
         arrows.insert(part, with(part, &activity));
     }
     arrows.insert("duties", with("duties", &["ledger", "microsoft"]));
