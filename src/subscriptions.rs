@@ -19,6 +19,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
+use tracing::{Instrument as _, debug_span};
 use url::Url;
 
 use crate::{
@@ -130,7 +131,8 @@ impl Subscriptions {
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
-        let result = self.look_and_start(&tenant, starting).await;
+        let span = debug_span!("subscriptions", tenant = &*tenant.name);
+        let result = self.look_and_start(&tenant, starting).instrument(span).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
             Err(error) => self.note_failure(&tenant, error),

@@ -26,23 +26,44 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use super::CommandError;
+#[cfg(feature = "otel")]
+use super::telemetry::Telemetry;
+use super::{CommandError, Outside};
 use crate::{
     config::settings::log::{Config, Format},
     logbook::{self, Lines},
     printable::is_printable,
 };
 
-/// Starts the log of the process, and what Devo is told of it.
+/// A log that was started.
+#[derive(Debug)]
+#[must_use = "what is left is to be told at the end"]
+pub(super) struct Log {
+    #[cfg(feature = "otel")]
+    telemetry: Option<Telemetry>,
+}
+
+impl Log {
+    /// Tells what is left to whoever is told of spans.
+    #[cfg_attr(not(feature = "otel"), expect(clippy::unused_async, reason = "nobody is told"))]
+    pub(super) async fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(telemetry) = self.telemetry {
+            telemetry.end().await;
+        }
+    }
+}
+
+/// Starts the log of the process, and what others are told of it.
 pub(super) fn start(
     config: &Config,
     logbook: Option<&logbook::Config>,
-    colour: bool,
-) -> Result<(), CommandError> {
+    outside: &Outside,
+) -> Result<Log, CommandError> {
     let filter = EnvFilter::try_new(&config.filter)?;
     let lines = layer()
         .with_writer(io::stderr)
-        .with_ansi(colour)
+        .with_ansi(outside.colour)
         // Would be said on the same standard error, and panic because that is on a full disk.
         .log_internal_errors(false);
     let lines = match config.format {
@@ -53,8 +74,15 @@ pub(super) fn start(
     };
     let mut layers = vec![lines.with_filter(filter).boxed()];
     layers.extend(logbook.map(told));
+    #[cfg(feature = "otel")]
+    let telemetry = Telemetry::start(&outside.variables)?;
+    #[cfg(feature = "otel")]
+    layers.extend(telemetry.as_ref().map(Telemetry::layer));
     tracing_subscriber::registry().with(layers).init();
-    Ok(())
+    Ok(Log {
+        #[cfg(feature = "otel")]
+        telemetry,
+    })
 }
 
 /// What Devo is told.

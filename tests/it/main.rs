@@ -23,6 +23,8 @@ mod identity;
 mod logbook;
 mod memory;
 mod onboarding;
+#[cfg(feature = "otel")]
+mod otel;
 mod outages;
 mod page;
 mod pipeline;

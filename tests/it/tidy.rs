@@ -62,9 +62,13 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper", &["http", "webhook", "admin", "consent", "simulator"]),
     ("hyper_util", &["http", "webhook", "admin", "simulator"]),
     ("indicatif", &["demo", "cli"]),
+    ("opentelemetry", &["cli", "microsoft"]),
+    ("opentelemetry_otlp", &["cli"]),
+    ("opentelemetry_sdk", &["cli", "microsoft"]),
     ("rcgen", &["simulator"]),
     ("reqwest", &["microsoft"]),
     ("sqlx", &["ledger"]),
+    ("tracing_opentelemetry", &["cli", "microsoft"]),
     ("tokio_rustls", &["deliver", "simulator", "tls"]),
     ("x509_parser", &["tls"]),
 ];

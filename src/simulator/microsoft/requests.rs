@@ -21,6 +21,8 @@ pub struct Request {
     pub operation: Operation,
     /// Whether it carried a `PublisherIdentifier`.
     pub publisher: bool,
+    /// The trace it was made within, as `traceparent` says it.
+    pub trace: Option<String>,
     /// The status it was answered with; `None` while pending or when it was left without one.
     pub status: Option<u16>,
 }
