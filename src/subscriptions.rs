@@ -218,7 +218,8 @@ impl Subscriptions {
                 if step.why().is_none() {
                     self.note_refused(feed, None);
                 }
-                Observation::new(&wanted, &listed, step, self.refused(feed))
+                let refused = self.refused(feed);
+                Observation::new(&wanted, &listed, step, inner.config.manage, refused)
             })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);

@@ -15,7 +15,7 @@ use rcgen::{
 };
 
 use super::{
-    expressions,
+    expressions, nearly_full, rules,
     shortened::shortened,
     sites::Job,
     stack::{Alert, Stack},
@@ -77,6 +77,9 @@ async fn each_failure_gives_its_alert_and_no_other_and_it_resolves() {
     }
 
     let expected = BTreeSet::from([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]);
+    let caused = expected.iter().map(|alert| alert.name.clone());
+    let caused: BTreeSet<_> = caused.chain([nearly_full::NAME.to_owned()]).collect();
+    assert_eq!(caused, rules::alerts().into_keys().collect(), "every alert is caused");
     let told = stack.told();
     let wrong: Vec<_> = told.keys().filter(|alert| !expected.contains(alert)).collect();
     assert!(wrong.is_empty(), "nobody should have been woken up by {wrong:#?}");

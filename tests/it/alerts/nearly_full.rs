@@ -28,7 +28,7 @@ async fn a_disk_that_becomes_full_is_said_before_it_is() {
     let stack = Stack::start(&[job.target()]).await;
     stack.holds(&format!("m365_ledger_disk_free_bytes > {ENOUGH} * 1024 * 1024")).await;
 
-    let alert = job.alert(None, "M365LedgerNearlyFull");
+    let alert = job.alert(None, NAME);
     let ballast = seen_by(job.collector.process.id(), folder.path()).join("ballast");
     let mut file = fs::File::create(&ballast).expect("there is room");
     for _ in 0..SIZE - ENOUGH {
@@ -53,6 +53,9 @@ fn seen_by(process: u32, folder: &Path) -> PathBuf {
     let folder = folder.strip_prefix("/").expect("it begins at the root");
     Path::new("/proc").join(process.to_string()).join("root").join(folder)
 }
+
+/// What is told of it.
+pub const NAME: &str = "M365LedgerNearlyFull";
 
 /// Of the whole file system, in MiB: above the least that the rule asks for, with a ledger in it.
 const SIZE: usize = 288;
