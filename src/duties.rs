@@ -36,11 +36,13 @@ mod pauses;
 mod plan;
 mod roll;
 mod sight;
+mod times;
 
-pub use keeper::{About, Keeper, Parts, Times};
+pub use keeper::{About, Keeper, Parts};
 pub use plan::{Board, Plan, plan};
 pub use roll::{Entry, State, roll};
 pub use sight::Sight;
+pub use times::Times;
 
 /// The duties of this process. Clones share them.
 #[derive(Clone, Debug)]

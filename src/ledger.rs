@@ -89,7 +89,7 @@ pub use postgres::{InvalidServer, Server};
 pub use reader::{Ages, Filter, Pending, Reader, Status};
 pub use replicas::{Beat, Replica, ReplicaId};
 pub use settle::Settled;
-pub use shares::{Grant, WHOLE};
+pub use shares::{Grant, Use, WHOLE};
 pub use starts::Start;
 pub use state::{DeadRecord, Settlement};
 pub use tenants::{Onboarding, StoreError, StoredTenant};
@@ -279,6 +279,19 @@ impl Ledger {
         most: usize,
     ) -> Result<Identities, LedgerError> {
         Ok(Identities::open(&self.reads, since, most).await?)
+    }
+
+    /// What other replicas stored of a content that is leased to us: its records that arrived while
+    /// they had it.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn identities_of(&self, lease: LeaseKey) -> Result<Vec<Remembered>, LedgerError> {
+        if !self.is_shared() || lease.is_first() {
+            return Ok(Vec::new());
+        }
+        Ok(identities::of_content(&self.reads, lease.content, &self.me).await?)
     }
 
     /// Says that identities from before this moment are of no use any more. They go little by

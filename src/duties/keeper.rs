@@ -9,11 +9,11 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::{Board, Duties, Plan, Sight, pauses::Pauses, plan};
+use super::{Board, Duties, Plan, Sight, Times, pauses::Pauses, plan};
 use crate::{
     clock::Clock,
     content::{Seen, Tenants},
-    ledger::{Beat, Duty, Grant, HeldDuty, Ledger, LedgerError, Replica, ReplicaId, WHOLE},
+    ledger::{Beat, Duty, Grant, HeldDuty, Ledger, LedgerError, Replica, ReplicaId, Use, WHOLE},
     microsoft::pacing::Pacing,
     shutdown::Shutdown,
 };
@@ -42,33 +42,6 @@ pub struct About {
     pub address: String,
 }
 
-/// How often, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// Between two signs of life.
-    pub beat: Duration,
-    /// The same for a process that shares its ledger with nobody.
-    pub beat_alone: Duration,
-    /// Between two looks at what others tell.
-    pub look: Duration,
-    /// The silence after which others take duties.
-    pub term: Duration,
-    /// How long before that they end by themselves.
-    pub margin: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            beat: Duration::from_secs(2),
-            beat_alone: Duration::from_secs(15),
-            look: Duration::from_secs(1),
-            term: Duration::from_secs(10),
-            margin: Duration::from_secs(1),
-        }
-    }
-}
-
 /// The loop that keeps a process's duties.
 #[derive(Debug)]
 pub struct Keeper {
@@ -81,6 +54,8 @@ pub struct Keeper {
     beaten: Option<Instant>,
     /// What of the budget this process keeps to.
     limit: u32,
+    /// What of it is its own if it needs so much.
+    part: u32,
     sight: Sight,
     peers: BTreeSet<ReplicaId>,
     /// Since when duties are free.
@@ -97,7 +72,7 @@ impl Keeper {
         let limit = if parts.ledger.is_shared() { 0 } else { WHOLE };
         if parts.ledger.is_shared() {
             // Until it is known what is left.
-            parts.pacing.keep_to(limit);
+            parts.pacing.keep_to(limit, WHOLE);
             parts.ledger.prune_under(None);
         }
         Self {
@@ -108,6 +83,7 @@ impl Keeper {
             joined: false,
             beaten: None,
             limit,
+            part: WHOLE,
             sight: Sight::default(),
             peers: BTreeSet::new(),
             free: HashMap::new(),
@@ -171,7 +147,8 @@ impl Keeper {
 
     /// Tells others of pauses, and makes theirs.
     pub(super) async fn exchange(&mut self) {
-        self.pauses.exchange(&self.parts).await;
+        // Signs of life must not wait for it.
+        timeout(self.times.term / 4, self.pauses.exchange(&self.parts)).await.ok();
     }
 
     /// When the next sign of life is due; none: now.
@@ -224,12 +201,17 @@ impl Keeper {
             term: if shared { self.times.term } else { 3 * self.times.beat_alone },
             joins: !self.joined,
             taking: !self.parts.draining.is_requested(),
-            limit: self.limit,
-            used: self.parts.pacing.used(),
+            budget: Use {
+                limit: self.limit,
+                used: self.parts.pacing.used(),
+                request: self.parts.pacing.request(),
+            },
         };
         let beat = self.parts.ledger.beat(beat, self.parts.clock.now());
-        // One that is answered later would count from now anyway.
-        timeout(self.times.term, beat).await.unwrap_or(Err(LedgerError::Closed))
+        // One that is answered later would count from now anyway, and whoever is cut off keeps to
+        // nothing before others count on that.
+        let limit = self.times.term.saturating_sub(self.times.margin + self.times.beat);
+        timeout(limit, beat).await.unwrap_or(Err(LedgerError::Closed))
     }
 
     fn confirmed(&mut self, grant: Grant, asked: Instant) {
@@ -243,19 +225,21 @@ impl Keeper {
         }
         let until = asked + self.times.term.saturating_sub(self.times.margin);
         self.duties.0.until.send_replace(Some(until));
-        let limit = grant.share.min(grant.target);
-        if limit != self.limit {
-            let percent = f64::from(limit) / f64::from(WHOLE / 100);
+        if grant.part != self.part {
+            let percent = f64::from(grant.part) / f64::from(WHOLE / 100);
             debug!(share_percent = percent, "the budget is divided anew");
-            self.parts.pacing.keep_to(limit);
-            self.limit = limit;
+        }
+        let limit = grant.share.min(grant.target);
+        if (limit, grant.part) != (self.limit, self.part) {
+            self.parts.pacing.keep_to(limit, grant.part);
+            (self.limit, self.part) = (limit, grant.part);
         }
     }
 
     /// Whose silence may be taken for death must not use what is then given to others.
     fn shrink_to_nothing(&mut self) {
         if self.parts.ledger.is_shared() {
-            self.parts.pacing.keep_to(0);
+            self.parts.pacing.keep_to(0, self.part);
             self.limit = 0;
         }
     }
@@ -263,12 +247,15 @@ impl Keeper {
     /// Takes and gives back as the rows say.
     async fn arrange(&mut self, now: Instant) {
         let tenants = self.parts.tenants.seen();
-        if let Err(error) = self.try_arrange(&tenants, now).await {
-            debug!(error = %error, "duties stay as they are");
-            return;
+        // Signs of life must not wait for it; what is taken late the rows tell the next time.
+        match timeout(self.times.term / 4, self.try_arrange(&tenants, now)).await {
+            Ok(Ok(())) => {
+                self.arranged = Some(tenants);
+                self.duties.tell();
+            }
+            Ok(Err(error)) => debug!(error = %error, "duties stay as they are"),
+            Err(_late) => debug!("duties stay as they are, the ledger does not answer"),
         }
-        self.arranged = Some(tenants);
-        self.duties.tell();
     }
 
     async fn try_arrange(&mut self, tenants: &Seen, now: Instant) -> Result<(), LedgerError> {

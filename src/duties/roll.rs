@@ -27,8 +27,10 @@ pub struct Entry {
     pub started: Timestamp,
     /// When it last gave a sign of life.
     pub seen: Timestamp,
-    /// What part of every tenant's requests it may make.
+    /// What part of every tenant's requests it may make, if it needs so many.
     pub share_percent: f64,
+    /// What part of the busiest tenant's it made in the last minute.
+    pub used_percent: f64,
     /// The tenants it sweeps, by name.
     pub sweeps: Vec<String>,
     /// The tenants whose subscriptions it keeps, by name.
@@ -78,6 +80,8 @@ pub fn roll(
     now: Timestamp,
 ) -> Vec<Entry> {
     let labels = labels(replicas);
+    let present = replicas.iter().filter(|replica| replica.gone.is_none()).count();
+    let present = u32::try_from(present.max(1)).unwrap_or(u32::MAX);
     let entry = |replica: &Replica| {
         let held = || duties.iter().filter(|duty| duty.holder == Some(replica.id));
         let named = |kind: fn(TenantId) -> Duty| {
@@ -95,13 +99,18 @@ pub fn roll(
             state: state(replica, now),
             started: replica.started,
             seen: replica.seen,
-            share_percent: f64::from(replica.share * 10 / (WHOLE / 100)) / 10.0,
+            share_percent: if replica.gone.is_none() { percent(WHOLE / present) } else { 0.0 },
+            used_percent: percent(replica.used),
             sweeps: named(Duty::Sweep),
             subscriptions: named(Duty::Subscriptions),
             prunes: held().any(|held| held.duty == Duty::Prune),
         }
     };
     replicas.iter().map(entry).collect()
+}
+
+fn percent(millionths: u32) -> f64 {
+    f64::from(millionths.min(WHOLE) * 10 / (WHOLE / 100)) / 10.0
 }
 
 fn state(replica: &Replica, now: Timestamp) -> State {
@@ -151,7 +160,7 @@ mod tests {
             beat: 1,
             term: Duration::from_secs(10),
             taking: true,
-            share: WHOLE / 3,
+            used: WHOLE / 8,
             gone: None,
         }
     }
@@ -181,7 +190,9 @@ mod tests {
         assert_eq!(states, [State::Alive, State::Draining, State::Gone]);
         assert_eq!(entries.iter().map(Entry::duties).collect::<Vec<_>>(), [2, 0, 1]);
         assert_eq!(entries[0].sweeps, ["contoso"]);
-        assert_eq!(entries[0].share_percent.to_string(), "33.3");
+        let shares: Vec<_> = entries.iter().map(|entry| entry.share_percent.to_string()).collect();
+        assert_eq!(shares, ["50", "50", "0"]);
+        assert_eq!(entries[0].used_percent.to_string(), "12.5");
         assert_eq!(state(&replica(1, "a"), at(21)), State::Silent);
     }
 }

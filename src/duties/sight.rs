@@ -72,7 +72,7 @@ mod tests {
             beat,
             term: Duration::from_secs(10),
             taking: true,
-            share: 0,
+            used: 0,
             gone: None,
         }
     }

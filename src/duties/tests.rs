@@ -87,6 +87,18 @@ impl One {
     fn share(&self) -> usize {
         self.pacing.room(tenant(1))
     }
+
+    /// Asks for a tenant as often as it may.
+    async fn use_all(&self) {
+        while self.share() > 0 {
+            drop(self.pacing.permit(tenant(1)).await.unwrap());
+        }
+    }
+
+    /// What it has asked for in the last minute.
+    fn used(&self) -> usize {
+        usize::try_from(self.pacing.used() / 1000).unwrap()
+    }
 }
 
 /// Everybody gives a sign of life and looks, some times.
@@ -277,15 +289,29 @@ async fn shares_of_the_budget_follow_the_living() {
     let _still = stop_time();
     assert_eq!((a.share(), b.share()), (1, 1), "nothing is ours before we know what is left");
     rounds(&mut [&mut a], 1).await;
-    assert_eq!(a.share(), 1000);
-    rounds(&mut [&mut a, &mut b], 3).await;
-    assert_eq!((a.share(), b.share()), (500, 500));
+    assert_eq!(a.share(), 125, "a head start");
+    for _ in 0..8 {
+        a.use_all().await;
+        rounds(&mut [&mut a], 1).await;
+    }
+    assert_eq!(a.used(), 1000, "one alone may use everything");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    for _ in 0..12 {
+        rounds(&mut [&mut a, &mut b], 1).await;
+        a.use_all().await;
+        b.use_all().await;
+    }
+    assert_eq!((a.used(), b.used()), (500, 500));
     // It dies without a word: what it may have asked for counts for another minute.
     rounds(&mut [&mut a], 8).await;
-    assert_eq!(a.share(), 500);
+    a.use_all().await;
+    assert_eq!(a.used(), 500);
     site.clock.advance(Duration::from_secs(70));
-    rounds(&mut [&mut a], 2).await;
-    assert_eq!(a.share(), 1000);
+    for _ in 0..12 {
+        rounds(&mut [&mut a], 1).await;
+        a.use_all().await;
+    }
+    assert_eq!(a.used(), 1000);
 }
 
 #[tokio::test]

@@ -60,8 +60,12 @@ pub(super) async fn tenants_due(
     now: Timestamp,
 ) -> sqlx::Result<Vec<TenantId>> {
     let names: Vec<_> = tenants.iter().map(TenantId::to_string).collect();
-    let rows =
-        query(TENANTS_DUE).bind(now.as_millisecond()).bind(json(&names)?).fetch_all(reads).await?;
+    let rows = query(TENANTS_DUE)
+        .quick()
+        .bind(now.as_millisecond())
+        .bind(json(&names)?)
+        .fetch_all(reads)
+        .await?;
     let due: HashSet<&str> =
         rows.iter().map(|row| row.try_get("tenant")).collect::<sqlx::Result<_>>()?;
     let tenants = tenants.iter().zip(&names).filter(|(_, name)| due.contains(name.as_str()));

@@ -370,8 +370,10 @@ impl Operation for Give {
 }
 
 async fn duties(reads: &Pool) -> sqlx::Result<Vec<HeldDuty>> {
-    let rows =
-        query("SELECT tenant, kind, holder, token, since FROM duty").fetch_all(reads).await?;
+    let rows = query("SELECT tenant, kind, holder, token, since FROM duty")
+        .quick()
+        .fetch_all(reads)
+        .await?;
     // A kind that only a newer version knows is left to that version.
     rows.iter().filter_map(|row| held_from(row).transpose()).collect()
 }

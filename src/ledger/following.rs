@@ -13,7 +13,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::TryStreamExt as _;
 use tokio::time::Instant;
 
 use super::{
@@ -71,6 +70,7 @@ impl Ledger {
         };
         for replica in following.others().await? {
             let top: i64 = query(TOP)
+                .quick()
                 .bind(replica.to_string())
                 .fetch_one(&self.reads)
                 .await?
@@ -126,6 +126,7 @@ impl Following {
 
     async fn others(&self) -> sqlx::Result<Vec<ReplicaId>> {
         let rows = query("SELECT id FROM replica WHERE id <> $1")
+            .quick()
             .bind(self.me.to_string())
             .fetch_all(&self.reads)
             .await?;
@@ -142,24 +143,35 @@ impl Place {
         found: &mut Vec<Remembered>,
         now: Instant,
     ) -> sqlx::Result<bool> {
-        let (mut keys, mut count) = (0, 0);
-        let mut rows = query(NEXT)
+        let numbers = query(NUMBERS).quick().bind(replica.to_string()).bind(self.top).bind(PAGE);
+        let (mut keys, mut page, mut to) = (0, 0, self.top);
+        let numbers = numbers.fetch_all(reads).await?;
+        for row in &numbers {
+            if keys >= PAGE_KEYS {
+                break;
+            }
+            keys += rows::number::<usize>(row, "number")?;
+            to = row.try_get("seq")?;
+            page += 1;
+        }
+        if page == 0 {
+            return Ok(false);
+        }
+        let rows = query(NEXT)
+            .quick()
             .bind(replica.to_string())
             .bind(self.top)
+            .bind(to)
             .bind(i64::MAX)
-            .bind(PAGE)
-            .fetch(reads);
-        while let Some(row) = rows.try_next().await? {
-            let remembered = remembered_from(&row)?;
+            .fetch_all(reads)
+            .await?;
+        for row in rows {
+            // One that appeared meanwhile is here as well.
             self.reach(row.try_get("seq")?, now);
-            keys += remembered.keys.len();
-            count += 1;
-            found.push(remembered);
-            if keys >= PAGE_KEYS {
-                return Ok(true);
-            }
+            found.push(remembered_from(&row)?);
         }
-        Ok(count >= PAGE)
+        self.reach(to, now);
+        Ok(page < numbers.len() || numbers.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX))
     }
 
     /// Reads what has appeared of the rows that were passed over.
@@ -173,6 +185,7 @@ impl Place {
         self.gaps.retain(|gap| now.duration_since(gap.since) < LATE);
         for gap in std::mem::take(&mut self.gaps) {
             let rows = query(NEXT)
+                .quick()
                 .bind(replica.to_string())
                 .bind(gap.from - 1)
                 .bind(gap.to)
@@ -232,6 +245,10 @@ const PAGE: i64 = 4096;
 const LATE_PAGE: i64 = 64;
 
 // Named, so that a test can ask for their plans.
+
+/// How much there is, without reading it.
+pub(super) const NUMBERS: &str = "SELECT seq, number FROM identity \
+     WHERE replica = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 
 pub(super) const NEXT: &str = "SELECT seq, at, keys FROM identity \
      WHERE replica = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4";

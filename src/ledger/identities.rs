@@ -75,6 +75,16 @@ impl Identities {
     }
 }
 
+/// What others stored of a content.
+pub(super) async fn of_content(
+    reads: &Pool,
+    content: i64,
+    me: &Me,
+) -> sqlx::Result<Vec<Remembered>> {
+    let rows = query(OF_CONTENT).quick().bind(content).bind(me.id.to_string());
+    rows.fetch_all(reads).await?.iter().map(remembered_from).collect()
+}
+
 /// Keeps identities without settling anything.
 pub(super) struct Remember {
     pub(super) content: i64,
@@ -207,6 +217,9 @@ const PAGE: i64 = 8192;
 pub(super) const PAGE_KEYS: usize = 64 * 1024;
 
 // Named, so that a test can ask for their plans.
+
+pub(super) const OF_CONTENT: &str = "SELECT at, keys FROM identity \
+     WHERE content = $1 AND replica IS NOT NULL AND replica <> $2";
 
 /// The newest row that is too much, if there is one. Counts come from the index alone.
 pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(number) OVER \

@@ -35,3 +35,10 @@ pub struct LeaseKey {
     pub(super) content: i64,
     pub(super) token: i64,
 }
+
+impl LeaseKey {
+    /// Whether nobody had the content before.
+    pub(super) const fn is_first(self) -> bool {
+        self.token == 1
+    }
+}

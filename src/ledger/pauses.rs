@@ -37,6 +37,7 @@ impl Ledger {
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn pauses(&self, now: Timestamp) -> Result<Vec<(TenantId, Timestamp)>, LedgerError> {
         let rows = query("SELECT tenant, until FROM pause WHERE until > $1")
+            .quick()
             .bind(now.as_millisecond())
             .fetch_all(&self.reads)
             .await?;

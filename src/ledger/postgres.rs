@@ -242,10 +242,11 @@ const PARAMETERS: [&str; 8] =
 const APPLICATION: &str = "m365-collector";
 
 /// A stronger `synchronous_commit` than `on` stays, and so does `local`, which is on disk as well.
-/// The server ends what a process that was cut off has begun, before others give up waiting for it.
+/// The server ends what a process that was cut off has begun, before others, which may have to wait
+/// for it with their signs of life, are taken for dead.
 const SESSION: &str = "SELECT set_config('statement_timeout', '20s', false), \
      set_config('lock_timeout', '15s', false), \
-     set_config('idle_in_transaction_session_timeout', '10s', false), \
+     set_config('idle_in_transaction_session_timeout', '5s', false), \
      set_config('default_transaction_isolation', 'read committed', false), \
      set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)";

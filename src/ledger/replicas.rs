@@ -17,7 +17,7 @@ use super::{
     Ledger, LedgerError, Reader, duties,
     operation::Operation,
     rows,
-    shares::{self, Grant, Other},
+    shares::{self, Grant, Other, Use},
     sql::{Connection, Pool, Row, query},
 };
 use crate::moment::before;
@@ -61,8 +61,8 @@ pub struct Replica {
     pub term: Duration,
     /// Whether it takes duties; it does not when it drains.
     pub taking: bool,
-    /// What it may use of every tenant's budget, in millionths.
-    pub share: u32,
+    /// What it used of the busiest tenant's budget in the last minute, in millionths.
+    pub used: u32,
     /// When it left or was declared gone, if it is.
     pub gone: Option<Timestamp>,
 }
@@ -82,10 +82,8 @@ pub struct Beat {
     pub joins: bool,
     /// Whether it takes duties.
     pub taking: bool,
-    /// What of the budget it keeps to, in millionths.
-    pub limit: u32,
-    /// What of it was used in the last minute.
-    pub used: u32,
+    /// What of the budget it keeps to and uses, in millionths.
+    pub budget: Use,
 }
 
 impl Ledger {
@@ -219,7 +217,7 @@ impl Operation for Live {
             .fetch_all(&mut *connection)
             .await?;
         let others: Vec<_> = others.iter().map(other_from).collect::<sqlx::Result<_>>()?;
-        let grant = shares::grant(self.beat.limit, &others, self.now);
+        let grant = shares::grant(self.beat.budget, &others, self.now);
         let done = query(
             "UPDATE replica SET beat = beat + 1, seen = $2, taking = $3, share = $4, used = $5 \
              WHERE id = $1 AND gone IS NULL",
@@ -228,7 +226,7 @@ impl Operation for Live {
         .bind(self.now.as_millisecond())
         .bind(i64::from(self.beat.taking))
         .bind(i64::from(grant.share))
-        .bind(i64::from(self.beat.used))
+        .bind(i64::from(self.beat.budget.used))
         .execute(connection)
         .await?;
         Ok((done > 0).then_some(grant))
@@ -323,9 +321,10 @@ impl Operation for Leave {
 
 async fn replicas(reads: &Pool) -> sqlx::Result<Vec<Replica>> {
     let rows = query(
-        "SELECT id, name, address, version, started, seen, beat, term, taking, share, gone \
+        "SELECT id, name, address, version, started, seen, beat, term, taking, used, gone \
          FROM replica ORDER BY name, id",
     )
+    .quick()
     .fetch_all(reads)
     .await?;
     rows.iter().map(replica_from).collect()
@@ -343,7 +342,7 @@ fn replica_from(row: &Row) -> sqlx::Result<Replica> {
         beat: row.try_get("beat")?,
         term: Duration::from_millis(rows::number(row, "term")?),
         taking: taking != 0,
-        share: rows::number(row, "share")?,
+        used: rows::number(row, "used")?,
         gone: rows::optional_moment(row, "gone")?,
     })
 }

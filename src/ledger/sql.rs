@@ -5,11 +5,14 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde::Serialize;
 use sqlx::{
     Connection as _, Decode, PgConnection, PgPool, Postgres, Row as _, Sqlite, SqliteConnection,
-    SqlitePool, Type, postgres::PgRow, sqlite::SqliteRow,
+    SqlitePool, Type, pool::PoolConnection, postgres::PgRow, sqlite::SqliteRow,
 };
 use tokio::time::timeout;
 
@@ -119,7 +122,7 @@ impl<'r, T> Column<'r> for T where
 
 /// Begins a statement, whose values are bound in the order of their numbers.
 pub(super) fn query<'q>(statement: impl Into<Statement>) -> Query<'q> {
-    Query { statement: statement.into(), values: Vec::new() }
+    Query { statement: statement.into(), values: Vec::new(), limit: READ }
 }
 
 /// A statement and its values.
@@ -127,9 +130,17 @@ pub(super) fn query<'q>(statement: impl Into<Statement>) -> Query<'q> {
 pub(super) struct Query<'q> {
     statement: Statement,
     values: Vec<Value<'q>>,
+    /// How long it may take where it only reads.
+    limit: Duration,
 }
 
 impl<'q> Query<'q> {
+    /// Says that it reads a few rows by an index, and whoever waits for it has more to do.
+    pub(super) const fn quick(mut self) -> Self {
+        self.limit = QUICK;
+        self
+    }
+
     /// Adds the next value.
     pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());
@@ -141,7 +152,9 @@ impl<'q> Query<'q> {
         match on.into() {
             On::Postgres(on) => Ok(self.postgres().execute(on).await?.rows_affected()),
             On::PostgresPool(on) => {
-                in_time(async { Ok(self.postgres().execute(on).await?.rows_affected()) }).await
+                let limit = self.limit;
+                let done = Reading::on(on, limit, async |on| self.postgres().execute(on).await);
+                Ok(done.await?.rows_affected())
             }
             On::Sqlite(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
             On::SqlitePool(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
@@ -153,7 +166,11 @@ impl<'q> Query<'q> {
         let sqlite = |rows: Vec<SqliteRow>| rows.into_iter().map(Row::Sqlite).collect();
         match on.into() {
             On::Postgres(on) => self.postgres().fetch_all(on).await.map(postgres),
-            On::PostgresPool(on) => in_time(self.postgres().fetch_all(on)).await.map(postgres),
+            On::PostgresPool(on) => {
+                let limit = self.limit;
+                let rows = Reading::on(on, limit, async |on| self.postgres().fetch_all(on).await);
+                rows.await.map(postgres)
+            }
             On::Sqlite(on) => self.sqlite().fetch_all(on).await.map(sqlite),
             On::SqlitePool(on) => self.sqlite().fetch_all(on).await.map(sqlite),
         }
@@ -164,7 +181,12 @@ impl<'q> Query<'q> {
         let sqlite = |row: Option<SqliteRow>| row.map(Row::Sqlite);
         match on.into() {
             On::Postgres(on) => self.postgres().fetch_optional(on).await.map(postgres),
-            On::PostgresPool(on) => in_time(self.postgres().fetch_optional(on)).await.map(postgres),
+            On::PostgresPool(on) => {
+                let limit = self.limit;
+                let row =
+                    Reading::on(on, limit, async |on| self.postgres().fetch_optional(on).await);
+                row.await.map(postgres)
+            }
             On::Sqlite(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
             On::SqlitePool(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
         }
@@ -178,7 +200,8 @@ impl<'q> Query<'q> {
     pub(super) fn fetch(self, on: &'q Pool) -> BoxStream<'q, sqlx::Result<Row>> {
         match on {
             Pool::Postgres(on) => {
-                self.postgres().fetch(on).map(|row| row.map(Row::Postgres)).boxed()
+                let rows = self.postgres().fetch(on).map(|row| row.map(Row::Postgres));
+                stream::unfold(Some(rows.boxed()), in_time).boxed()
             }
             Pool::Sqlite(on) => self.sqlite().fetch(on).map(|row| row.map(Row::Sqlite)).boxed(),
         }
@@ -284,10 +307,48 @@ pub(super) fn json<T: Serialize>(list: &[T]) -> sqlx::Result<String> {
     serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-/// A network that is gone without a word keeps nobody waiting for good.
-async fn in_time<T>(query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(READ, query).await.unwrap_or_else(|_late| Err(sqlx::Error::PoolTimedOut))
+/// A connection of a pool, while something is read by it. One whose answer nobody waited for is not
+/// given back: the pool would wait for that answer, and where the network is gone without a word
+/// soon have no connection left.
+struct Reading(Option<PoolConnection<Postgres>>);
+
+impl Reading {
+    async fn on<T>(
+        pool: &PgPool,
+        limit: Duration,
+        read: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        // Connecting takes more room than whoever reads now and then should hold.
+        let mut reading = Self(Some(Box::pin(pool.acquire()).await?));
+        let connection = reading.0.as_mut().expect("it was just taken");
+        let answer = timeout(limit, Box::pin(read(connection))).await.map_err(|_late| late())?;
+        drop(reading.0.take());
+        answer
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}
+
+type Rows<'q> = BoxStream<'q, sqlx::Result<Row>>;
+
+/// The next row of a stream, which ends when it is late.
+async fn in_time(rows: Option<Rows<'_>>) -> Option<(sqlx::Result<Row>, Option<Rows<'_>>)> {
+    let mut rows = rows?;
+    match timeout(READ, rows.next()).await {
+        Ok(row) => row.map(|row| (row, Some(rows))),
+        Err(_late) => Some((Err(late()), None)),
+    }
+}
+
+fn late() -> sqlx::Error {
+    sqlx::Error::PoolTimedOut
 }
 
 /// Counting all of a large ledger takes seconds.
 const READ: Duration = Duration::from_secs(60);
+
+const QUICK: Duration = Duration::from_secs(5);

@@ -46,6 +46,7 @@ impl Pacing {
             backoff: Backoff::try_new(PAUSE_MIN, PAUSE_MAX).expect("the bounds are in order"),
             tenants: tenants.clone(),
             share: AtomicU32::new(requests_per_minute.get()),
+            part: AtomicU32::new(requests_per_minute.get()),
             lanes: DashMap::new(),
             told: Notify::new(),
         }))
@@ -55,16 +56,20 @@ impl Pacing {
     pub fn share(&self, replicas: NonZeroU32) {
         let share =
             NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
+        self.0.part.store(share.get(), Ordering::Relaxed);
         self.resize(share);
     }
 
-    /// Keeps to a part of every tenant's budget, in millionths. Never to nothing: of the smallest
-    /// part one request a minute is left.
-    pub fn keep_to(&self, millionths: u32) {
-        let whole = u64::from(self.0.requests_per_minute.get());
-        let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
-        let share = u32::try_from(share).ok().and_then(NonZeroU32::new);
-        self.resize(share.unwrap_or(NonZeroU32::MIN));
+    /// Keeps to so much of every tenant's budget for now, of a part that is ours if we need it, both
+    /// in millionths. Never to nothing: of the smallest part one request a minute is left.
+    pub fn keep_to(&self, millionths: u32, part: u32) {
+        self.0.part.store(self.requests(part).get(), Ordering::Relaxed);
+        self.resize(self.requests(millionths));
+    }
+
+    /// What one request is of a tenant's budget, in millionths.
+    pub fn request(&self) -> u32 {
+        MILLION.div_ceil(self.0.requests_per_minute.get())
     }
 
     /// What part of its budget the busiest tenant was asked with in the last minute, in millionths.
@@ -120,8 +125,11 @@ impl Pacing {
 
     /// Whether so little of the tenant's budget is in use that work without hurry may take of it.
     pub fn is_relaxed(&self, tenant: TenantId) -> bool {
-        let limit = self.lane(tenant).state().window.limit();
-        self.room(tenant) > limit / 2
+        let part = budget_of(self.0.part.load(Ordering::Relaxed));
+        let lane = self.lane(tenant);
+        let used = lane.state().window.used(Instant::now());
+        let taken = used + lane.waiting.load(Ordering::Relaxed);
+        self.room(tenant) > 0 && part.saturating_sub(taken) > part / 2
     }
 
     /// Until when the tenant is paused, if it is.
@@ -136,7 +144,7 @@ impl Pacing {
     /// # Errors
     ///
     /// [`Paused`] when the tenant is, or becomes so while waiting.
-    pub(super) async fn permit(&self, tenant: TenantId) -> Result<Permit, Paused> {
+    pub(crate) async fn permit(&self, tenant: TenantId) -> Result<Permit, Paused> {
         let lane = self.lane(tenant);
         let _waiting = Waiting::new(&lane.waiting);
         let _turn = lane.queue.lock().await;
@@ -204,6 +212,12 @@ impl Pacing {
         }
     }
 
+    fn requests(&self, millionths: u32) -> NonZeroU32 {
+        let whole = u64::from(self.0.requests_per_minute.get());
+        let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
+        u32::try_from(share).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+    }
+
     fn resize(&self, share: NonZeroU32) {
         self.0.share.store(share.get(), Ordering::Relaxed);
         for lane in &self.0.lanes {
@@ -225,7 +239,7 @@ impl Pacing {
 
 /// A place in a tenant's window, held from before the request until its answer begins.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     lane: Arc<Lane>,
 }
 
@@ -239,8 +253,8 @@ impl Drop for Permit {
 
 /// The tenant admits nobody for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Paused {
-    pub(super) until: Instant,
+pub(crate) struct Paused {
+    pub(crate) until: Instant,
 }
 
 #[derive(Debug)]
@@ -250,6 +264,8 @@ struct Inner {
     tenants: Tenants,
     /// Requests per minute for each tenant, of which this process has a part.
     share: AtomicU32,
+    /// The part that is ours if we need it; work without hurry keeps to half of it.
+    part: AtomicU32,
     lanes: DashMap<TenantId, Arc<Lane>>,
     /// Wakes who tells others of a pause.
     told: Notify,
@@ -310,7 +326,11 @@ impl Drop for Waiting<'_> {
 }
 
 fn budget(requests: NonZeroU32) -> usize {
-    usize::try_from(requests.get()).unwrap_or(usize::MAX)
+    budget_of(requests.get())
+}
+
+fn budget_of(requests: u32) -> usize {
+    usize::try_from(requests).unwrap_or(usize::MAX)
 }
 
 const MILLION: u32 = 1_000_000;

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tracing::debug;
 
 use crate::{
     clock::Clock,
@@ -77,6 +78,7 @@ impl Step {
 
     async fn stream(mut self, lease: &Lease, load: &mut Load) -> Result<(), Failure> {
         let content = &lease.announcement;
+        self.learn(lease).await?;
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
         let mut routes = Routes::new(self.tables, content.content_type);
@@ -108,6 +110,19 @@ impl Step {
         }
         splitter.finish().map_err(unsplit)?;
         load.send().await
+    }
+
+    /// Learns what another replica sent of the content before us, which the usual way tells within
+    /// seconds only.
+    async fn learn(&self, lease: &Lease) -> Result<(), Failure> {
+        match self.ledger.identities_of(lease.key).await {
+            Ok(rows) => self.identities.learn(&rows, self.clock.now()),
+            Err(error) => {
+                debug!(error = %error, "what was sent of a content before cannot be read");
+                return Err(Failure::Cut);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ mod otel;
 mod outages;
 mod page;
 mod pipeline;
+mod replicas;
 mod rotation;
 mod rsyslog;
 mod secrets;

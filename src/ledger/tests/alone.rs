@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use super::*;
 use crate::{
     identity::Key,
-    ledger::{Beat, Duty, LeaseKey, following},
+    ledger::{Beat, Duty, LeaseKey, Use, following},
 };
 
 async fn join(ledger: &Ledger, seconds: i64) {
@@ -16,8 +16,7 @@ async fn join(ledger: &Ledger, seconds: i64) {
         term: Duration::from_secs(10),
         joins: true,
         taking: true,
-        limit: 0,
-        used: 0,
+        budget: Use::default(),
     };
     in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
 }
@@ -47,7 +46,7 @@ async fn nobody_follows_where_nobody_shares() {
 async fn looking_costs_what_is_new() {
     let running = Running::start().await;
     let mut tool = running.tool().await;
-    for statement in [following::NEXT, following::TOP] {
+    for statement in [following::NUMBERS, following::NEXT, following::TOP] {
         let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let Connection::Sqlite(tool) = &mut tool else { unreachable!("it is a file") };
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(tool).await.unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     content::ContentType,
-    ledger::{Beat, Duty, Fence, HeldDuty, Start, SweepDepth, Swept},
+    ledger::{Beat, Duty, Fence, HeldDuty, Start, SweepDepth, Swept, Use},
 };
 
 async fn join(ledger: &Ledger, seconds: i64) {
@@ -14,8 +14,7 @@ async fn join(ledger: &Ledger, seconds: i64) {
         term: Duration::from_secs(10),
         joins: true,
         taking: true,
-        limit: 0,
-        used: 0,
+        budget: Use::default(),
     };
     in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
 }

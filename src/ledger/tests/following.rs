@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     identity::Key,
-    ledger::{Beat, Following, LeaseKey},
+    ledger::{Beat, Following, LeaseKey, Use},
 };
 
 fn keys(numbers: std::ops::Range<u128>) -> Arc<[Key]> {
@@ -18,8 +18,7 @@ async fn join(ledger: &Ledger) {
         term: Duration::from_secs(10),
         joins: true,
         taking: true,
-        limit: 0,
-        used: 0,
+        budget: Use::default(),
     };
     in_time(ledger.beat(beat, at(0))).await.unwrap().expect("it has joined");
 }

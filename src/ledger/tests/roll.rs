@@ -1,7 +1,7 @@
 //! Who lives, and which part of the budget is whose.
 
 use super::*;
-use crate::ledger::{Beat, Grant, Replica, WHOLE};
+use crate::ledger::{Beat, Grant, Replica, Use, WHOLE};
 
 fn beat(joins: bool, limit: u32) -> Beat {
     Beat {
@@ -11,8 +11,8 @@ fn beat(joins: bool, limit: u32) -> Beat {
         term: Duration::from_secs(10),
         joins,
         taking: true,
-        limit,
-        used: 0,
+        // Whoever keeps to something uses it.
+        budget: Use { limit, used: limit, request: 500 },
     }
 }
 
@@ -30,7 +30,10 @@ async fn signs_of_life_are_counted_and_shown() {
     let running = Running::start().await;
     let one = running.ledger.as_another();
     assert_eq!(alive(&one, false, 0, 0).await, None, "one that has not joined is not there");
-    assert_eq!(alive(&one, true, 0, 1).await, Some(Grant { share: WHOLE, target: WHOLE }));
+    assert_eq!(
+        alive(&one, true, 0, 1).await,
+        Some(Grant { part: WHOLE, share: WHOLE / 8, target: WHOLE / 8 })
+    );
     let first = row(&one).await;
     alive(&one, false, WHOLE, 3).await;
     let second = row(&one).await;
@@ -63,17 +66,18 @@ async fn the_budget_is_divided_in_the_ledger() {
     let running = Running::start().await;
     let (one, other) = (running.ledger.as_another(), running.ledger.as_another());
     let half = WHOLE / 2;
-    assert_eq!(alive(&one, true, 0, 0).await.unwrap().share, WHOLE);
+    assert_eq!(alive(&one, true, WHOLE, 0).await.unwrap().share, WHOLE);
     assert_eq!(alive(&other, true, 0, 1).await.unwrap().share, 0);
     let shrink = alive(&one, false, WHOLE, 2).await.unwrap();
     assert_eq!((shrink.share, shrink.target), (WHOLE, half));
     assert_eq!(alive(&other, false, 0, 3).await.unwrap().share, 0, "it has not shrunk yet");
     assert_eq!(alive(&one, false, half, 4).await.unwrap().share, half);
-    assert_eq!(alive(&other, false, 0, 5).await.unwrap().share, half);
+    assert_eq!(alive(&other, false, 0, 5).await.unwrap().share, half / 8);
+    assert_eq!(alive(&other, false, half, 6).await.unwrap().share, half);
     // What one that left has used in its last minute is still its own.
     in_time(other.leave(100_000, at(6))).await.unwrap();
-    assert_eq!(alive(&one, false, half, 7).await.unwrap().share, WHOLE - 100_000);
-    assert_eq!(alive(&one, false, half, 80).await.unwrap().share, WHOLE);
+    assert_eq!(alive(&one, false, WHOLE - 200_000, 7).await.unwrap().share, WHOLE - 100_000);
+    assert_eq!(alive(&one, false, WHOLE - 100_000, 80).await.unwrap().share, WHOLE);
 }
 
 #[tokio::test]

@@ -50,12 +50,13 @@ pub(in crate::simulator) async fn answer(
             at,
             tenant,
             operation: operation.clone(),
-            publisher: query.contains_key("publisheridentifier"),
+            publisher: query.get("publisheridentifier").cloned(),
             trace: request
                 .headers()
                 .get("traceparent")
                 .and_then(|trace| trace.to_str().ok().map(str::to_owned)),
             status: None,
+            answered: None,
         });
         (number, throttled)
     };
@@ -79,7 +80,7 @@ pub(in crate::simulator) async fn answer(
     if let Some(fault) = fault {
         response = fault.spoil(response);
     }
-    locked(&world.requests).answered(number, response.status().as_u16());
+    locked(&world.requests).answered(number, response.status().as_u16(), Instant::now());
     let date = world.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT");
     if let Ok(date) = HeaderValue::try_from(date.to_string()) {
         response.headers_mut().insert(DATE, date);

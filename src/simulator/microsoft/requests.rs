@@ -19,12 +19,14 @@ pub struct Request {
     pub tenant: Option<TenantId>,
     /// What was asked; a blob is named by the id as it was spelled.
     pub operation: Operation,
-    /// Whether it carried a `PublisherIdentifier`.
-    pub publisher: bool,
+    /// Its `PublisherIdentifier`, if it carried one.
+    pub publisher: Option<String>,
     /// The trace it was made within, as `traceparent` says it.
     pub trace: Option<String>,
     /// The status it was answered with; `None` while pending or when it was left without one.
     pub status: Option<u16>,
+    /// When it was answered; its body may be under way for longer.
+    pub answered: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,7 @@ impl Requests {
     pub(super) fn arrived(&mut self, request: Request) -> u64 {
         let key = (request.tenant, request.operation.kind());
         *self.counts.entry(key).or_default() += 1;
-        if !request.publisher && request.operation.is_paced() {
+        if request.publisher.is_none() && request.operation.is_paced() {
             self.without_publisher += 1;
         }
         if self.recent.len() == KEPT {
@@ -52,12 +54,13 @@ impl Requests {
         self.forgotten + self.recent.len() as u64 - 1
     }
 
-    pub(super) fn answered(&mut self, number: u64, status: u16) {
+    pub(super) fn answered(&mut self, number: u64, status: u16, at: Instant) {
         let index = number.checked_sub(self.forgotten).map(usize::try_from);
         if let Some(Ok(index)) = index
             && let Some(request) = self.recent.get_mut(index)
         {
             request.status = Some(status);
+            request.answered = Some(at);
         }
     }
 

@@ -66,8 +66,7 @@ impl Site {
 
     /// Overrides a key through the environment of what is started from now on.
     pub fn set(&mut self, key: &str, value: &(impl ToString + ?Sized)) {
-        let name = key.to_uppercase().replace('.', "__");
-        self.export(&format!("M365_COLLECTOR__{name}"), value);
+        self.export(&variable(key), value);
     }
 
     /// Puts a variable into the environment of what is started from now on.
@@ -135,10 +134,24 @@ impl Site {
         Collector::start(command, self.folder.path())
     }
 
+    /// As [`Site::spawn`], with keys that only this one has.
+    pub fn spawn_with(&self, arguments: &[&str], keys: &[(&str, String)]) -> Collector {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--config").arg(&self.config);
+        command.env_clear().envs(self.variables.iter().cloned());
+        command.envs(keys.iter().map(|(key, value)| (variable(key), value)));
+        Collector::start(command, self.folder.path())
+    }
+
     /// Runs a command to its end.
     pub async fn command(&self, arguments: &[&str]) -> Said {
         self.spawn(arguments).said().await
     }
+}
+
+/// What overrides a key.
+fn variable(key: &str) -> String {
+    format!("M365_COLLECTOR__{}", key.to_uppercase().replace('.', "__"))
 }
 
 /// Runs the binary in a folder to its end, in an empty environment but for `variables`.

@@ -36,6 +36,7 @@ mod child;
 pub mod collector;
 pub mod edge;
 pub mod ending;
+pub mod haproxy;
 pub mod memory;
 pub mod metrics;
 pub mod ports;

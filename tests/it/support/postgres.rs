@@ -83,7 +83,12 @@ impl Postgres {
         self.tell("kill", "down");
     }
 
-    /// Starts it again on what it left behind.
+    /// Stops all of its processes where they are; nobody is told, and nobody is answered.
+    pub(crate) fn freeze(&mut self) {
+        self.tell("freeze", "down");
+    }
+
+    /// Starts it again on what it left behind, or lets it go on.
     pub(crate) fn start_again(&mut self) {
         self.tell("start", "up");
     }
@@ -149,7 +154,18 @@ while read -r what; do
             kill -9 "$first" $(ps -o pid= --ppid "$first")
             while ps -o pid= --ppid "$first" | grep -q . || kill -0 "$first" 2>/dev/null; do sleep 0.05; done
             echo down ;;
-        start) start ;;
+        freeze)
+            first=$(head -1 "$folder/data/postmaster.pid")
+            kill -STOP "$first" $(ps -o pid= --ppid "$first")
+            echo down ;;
+        start)
+            first=$(head -1 "$folder/data/postmaster.pid" 2>/dev/null)
+            if [ -n "$first" ] && kill -0 "$first" 2>/dev/null; then
+                kill -CONT $(ps -o pid= --ppid "$first") "$first"
+                echo up
+            else
+                start
+            fi ;;
         end) end ;;
     esac
 done

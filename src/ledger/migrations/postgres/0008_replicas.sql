@@ -51,3 +51,6 @@ ALTER TABLE identity ADD COLUMN seq BIGINT;
 
 -- Finds what another replica stored since the last look.
 CREATE INDEX identity_seq ON identity (replica, seq) WHERE replica IS NOT NULL;
+
+-- Finds what was stored of a content by who had it before.
+CREATE INDEX identity_content ON identity (content) WHERE replica IS NOT NULL;

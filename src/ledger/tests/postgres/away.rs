@@ -35,6 +35,25 @@ fn announcing(ledger: &Ledger, stop: &Shutdown) -> JoinSet<Vec<String>> {
     lanes
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_keeps_no_reader_and_no_connection_of_the_pool() {
+    let mut server = Postgres::start();
+    let (directory, config) = on(&server).await;
+    let (ledger, writer) = Ledger::open(&config).await.unwrap();
+    let running = Running::with(directory, config, ledger, writer);
+    // More at once than there are connections.
+    let look = async || {
+        let looks = (0..12).map(|_| running.ledger.duties());
+        futures_util::future::join_all(looks).await.iter().all(Result::is_ok)
+    };
+    assert!(in_time(look()).await);
+    tokio::task::block_in_place(|| server.freeze());
+    assert!(!in_time(look()).await, "nobody waits for good");
+    tokio::task::block_in_place(|| server.start_again());
+    in_time(async { while !look().await {} }).await;
+    running.stop().await;
+}
+
 async fn is_writable(ledger: &Ledger, expected: bool) {
     in_time(async {
         while ledger.is_writable().await != expected {
