@@ -60,7 +60,8 @@
 //!
 //! A test reads the `use` lines and keeps it so. Nothing below [`webhook`] and [`admin`] knows
 //! HTTP servers; nothing but [`microsoft`] knows an API address or a token; nothing but [`deliver`]
-//! knows a connection to Devo; nothing but [`config`] and the binary reads the environment.
+//! knows a connection to Devo; nothing but [`config`] and the binary reads the environment, whose `OTEL_…` a library reads for
+//! the binary with the feature `otel`.
 //!
 //! # Invariants
 //!

@@ -143,7 +143,7 @@ pub(super) fn stats(devo: &Devo, findings: &mut Findings<'_>) -> Option<Option<s
     Some(Some(stats::Config { table: table.clone(), interval, hostname }))
 }
 
-/// As [`stats`].
+/// As [`stats()`].
 pub(super) fn logbook(devo: &Devo, findings: &mut Findings<'_>) -> Option<Option<logbook::Config>> {
     let table = &devo.log.table.0;
     if table.is_empty() {

@@ -126,10 +126,18 @@ fn every_file_is_mounted_and_every_selector_finds_the_pods() {
         assert!(mounted("/run/secrets/m365-collector/auth-id").is_some());
         let ledger = mounted("/var/lib/m365-collector/ledger.db");
         let claims = set["spec"]["volumeClaimTemplates"].as_array();
-        assert_eq!(set["spec"]["replicas"], 1, "one process for each ledger");
         if overlay == "postgres" {
             assert_eq!((ledger, claims), (None, None));
+            let scaler = &built.one("HorizontalPodAutoscaler")["spec"];
+            let target = &scaler["scaleTargetRef"];
+            assert_eq!(
+                (&target["kind"], &target["name"]),
+                (&set["kind"], &set["metadata"]["name"])
+            );
+            assert!(scaler["minReplicas"].as_u64().unwrap() > 1, "one may go");
+            assert!(set["spec"].get("replicas").is_none(), "applying does not scale");
         } else {
+            assert_eq!(set["spec"]["replicas"], 1, "one process for each ledger");
             assert_eq!(ledger.unwrap(), claims.unwrap()[0]["metadata"]["name"].as_str().unwrap());
         }
         // The drain is not cut off.
