@@ -2,7 +2,9 @@
 //!
 //! Results go to standard output, everything meant for people to standard error.
 
-use std::{num::NonZeroU32, path::PathBuf, process::ExitCode};
+#[cfg(feature = "demo")]
+use std::num::NonZeroU32;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{
     Args, Parser, Subcommand,

@@ -2,11 +2,11 @@
 //!
 //! Sweeping a tenant, keeping its subscriptions and pruning are done by exactly one replica at a
 //! time. [`Duties`] is asked what is ours; the [`Keeper`] gives signs of life, takes its part of the
-//! duties and gives back what is too much ([`plan`]). A process that shares its ledger with nobody
+//! duties and gives back what is too much ([`plan()`]). A process that shares its ledger with nobody
 //! takes everything at once, and keeps it until it ends.
 //!
 //! - A duty ends by itself before another replica may take it: signs of life count from before they
-//!   were given, by a clock that only runs forward, and others wait for longer ([`sight`]). Whoever
+//!   were given, by a clock that only runs forward, and others wait for longer (`sight`). Whoever
 //!   works under a [`Hold`] stops when it is [lost](Hold::lost).
 //! - What is written under a duty names its [`Fence`], and is refused when another replica has it
 //!   meanwhile.

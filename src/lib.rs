@@ -29,6 +29,10 @@
 //! 4. A lease that is not settled runs out and is claimed again. **Restart is the recovery path**,
 //!    and there is no other.
 //!
+//! Several processes may share a ledger on a server. A content is leased by one of them, whoever it
+//! is; what only one may do at a time, such as sweeping a tenant, is a duty of one ([`duties`]); and
+//! what one has delivered the others learn from the ledger.
+//!
 //! [`subscriptions`] keeps Microsoft calling: it compares what is wanted with what Microsoft lists
 //! and starts what differs. [`completeness`] compares what Microsoft lists with what the ledger
 //! made of it, for who asks whether everything arrived. [`admin`] shows all of it. [`app`] builds

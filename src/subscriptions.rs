@@ -68,6 +68,9 @@ pub struct Config {
     pub webhook_expiry: Option<Duration>,
     /// The webhook; none: subscriptions are enabled without one.
     pub webhook: Option<Webhook>,
+    /// How long a load balancer may take to notice that this process is ready. Nothing is started
+    /// before, because Microsoft looks at the webhook then, and a refusal counts for long.
+    pub noticed_within: Duration,
 }
 
 /// Our webhook as registered with Microsoft.
@@ -115,8 +118,9 @@ impl Subscriptions {
     /// Looks at every tenant again and again until shutdown. A pending start is abandoned then; the
     /// next process finds out what became of it.
     pub async fn run(self, shutdown: Shutdown) {
+        let noticed = Instant::now() + self.0.config.noticed_within;
         tokio::select! {
-            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id)) => {}
+            () = roster::each(&self.0.tenants, |tenant| self.clone().keep(tenant.id, noticed)) => {}
             () = shutdown.requested() => {}
         }
     }

@@ -24,7 +24,7 @@ pub struct Config {
 /// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A `PostgreSQL` database, or one that speaks its protocol.
+    /// A `PostgreSQL` database, or one that speaks its protocol, for any number of processes.
     Postgres(Server),
     /// A `SQLite` file, for one process.
     Sqlite(PathBuf),

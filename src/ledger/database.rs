@@ -225,7 +225,7 @@ pub enum OpenError {
     /// Another process writes it.
     #[error(
         "the ledger {} is in use by another process; stop that one first, or set ledger.url to a \
-         file of its own for this one",
+         file of its own for this one, or for both to a PostgreSQL database, which several share",
         path.display()
     )]
     InUse {

@@ -1,8 +1,7 @@
 //! The statements that write, and the reading of rows they depend on.
 //!
 //! Each is one prepared statement on the connection it is given, whatever the number of rows;
-//! transactions belong to the writer, decisions to [`super::state`]. What a decision was read from
-//! is locked until the transaction ends, where others may write meanwhile.
+//! transactions belong to the writer, decisions to [`super::state`]. What is decided on stays locked.
 
 use std::{
     collections::{HashMap, HashSet},

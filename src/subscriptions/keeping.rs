@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::{Instant, sleep_until};
+
 use super::Subscriptions;
 use crate::{
     content::TenantId,
@@ -35,10 +37,14 @@ impl Subscriptions {
         self
     }
 
-    pub(super) async fn keep(self, tenant: TenantId) {
+    pub(super) async fn keep(self, tenant: TenantId, noticed: Instant) {
         let duties = &self.0.duties;
         let duty = Duty::Subscriptions(tenant);
         duties.known().await;
+        if Instant::now() < noticed {
+            self.check_under(tenant, Starting::LeftToOthers).await;
+            sleep_until(noticed).await;
+        }
         loop {
             match duties.held(duty) {
                 Some(hold) => tokio::select! {

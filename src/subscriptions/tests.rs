@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod memory;
+mod noticed;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -70,6 +71,7 @@ fn keeper_with(
         check_interval: Duration::from_secs(300),
         restart_after: Duration::from_secs(900),
         webhook_expiry: None,
+        noticed_within: Duration::ZERO,
         webhook: Some(Webhook {
             address: "https://x.example/w".parse().unwrap(),
             auth_id: Secret::fixed("an auth id of ours"),

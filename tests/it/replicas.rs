@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 mod books;
+mod cost;
 mod database;
 mod fleet;
 mod kills;

@@ -87,6 +87,7 @@ pub(super) fn subscriptions(
             address: webhook.address.clone(),
             auth_id: webhook.auth_id.clone(),
         }),
+        noticed_within: webhook.map_or(Duration::ZERO, |webhook| webhook.drain_delay),
     }
 }
 

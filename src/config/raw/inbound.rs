@@ -56,7 +56,7 @@ pub(in crate::config) struct Webhook {
     /// How long a request may take in all, the commit included.
     pub(in crate::config) request_timeout: HumanDuration,
     /// How long the port is still served, not ready, after SIGTERM. At most 10s, since everything
-    /// ends within 30s.
+    /// ends within 30s. As long after a start no subscription is started.
     pub(in crate::config) drain_delay: HumanDuration,
     /// Load balancers whose word about the caller's address is believed.
     pub(in crate::config) trusted_proxies: Vec<Cidr>,

@@ -15,7 +15,7 @@ use crate::config::{
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config) struct Ledger {
-    /// `sqlite:FILE` for one process, or a `postgres://…` database.
+    /// `sqlite:FILE` for one process, or a `postgres://…` database for one or several.
     pub(in crate::config) url: LedgerAddress,
     /// The password for a `postgres://…` without one in it.
     pub(in crate::config) password: Option<SecretSource>,

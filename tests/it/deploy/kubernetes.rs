@@ -128,17 +128,12 @@ fn every_file_is_mounted_and_every_selector_finds_the_pods() {
         let claims = set["spec"]["volumeClaimTemplates"].as_array();
         if overlay == "postgres" {
             assert_eq!((ledger, claims), (None, None));
-            let scaler = &built.one("HorizontalPodAutoscaler")["spec"];
-            let target = &scaler["scaleTargetRef"];
-            assert_eq!(
-                (&target["kind"], &target["name"]),
-                (&set["kind"], &set["metadata"]["name"])
-            );
-            assert!(scaler["minReplicas"].as_u64().unwrap() > 1, "one may go");
-            assert!(set["spec"].get("replicas").is_none(), "applying does not scale");
+            assert_eq!(set["spec"].get("replicas"), None, "the autoscaler's");
+            assert_eq!(built.one("HorizontalPodAutoscaler")["spec"]["minReplicas"], 3);
+            assert_eq!(built.one("PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
         } else {
-            assert_eq!(set["spec"]["replicas"], 1, "one process for each ledger");
             assert_eq!(ledger.unwrap(), claims.unwrap()[0]["metadata"]["name"].as_str().unwrap());
+            assert_eq!(set["spec"]["replicas"], 1, "one process for each SQLite file");
         }
         // The drain is not cut off.
         assert!(pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap() > 30);

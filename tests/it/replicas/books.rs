@@ -6,10 +6,10 @@ use std::{
 };
 
 use m365_collector::{
-    content::ContentType,
+    content::{ContentType, TenantId},
     frame::Frame,
     shutdown::Shutdown,
-    simulator::{Generator, devo::fingerprint},
+    simulator::{Generator, Microsoft, devo::fingerprint},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 use tokio::{
@@ -51,9 +51,7 @@ impl Load {
             while !stopped.is_requested() {
                 let tenant = tenants[random.random_range(0..tenants.len())];
                 let content_type = ContentType::ALL[random.random_range(0..ContentType::ALL.len())];
-                let records = book.generator.records(tenant, content_type, RECORDS);
-                let id = microsoft.publish(tenant, content_type, &records);
-                book.add(&records, id.as_str());
+                book.publish(&microsoft, tenant, content_type);
                 tokio::select! {
                     () = sleep(between.mul_f64(2.0 * random.random::<f64>())) => {}
                     () = stopped.requested() => {}
@@ -77,9 +75,12 @@ impl Book {
         Self { records: HashMap::new(), contents: 0, generator }
     }
 
-    fn add(&mut self, records: &[Vec<u8>], id: &str) {
+    /// Publishes a content.
+    pub fn publish(&mut self, to: &Microsoft, tenant: TenantId, content_type: ContentType) {
+        let records = self.generator.records(tenant, content_type, RECORDS);
+        let id = to.publish(tenant, content_type, &records);
         self.contents += 1;
-        self.records.extend(records.iter().map(|record| (fingerprint(record), id.to_owned())));
+        self.records.extend(records.iter().map(|record| (fingerprint(record), id.to_string())));
     }
 
     /// Waits until everything is settled as delivered, and returns what arrived: every record, and

@@ -134,9 +134,11 @@ impl Site {
         Collector::start(command, self.folder.path())
     }
 
-    /// As [`Site::spawn`], with keys that only this one has.
+    /// As [`Site::spawn`], with keys that only this one has, and perhaps of another build: that of
+    /// `M365_TEST_BINARY`.
     pub fn spawn_with(&self, arguments: &[&str], keys: &[(&str, String)]) -> Collector {
-        let mut command = Command::new(BINARY);
+        let binary = std::env::var("M365_TEST_BINARY").unwrap_or_else(|_| BINARY.to_owned());
+        let mut command = Command::new(binary);
         command.args(arguments).arg("--config").arg(&self.config);
         command.env_clear().envs(self.variables.iter().cloned());
         command.envs(keys.iter().map(|(key, value)| (variable(key), value)));

@@ -1,0 +1,133 @@
+//! What a content costs with one replica, with two and with three on one database: time on the cores
+//! of the replicas, and of the database, from the first announcement to the last settlement.
+//!
+//! `M365_TEST_REPLICAS=long`, best with `M365_TEST_BINARY=target/release/m365-collector` and nothing
+//! beside it, has enough contents for figures.
+
+use std::{fs, time::Duration};
+
+use m365_collector::content::ContentType;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
+
+use super::{
+    books::{Book, RECORDS, again, say},
+    fleet::Fleet,
+    lasting,
+    watch::Ledger,
+};
+use crate::support::postgres::Postgres;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_costs_three_hardly_more_than_one() {
+    let contents = usize::try_from(lasting(600, 6000).as_secs()).expect("it is small");
+    let mut costs = Vec::new();
+    for replicas in 1..=3 {
+        costs.push(cost(replicas, contents).await);
+    }
+    let times = costs[2].per_content() / costs[0].per_content();
+    say(&format!("three cost {times:.2} times what one does"));
+    // Short runs are mostly the beginning, and beside other tests.
+    let most = if contents > 1000 { 1.3 } else { 2.0 };
+    assert!(times <= most, "{times:.2}");
+}
+
+/// Time on the cores.
+struct Cost {
+    replicas: Duration,
+    database: Duration,
+    contents: usize,
+}
+
+impl Cost {
+    /// Seconds on a core for a content, of all parts together.
+    fn per_content(&self) -> f64 {
+        (self.replicas + self.database).as_secs_f64() / self.contents as f64
+    }
+}
+
+async fn cost(replicas: usize, contents: usize) -> Cost {
+    let server = Postgres::start();
+    let database = server.database().await;
+    let mut fleet = Fleet::new(&database, 3, replicas, |world| {
+        world.notification_batch = 100;
+    })
+    .await;
+    // What is compared is the work, not its limits.
+    fleet.site.set("fetch.requests_per_minute", &1_000_000);
+    fleet.site.set("devo.confirm_interval", "1s");
+    fleet.start().await;
+    let mut ledger = Ledger::new(&database);
+    let mut connection = PgConnection::connect(&database).await.expect("the database is there");
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await
+        .expect("every server has one");
+    let postmaster = Times::of(&backend.to_string()).expect("it lives").parent;
+    let of_replicas = || {
+        let processes = fleet.running().into_iter().map(|place| fleet.process(place).id());
+        processes.filter_map(|id| Times::of(&id.to_string())).map(|times| times.own).sum()
+    };
+    let (before, database_before): (Duration, _) = (of_replicas(), family(&postmaster));
+    let started = Instant::now();
+    let mut book = Book::new(1);
+    for nth in 0..contents {
+        let tenant = fleet.site.tenant(nth % 3);
+        let content_type = ContentType::ALL[nth / 3 % ContentType::ALL.len()];
+        book.publish(fleet.site.simulator.microsoft(), tenant, content_type);
+        if nth % 100 == 99 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let arrivals = book.delivered(&fleet, &mut ledger).await;
+    let took = started.elapsed();
+    let cost = Cost {
+        replicas: of_replicas().saturating_sub(before),
+        database: family(&postmaster).saturating_sub(database_before),
+        contents,
+    };
+    assert_eq!(again(&arrivals).count(), 0, "nothing comes twice");
+    let both = (cost.replicas + cost.database).as_secs_f64();
+    say(&format!(
+        "{replicas} replicas: {contents} contents of {RECORDS} records in {took:.1?}; {:.0} contents \
+         for each second of the replicas on a core, {:.0} with the database, whose part is {:.0} %",
+        contents as f64 / cost.replicas.as_secs_f64(),
+        contents as f64 / both,
+        100.0 * cost.database.as_secs_f64() / both,
+    ));
+    fleet.finish().await;
+    cost
+}
+
+/// Time on the cores of a server with all its processes, also those that ended.
+fn family(postmaster: &str) -> Duration {
+    let first = Times::of(postmaster).expect("the server runs");
+    let processes = fs::read_dir("/proc").expect("it is Linux").flatten();
+    let processes = processes.filter_map(|entry| Times::of(entry.file_name().to_str()?));
+    let children = processes.filter(|process| process.parent == postmaster);
+    children.map(|child| child.own).sum::<Duration>() + first.own + first.of_the_dead
+}
+
+/// What the kernel counts of a process.
+struct Times {
+    parent: String,
+    own: Duration,
+    of_the_dead: Duration,
+}
+
+impl Times {
+    fn of(process: &str) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name is in brackets and may hold anything.
+        let fields: Vec<_> = text.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<u32>().ok().map(|ticks| TICK * ticks);
+        Some(Self {
+            parent: fields[1].to_owned(),
+            own: ticks(11)? + ticks(12)?,
+            of_the_dead: ticks(13)? + ticks(14)?,
+        })
+    }
+}
+
+/// In which `/proc/PID/stat` counts.
+const TICK: Duration = Duration::from_millis(10);
