@@ -30,7 +30,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 mod backfill;
@@ -344,7 +344,8 @@ impl Ledger {
             // A server goes away without a word while nobody asks for anything.
             known = self.shared.committed.borrow().elapsed() < FRESH;
         }
-        known || self.ask(Probe).await.is_ok()
+        // Who asks does not wait for as long as a transaction may.
+        known || timeout(PROBE, self.ask(Probe)).await.is_ok_and(|probed| probed.is_ok())
     }
 
     /// The room on a file's file system, where the system tells. Asked anew at each call.
@@ -393,3 +394,5 @@ struct Shared {
 
 /// So long a commit says that the next one will succeed.
 const FRESH: Duration = Duration::from_secs(1);
+
+const PROBE: Duration = Duration::from_secs(10);
