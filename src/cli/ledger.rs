@@ -93,7 +93,8 @@ async fn look_at_status(
         json(&mut output, &rows)?;
     } else {
         show_status(&mut output, &rows, now)?;
-        if !replicas.entries.is_empty() {
+        // One has everything, and says nothing.
+        if replicas.entries.len() > 1 {
             writeln!(output)?;
             replicas.show(&mut output, now)?;
         }
