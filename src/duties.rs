@@ -6,7 +6,7 @@
 //! takes everything at once, and keeps it until it ends.
 //!
 //! - A duty ends by itself before another replica may take it: signs of life count from before they
-//!   were given, by a clock that only runs forward, and others wait for longer (`sight`). Whoever
+//!   were given, by a clock that only runs forward, and others wait for longer ([`Sight`]). Whoever
 //!   works under a [`Hold`] stops when it is [lost](Hold::lost).
 //! - What is written under a duty names its [`Fence`], and is refused when another replica has it
 //!   meanwhile.

@@ -93,7 +93,7 @@ async fn look_at_status(
         json(&mut output, &rows)?;
     } else {
         show_status(&mut output, &rows, now)?;
-        // One has everything, and says nothing.
+        // One that shares with nobody does everything.
         if replicas.entries.len() > 1 {
             writeln!(output)?;
             replicas.show(&mut output, now)?;

@@ -57,13 +57,13 @@ impl Pacing {
         let share =
             NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
         self.0.part.store(share.get(), Ordering::Relaxed);
-        self.resize(share);
+        self.resize(share.get());
     }
 
     /// Keeps to so much of every tenant's budget for now, of a part that is ours if we need it, both
-    /// in millionths. Never to nothing: of the smallest part one request a minute is left.
+    /// in millionths. Of nothing, nothing is asked until there is something again.
     pub fn keep_to(&self, millionths: u32, part: u32) {
-        self.0.part.store(self.requests(part).get(), Ordering::Relaxed);
+        self.0.part.store(self.requests(part), Ordering::Relaxed);
         self.resize(self.requests(millionths));
     }
 
@@ -125,7 +125,7 @@ impl Pacing {
 
     /// Whether so little of the tenant's budget is in use that work without hurry may take of it.
     pub fn is_relaxed(&self, tenant: TenantId) -> bool {
-        let part = budget_of(self.0.part.load(Ordering::Relaxed));
+        let part = budget(self.0.part.load(Ordering::Relaxed));
         let lane = self.lane(tenant);
         let used = lane.state().window.used(Instant::now());
         let taken = used + lane.waiting.load(Ordering::Relaxed);
@@ -212,14 +212,14 @@ impl Pacing {
         }
     }
 
-    fn requests(&self, millionths: u32) -> NonZeroU32 {
+    fn requests(&self, millionths: u32) -> u32 {
         let whole = u64::from(self.0.requests_per_minute.get());
         let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
-        u32::try_from(share).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+        u32::try_from(share).unwrap_or(u32::MAX)
     }
 
-    fn resize(&self, share: NonZeroU32) {
-        self.0.share.store(share.get(), Ordering::Relaxed);
+    fn resize(&self, share: u32) {
+        self.0.share.store(share, Ordering::Relaxed);
         for lane in &self.0.lanes {
             lane.state().window.resize(budget(share));
             lane.changed.notify_waiters();
@@ -282,7 +282,6 @@ struct Lane {
 
 impl Lane {
     fn new(share: u32) -> Self {
-        let share = NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN);
         Self {
             state: Mutex::new(State { window: Window::new(budget(share)), pause: None, untold: 0 }),
             queue: tokio::sync::Mutex::new(()),
@@ -325,11 +324,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn budget(requests: NonZeroU32) -> usize {
-    budget_of(requests.get())
-}
-
-fn budget_of(requests: u32) -> usize {
+fn budget(requests: u32) -> usize {
     usize::try_from(requests).unwrap_or(usize::MAX)
 }
 

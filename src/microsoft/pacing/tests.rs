@@ -143,6 +143,21 @@ async fn replicas_divide_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_keeps_to_nothing_waits_until_there_is_something() {
+    let pacing = pacing(10);
+    pacing.keep_to(0, MILLION);
+    assert_eq!(pacing.room(tenant(A)), 0);
+    let start = Instant::now();
+    let granted = async {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        pacing.keep_to(MILLION / 2, MILLION);
+    };
+    let (permit, ()) = tokio::join!(pacing.permit(tenant(A)), granted);
+    drop(permit.unwrap());
+    assert_eq!((start.elapsed().as_secs(), pacing.room(tenant(A))), (300, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tenant_is_relaxed_while_more_than_half_of_its_budget_is_left() {
     let pacing = pacing(4);
     assert!(pacing.is_relaxed(tenant(A)));
