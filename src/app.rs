@@ -27,6 +27,7 @@ use crate::{
     expiry::Expiry,
     identity,
     ledger::{self, Ledger, Writer},
+    logbook::{self, Logbook},
     microsoft::{self, Client},
     outcomes::{Announced, Outcomes},
     pipeline::{self, Pipeline},
@@ -57,6 +58,8 @@ pub struct Config {
     pub deliver: deliver::Config,
     /// The durable state.
     pub ledger: ledger::Config,
+    /// Telling Devo our own log; none: not.
+    pub logbook: Option<logbook::Config>,
     /// The API and its credentials.
     pub microsoft: microsoft::Config,
     /// Fetching and retrying.
@@ -85,6 +88,7 @@ pub struct App {
     keeper: duties::Keeper,
     drain_delay: Duration,
     expiry: Expiry,
+    logbook: Option<Logbook>,
     pipeline: Pipeline,
     sessions: Sessions,
     stats: Option<Stats>,
@@ -184,6 +188,9 @@ impl App {
             let (outcomes, outlet) = (outcomes.clone(), outlet.clone());
             Stats::register(&registry, config, outcomes, outlet, clock.clone())
         });
+        let logbook = config
+            .logbook
+            .map(|config| Logbook::register(&registry, config, outlet.clone(), clock.clone()));
         let metrics = pipeline::Metrics::register(&registry, &tenants, outcomes)?;
         admission.count(metrics.clone());
         let pipeline = Pipeline::new(
@@ -225,6 +232,7 @@ impl App {
             keeper,
             drain_delay,
             expiry,
+            logbook: logbook.transpose()?,
             pipeline,
             sessions,
             stats: stats.transpose()?,
@@ -271,6 +279,9 @@ impl App {
         let stats = self
             .stats
             .map(|stats| Activity::start("stats", report.clone(), |stop| stats.run(stop)));
+        let logbook = self
+            .logbook
+            .map(|logbook| Activity::start("logbook", report.clone(), |stop| logbook.run(stop)));
         let subscriptions =
             Activity::start("subscriptions", report, |stop| self.subscriptions.run(stop));
         match webhook_addr {
@@ -317,6 +328,9 @@ impl App {
         writer.end(soon(grace_ends, CLOSING)).await;
         if let Some(stats) = stats {
             stats.end(soon(grace_ends, CLOSING)).await;
+        }
+        if let Some(logbook) = logbook {
+            logbook.end(soon(grace_ends, CLOSING)).await;
         }
         admin.end(soon(grace_ends, CLOSING)).await;
         match failed {

@@ -39,6 +39,8 @@ mod replicas;
 mod service;
 mod subscriptions;
 mod table;
+#[cfg(feature = "otel")]
+mod telemetry;
 mod tenants;
 #[cfg(feature = "demo")]
 mod world;

@@ -48,8 +48,8 @@ use settings::log;
 pub use value::{HumanDuration, InvalidDuration};
 
 use crate::{
-    admin, app, content::Tenants, deliver, identity, ledger, microsoft, pipeline, route, stats,
-    subscriptions, sweep, webhook,
+    admin, app, content::Tenants, deliver, identity, ledger, logbook, microsoft, pipeline, route,
+    stats, subscriptions, sweep, webhook,
 };
 
 /// The settings of every module.
@@ -79,6 +79,8 @@ pub struct Config {
     pub stats: Option<stats::Config>,
     /// The program's own log.
     pub log: log::Config,
+    /// Telling Devo that log; none: not.
+    pub logbook: Option<logbook::Config>,
     /// The organisations whose records are collected.
     pub tenants: Tenants,
 }
@@ -135,6 +137,7 @@ impl From<Config> for app::Config {
             admin: config.admin,
             deliver: config.deliver,
             ledger: config.ledger,
+            logbook: config.logbook,
             microsoft: config.microsoft,
             pipeline: config.pipeline,
             records: config.records,

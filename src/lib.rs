@@ -54,7 +54,7 @@
 //! | [`deliver`] | batches, sessions, confirmation, reconnecting | the same |
 //! | [`http`] | the listener behind both ports | the same |
 //! | [`duties`] | which replica does what: sweeping, subscriptions, pruning; shares of the budget | [`ledger`], [`microsoft`] |
-//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`] | one activity each | everything above, never each other |
+//! | [`webhook`], [`pipeline`], [`sweep`], [`subscriptions`], [`admin`], [`expiry`], [`stats`], [`logbook`] | one activity each | everything above, never each other |
 //! | [`consent`] | an administrator's browser on loopback | [`http`] |
 //! | [`completeness`] | the listing against the books; [`admin`] shows its word | [`ledger`], [`microsoft`], the reader of [`sweep`] |
 //! | [`app`] | the composition root | everything above |
@@ -64,7 +64,8 @@
 //!
 //! A test reads the `use` lines and keeps it so. Nothing below [`webhook`] and [`admin`] knows
 //! HTTP servers; nothing but [`microsoft`] knows an API address or a token; nothing but [`deliver`]
-//! knows a connection to Devo; nothing but [`config`] and the binary reads the environment.
+//! knows a connection to Devo; nothing but [`config`] and the binary reads the environment, whose `OTEL_…` a library reads for
+//! the binary with the feature `otel`.
 //!
 //! # Invariants
 //!
@@ -110,6 +111,7 @@ pub mod frame;
 pub mod http;
 pub mod identity;
 pub mod ledger;
+pub mod logbook;
 pub mod microsoft;
 pub mod moment;
 pub mod notification;

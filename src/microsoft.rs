@@ -18,6 +18,7 @@ pub mod cloud;
 pub mod metrics;
 pub mod pacing;
 pub mod tokens;
+mod trace;
 
 pub use client::{ApiError, Client, ClientError, Config, Disposition};
 pub use metrics::Metrics;

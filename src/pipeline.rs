@@ -255,7 +255,8 @@ impl Pipeline {
         match ended {
             Ok((id, unconfirmed)) => {
                 self.running.remove(&id);
-                self.confirmations.spawn(self.work.clone().confirm(unconfirmed));
+                let span = unconfirmed.span.clone();
+                self.confirmations.spawn(self.work.clone().confirm(unconfirmed).instrument(span));
             }
             Err(error) => {
                 error!(error = %error, "a step panicked, its lease will run out");

@@ -19,6 +19,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
+use tracing::{Instrument as _, debug_span};
 use url::Url;
 
 use crate::{
@@ -134,7 +135,8 @@ impl Subscriptions {
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
-        let result = self.look_and_start(&tenant, starting).await;
+        let span = debug_span!("subscriptions", tenant = &*tenant.name);
+        let result = self.look_and_start(&tenant, starting).instrument(span).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
             Err(error) => self.note_failure(&tenant, error),
@@ -220,7 +222,8 @@ impl Subscriptions {
                 if step.why().is_none() {
                     self.note_refused(feed, None);
                 }
-                Observation::new(&wanted, &listed, step, self.refused(feed))
+                let refused = self.refused(feed);
+                Observation::new(&wanted, &listed, step, inner.config.manage, refused)
             })
             .collect();
         inner.metrics.observed(&tenant.name, &seen, now);

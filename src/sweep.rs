@@ -23,6 +23,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
+use tracing::{Instrument as _, debug_span};
 
 use crate::{
     backoff::Backoff,
@@ -187,7 +188,12 @@ impl Sweep {
         let Some(back) = cadence.due(&feed.completed, feed.at_start, now) else {
             return cadence.pause(&feed.completed, now);
         };
-        match self.sweep(tenant, feed, back).await {
+        let span = debug_span!(
+            "sweep",
+            tenant = &*tenant.name,
+            content.r#type = feed.content_type.as_str(),
+        );
+        match self.sweep(tenant, feed, back).instrument(span).await {
             Ok(()) => {
                 feed.succeeded(tenant);
                 cadence.pause(&feed.completed, self.0.clock.now())

@@ -281,6 +281,9 @@ fn tenant_status(seen: &Seen<'_>, tenant: &Tenant) -> TenantStatus {
 fn subscription(observation: &Observation) -> SubscriptionStatus {
     let (ok, mut detail) = match &observation.step {
         Step::Keep { .. } => (true, "as wanted".to_owned()),
+        Step::Start { why, .. } | Step::Wait { why, .. } if !observation.managed => {
+            (false, format!("{why}, and subscriptions.manage is off"))
+        }
         Step::Start { why, .. } => (false, format!("{why}: will be started")),
         Step::Wait { why, until, .. } => (false, format!("{why}: may be started at {until:.0}")),
     };

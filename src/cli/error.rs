@@ -45,6 +45,10 @@ pub enum CommandError {
     /// The file of Devo's collector cannot be read.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Spans cannot be exported as the environment wants it.
+    #[cfg(feature = "otel")]
+    #[error("cannot export spans")]
+    Telemetry(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -4,6 +4,9 @@
 //! it in a terminal: control characters, and those that change the direction or the line, are
 //! written as escapes, and what is long is cut. JSON escapes the lower control characters by
 //! itself; the others, and the cuts, are made in the finished line.
+//!
+//! What is told to Devo of it is written as JSON as well, whatever the form here, and is of this
+//! program alone: libraries may speak of what they carry.
 
 use std::{
     fmt::{self, Debug, Write as _},
@@ -12,36 +15,105 @@ use std::{
 
 use tracing::field::Field;
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer, Registry,
     field::MakeExt as _,
+    filter::{FilterExt as _, LevelFilter, Targets, filter_fn},
     fmt::{
-        fmt,
         format::{Writer, debug_fn},
+        layer,
     },
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
-use super::CommandError;
+#[cfg(feature = "otel")]
+use super::telemetry::Telemetry;
+use super::{CommandError, Outside};
 use crate::{
     config::settings::log::{Config, Format},
+    logbook::{self, Lines},
     printable::is_printable,
 };
 
-/// Starts the log of the process.
-pub(super) fn start(config: &Config, colour: bool) -> Result<(), CommandError> {
+/// A log that was started.
+#[derive(Debug)]
+#[must_use = "what is left is to be told at the end"]
+pub(super) struct Log {
+    #[cfg(feature = "otel")]
+    telemetry: Option<Telemetry>,
+}
+
+impl Log {
+    /// Tells what is left to whoever is told of spans.
+    #[cfg_attr(not(feature = "otel"), expect(clippy::unused_async, reason = "nobody is told"))]
+    pub(super) async fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(telemetry) = self.telemetry {
+            telemetry.end().await;
+        }
+    }
+}
+
+/// Starts the log of the process, and what others are told of it.
+pub(super) fn start(
+    config: &Config,
+    logbook: Option<&logbook::Config>,
+    outside: &Outside,
+) -> Result<Log, CommandError> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let lines = fmt()
-        .with_env_filter(filter)
+    let lines = layer()
         .with_writer(io::stderr)
-        .with_ansi(colour)
+        .with_ansi(outside.colour)
         // Would be said on the same standard error, and panic because that is on a full disk.
         .log_internal_errors(false);
-    match config.format {
+    let lines = match config.format {
         Format::Json => {
-            lines.json().flatten_event(true).with_writer(|| JsonLines(io::stderr())).init();
+            lines.json().flatten_event(true).with_writer(|| JsonLines(io::stderr())).boxed()
         }
-        Format::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).init(),
+        Format::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
+    };
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    layers.extend(logbook.map(told));
+    #[cfg(feature = "otel")]
+    let telemetry = Telemetry::start(&outside.variables)?;
+    #[cfg(feature = "otel")]
+    layers.extend(telemetry.as_ref().map(Telemetry::layer));
+    tracing_subscriber::registry().with(layers).init();
+    Ok(Log {
+        #[cfg(feature = "otel")]
+        telemetry,
+    })
+}
+
+/// What Devo is told.
+fn told(config: &logbook::Config) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let (lines, severity) = (config.lines.clone(), config.severity.level());
+    // Of the spans it takes what is said in them.
+    let level = filter_fn(move |of| of.is_span() || *of.level() <= severity)
+        .with_max_level_hint(LevelFilter::INFO);
+    let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO);
+    layer()
+        .json()
+        .flatten_event(true)
+        .log_internal_errors(false)
+        .with_writer(move || JsonLines(Pen(lines.clone())))
+        .with_filter(own.and(level))
+        .boxed()
+}
+
+/// Writes into the logbook.
+struct Pen(Lines);
+
+impl io::Write for Pen {
+    /// The log writes a line at a time, and so does what cleans it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(&String::from_utf8_lossy(line));
+        Ok(line.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
@@ -135,6 +207,8 @@ const LONGEST: usize = 2048;
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::fmt;
 
     use super::*;
 

@@ -16,13 +16,15 @@ use crate::{app::App, clock::Clock, config::Config, shutdown::Shutdown};
 
 /// Runs the service until it is asked to stop.
 pub(super) async fn run(config: Config, outside: &Outside) -> Result<Exit, CommandError> {
-    log::start(&config.log, outside.colour)?;
+    let log = log::start(&config.log, config.logbook.as_ref(), outside)?;
     info!(version = env!("CARGO_PKG_VERSION"), "m365-collector starts");
     let shutdown = Shutdown::new();
     let mut signals = JoinSet::new();
     signals.spawn(stop_on_signal(shutdown.clone())?);
     let app = App::bind(config.into(), Clock::system()).await?;
-    app.run(shutdown).await?;
+    let ended = app.run(shutdown).await;
+    log.end().await;
+    ended?;
     Ok(Exit::Success)
 }
 

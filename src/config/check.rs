@@ -49,6 +49,7 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
     ledger::outlasts_confirmation(&raw.ledger, &raw.devo, findings);
     let sweep = sweep(&raw.sweep, raw.webhook.is_some(), findings);
     let stats = delivery::stats(&raw.devo, findings);
+    let logbook = delivery::logbook(&raw.devo, findings);
     let records = records(&raw.records, &raw.ledger, findings);
     let log = log(&raw.log);
     Some(Config {
@@ -64,6 +65,7 @@ pub(super) fn check(raw: &Raw, elements: &Elements, findings: &mut Findings<'_>)
         records: records?,
         stats: stats?,
         log,
+        logbook: logbook?,
         tenants,
     })
 }

@@ -18,7 +18,7 @@ pub use number::{HumanDuration, InvalidDuration};
 
 pub(super) use address::{Cidr, DevoEndpoint, ListenAddress, WebAddress};
 pub(super) use choice::{
-    Cloud, CompressionChoice, ConfirmChoice, Feed, FormatChoice, ProxyHeaderChoice,
+    Cloud, CompressionChoice, ConfirmChoice, Feed, FormatChoice, ProxyHeaderChoice, SeverityChoice,
 };
 pub(super) use number::{ByteSize, Count, Expiry};
 pub(super) use secret::SecretSource;

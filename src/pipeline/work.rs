@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, debug_span, info, warn};
 
 use super::{
     Metrics,
@@ -29,6 +29,8 @@ pub(super) struct Unconfirmed {
     lease: Lease,
     hold: Hold,
     sent: Sent,
+    /// Of what is still to come.
+    pub(super) span: Span,
 }
 
 /// What a step and a confirmation need.
@@ -102,12 +104,12 @@ impl Work {
 
     pub(super) async fn step(self, lease: Lease, hold: Hold) -> Unconfirmed {
         let sent = self.step.run(&lease).await;
-        Unconfirmed { lease, hold, sent }
+        Unconfirmed { lease, hold, sent, span: debug_span!("confirm") }
     }
 
     pub(super) async fn confirm(self, unconfirmed: Unconfirmed) {
-        let Unconfirmed { lease, hold, sent: Sent { receipt, mut flight, tally, failed } } =
-            unconfirmed;
+        let Unconfirmed { lease, hold, sent, .. } = unconfirmed;
+        let Sent { receipt, mut flight, tally, failed } = sent;
         let landing = receipt.settled().await;
         let failed = failed.or(landing.failed.map(Failure::Retry));
         flight.land(&landing.confirmed, failed.map(Failure::reason));

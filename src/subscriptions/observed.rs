@@ -94,6 +94,8 @@ pub struct Observation {
     pub webhook: Option<SeenWebhook>,
     /// What is to be done about it.
     pub step: Step,
+    /// Whether the service does that, or leaves it to people.
+    pub managed: bool,
     /// What reached our webhook during the last start, where Microsoft refused it because of the
     /// webhook (AF20021) and it is not as wanted yet.
     pub refused: Option<Calls>,
@@ -104,6 +106,7 @@ impl Observation {
         wanted: &Wanted<'_>,
         listed: &[Subscription],
         step: Step,
+        managed: bool,
         refused: Option<Calls>,
     ) -> Self {
         let listed = find(listed, step.content_type());
@@ -121,6 +124,7 @@ impl Observation {
                 expiration: webhook.expiration,
             }),
             step,
+            managed,
             refused,
         }
     }

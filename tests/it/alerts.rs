@@ -3,6 +3,7 @@
 mod cardinality;
 mod end_to_end;
 mod expressions;
+mod nearly_full;
 mod rules;
 mod shortened;
 mod sites;

@@ -20,9 +20,12 @@ mod edge;
 mod errors;
 mod faults;
 mod identity;
+mod logbook;
 mod memory;
 mod moving;
 mod onboarding;
+#[cfg(feature = "otel")]
+mod otel;
 mod outages;
 mod page;
 mod pipeline;

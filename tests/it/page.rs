@@ -7,7 +7,9 @@ use m365_collector::{
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{Service, eventually, get, patience, ports, records, within};
+use crate::support::{
+    Service, collector::Site, eventually, get, patience, ports, postgres::Postgres, records, within,
+};
 
 mod browser;
 
@@ -107,15 +109,58 @@ async fn a_first_start_says_what_comes_next() {
         .start_unregistered()
         .await;
     let url = format!("http://{}/", service.admin);
-    eventually("it waits", async || get(service.admin, "/").await.1.contains("What comes next"))
-        .await;
+    eventually("it waits", async || {
+        let page = get(service.admin, "/").await.1;
+        page.contains("What comes next") && page.contains("and subscriptions.manage is off")
+    })
+    .await;
     let mut browser = Browser::start();
     accessible(&mut browser, &url, "first").await;
     browser.visit(&url, USUAL).await;
     assert_eq!(browser.text("h1").await, "Waiting for the first records");
     assert!(browser.text("#first .next h3").await.starts_with("Subscribe at Microsoft"));
-    assert!(browser.text("#first").await.contains("m365-collector check --config"));
+    let steps = browser.text("#first").await;
+    for command in ["m365-collector subscriptions start --config", "m365-collector check --config"]
+    {
+        assert!(steps.contains(command), "{steps}");
+    }
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_shown_with_what_each_does_and_one_that_is_silent() {
+    let mut site = Site::start(4, None, |_| ()).await;
+    site.set("ledger.url", &Postgres::shared().database().await);
+    let _first = site.run().await;
+    let (webhook, admin) = (ports::free(), ports::free());
+    site.set("webhook.listen", &webhook);
+    site.set("admin.listen", &admin);
+    let mut second = site.spawn(&["run"]);
+    let page = async |text: &str| get(site.admin, "/").await.1.contains(text);
+    eventually("both are shown", async || page("50.0 %").await).await;
+    for tenant in 0..4 {
+        let (tenant, content_type) = (site.tenant(tenant), ContentType::Exchange);
+        let sent = records(1, tenant, content_type, 5);
+        site.simulator.microsoft().publish(tenant, content_type, &sent);
+    }
+    eventually("all is well", async || page("<title>All is well").await).await;
+    let mut browser = Browser::start();
+    let url = format!("http://{}/", site.admin);
+    accessible(&mut browser, &url, "replicas").await;
+    browser.visit(&url, USUAL).await;
+    let rows = "[...document.querySelectorAll('#replicas tbody tr')].map((e) => e.innerText)";
+    let shown: Vec<String> = browser.evaluate(rows).await;
+    let [one, other] = &shown[..] else { panic!("two replicas: {shown:?}") };
+    for tenant in 0..4 {
+        let name = format!("tenant-{tenant}");
+        let duties = one.matches(&name).count() + other.matches(&name).count();
+        assert_eq!(duties, 2, "somebody sweeps and somebody keeps {name}: {shown:?}");
+    }
+    second.process.kill();
+    // Silent, and then taken for dead.
+    let lost = async || page(">silent<").await || page(">gone<").await;
+    eventually("one is lost", lost).await;
+    accessible(&mut browser, &url, "lost").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +234,8 @@ async fn accessible(browser: &mut Browser, url: &str, name: &str) {
         assert_eq!(browser.axe().await, Vec::<String>::new(), "{look:?}");
         let width: u32 = browser.evaluate("document.documentElement.scrollWidth").await;
         assert!(width <= look.width, "it is {width} wide in {look:?}");
+        let spilled: Vec<String> = browser.evaluate(SPILLED).await;
+        assert_eq!(spilled, Vec::<String>::new(), "it runs into its neighbour in {look:?}");
         assert_eq!(browser.complaints().await, Vec::<String>::new(), "{look:?}");
         let shade = if look.dark { "dark" } else { "light" };
         browser.screenshot(&format!("{name}-{shade}-{}", look.width)).await;
@@ -244,6 +291,12 @@ async fn delivered(browser: &mut Browser) -> u64 {
     let text = browser.text("#state dd").await;
     text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
+
+/// What is shown beyond the cell it is in.
+const SPILLED: &str = "[...document.querySelectorAll('td > *, th > *')]
+    .filter((e) => e.getBoundingClientRect().right > e.parentElement.getBoundingClientRect().right + 1
+        && getComputedStyle(e).position !== 'absolute')
+    .map((e) => e.innerText)";
 
 /// Whether the page was told something since it was loaded.
 const LIVE: &str = "document.getElementById('connection').textContent.startsWith('live')";

@@ -33,7 +33,7 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     for part in activity {
         arrows.insert(part, with(part, &[]));
     }
-    for part in ["webhook", "pipeline", "expiry", "stats"] {
+    for part in ["webhook", "pipeline", "expiry", "stats", "logbook"] {
         arrows.insert(part, with(part, &activity));
     }
     arrows.insert("duties", with("duties", &["ledger", "microsoft"]));
@@ -62,9 +62,13 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper", &["http", "webhook", "admin", "consent", "simulator"]),
     ("hyper_util", &["http", "webhook", "admin", "simulator"]),
     ("indicatif", &["demo", "cli"]),
+    ("opentelemetry", &["cli", "microsoft"]),
+    ("opentelemetry_otlp", &["cli"]),
+    ("opentelemetry_sdk", &["cli", "microsoft"]),
     ("rcgen", &["simulator"]),
     ("reqwest", &["microsoft"]),
     ("sqlx", &["ledger"]),
+    ("tracing_opentelemetry", &["cli", "microsoft"]),
     ("tokio_rustls", &["deliver", "simulator", "tls"]),
     ("x509_parser", &["tls"]),
 ];

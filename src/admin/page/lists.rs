@@ -38,7 +38,7 @@ pub(super) fn replicas(all: Option<&[duties::Entry]>, now: Timestamp) -> Markup 
         section #replicas aria-label="Replicas" hidden[all.is_empty()] {
             @if !all.is_empty() {
                 h2 { "Replicas" }
-                table.plain {
+                table.plain.replicas {
                     thead {
                         tr {
                             th scope="col" { "Host" }
@@ -61,19 +61,32 @@ pub(super) fn replicas(all: Option<&[duties::Entry]>, now: Timestamp) -> Markup 
 
 fn row(replica: &duties::Entry, now: Timestamp) -> Markup {
     use duties::State;
+    let class = match replica.state {
+        State::Alive => "well",
+        State::Draining => "look",
+        State::Gone => "calm",
+        State::Silent => "act",
+    };
+    let of = |tenants: &[String]| {
+        if tenants.is_empty() {
+            html! { span.muted { "–" } }
+        } else {
+            html! { (words::some(tenants)) }
+        }
+    };
     html! {
         tr {
             th scope="row" {
                 (replica.name) " " span.muted { (replica.version) }
                 @if replica.prunes { " " span.muted { "(prunes)" } }
             }
-            td class=[(match replica.state { State::Silent => Some("bad"), State::Draining => Some("warn"), State::Alive | State::Gone => None })] {
-                (replica.state.as_str())
+            td data-label="State" {
+                span class={ "word " (class) } { span.dot aria-hidden="true" {} (replica.state.as_str()) }
             }
-            td { (words::ago(Some(replica.seen), now)) }
-            td.n { (format!("{:.1} %", replica.share_percent)) }
-            td { (words::some(&replica.sweeps)) }
-            td { (words::some(&replica.subscriptions)) }
+            td data-label="Heard of" { (words::ago(Some(replica.seen), now)) }
+            td.n data-label="Share of requests" { (format!("{:.1} %", replica.share_percent)) }
+            td data-label="Sweeps" { (of(&replica.sweeps)) }
+            td data-label="Subscriptions" { (of(&replica.subscriptions)) }
         }
     }
 }
@@ -134,7 +147,13 @@ pub(super) fn certificates(all: &[CertificateStatus]) -> Markup {
                     }
                 }
                 @if all.len() > CERTIFICATES {
-                    p.muted { "Those that end first; " (all.len() - CERTIFICATES) " more have longer." }
+                    p.note { "Those that end first; " (all.len() - CERTIFICATES) " more have longer." }
+                }
+                p.note {
+                    "Client secrets do not tell when they end."
+                    @if all.iter().any(|certificate| certificate.kind == Kind::Client) {
+                        " A tenant's certificate is also that of those who consented to the same application."
+                    }
                 }
             }
         }

@@ -124,7 +124,7 @@ fn detailed(tenant: &TenantStatus, now: Timestamp, open: bool, alone: bool) -> M
                         th scope="col" { "7 days" }
                     }
                 }
-                tbody { @for feed in &tenant.feeds { (row(feed, now)) } }
+                tbody { @for feed in &tenant.feeds { (row(feed, now, tenant.problem.is_some())) } }
             }
         }
     }
@@ -162,15 +162,16 @@ fn line(tenant: &TenantStatus, name: &Markup) -> Markup {
     }
 }
 
-fn row(feed: &FeedStatus, now: Timestamp) -> Markup {
+/// Whether it is `stale` that what Microsoft lists is not known any more.
+fn row(feed: &FeedStatus, now: Timestamp, stale: bool) -> Markup {
     html! {
         tr {
             th scope="row" {
                 (feed.content_type)
                 @if let Some(problem) = &feed.problem { span.problem { (problem.replace('_', " ")) } }
             }
-            td data-label="Subscription" { (light(feed.subscription)) }
-            td data-label="Webhook" { (light(feed.webhook)) }
+            td data-label="Subscription" { (light(feed.subscription, stale)) }
+            td data-label="Webhook" { (light(feed.webhook, stale)) }
             td data-label="Notified" { (ago(feed.last_notified, now)) }
             td data-label="Delivered" { (ago(feed.last_delivered, now)) }
             td.n data-label="Waiting" { (amount(feed.waiting, "")) }
@@ -190,13 +191,14 @@ fn amount(count: Option<u64>, class: &str) -> Markup {
     }
 }
 
-fn light(light: Light) -> Markup {
+fn light(light: Light, stale: bool) -> Markup {
     let (class, word) = match light {
+        Light::On if stale => ("calm", "was on"),
         Light::On => ("well", "on"),
         Light::Off => ("act", "off"),
         Light::Missing => ("act", "missing"),
         Light::NotWanted => ("calm", "not used"),
-        Light::Unknown => ("calm", "not seen yet"),
+        Light::Unknown => ("calm", "not yet"),
     };
     html! { span class={ "word " (class) } { span.dot aria-hidden="true" {} (word) } }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{PartState, Seen, Status, lists};
 use crate::{
     deliver::State,
+    duties,
     subscriptions::{Step, Why},
 };
 
@@ -45,6 +46,7 @@ pub(super) fn attention(status: &Status, seen: &Seen<'_>) -> Vec<Attention> {
     all.extend(expiring(status));
     all.extend(unreadable(status, seen));
     all.extend(subscriptions(seen));
+    all.extend(replicas(status));
     all.extend(certificates(status));
     all.extend(dead_letters(status));
     if !status.first_steps.is_empty() {
@@ -216,6 +218,26 @@ const fn detail_of(why: Why) -> &'static str {
              unless subscriptions.manage is off."
         }
     }
+}
+
+/// Replicas that are not heard of and have not left.
+fn replicas(status: &Status) -> Option<Attention> {
+    let all = status.replicas.as_deref().unwrap_or_default();
+    let silent: Vec<_> =
+        all.iter().filter(|replica| replica.state == duties::State::Silent).collect();
+    let (first, title) = match silent[..] {
+        [] => return None,
+        [one] => (one, format!("The replica {} is silent", one.name)),
+        [one, ..] => (one, format!("{} replicas are silent", silent.len())),
+    };
+    Some(Attention {
+        remedy: Some("See whether it runs, and whether it reaches the ledger.".into()),
+        ..entry(
+            Severity::Look,
+            title,
+            format!("It was last heard of at {:.0}. The others take over what it did.", first.seen),
+        )
+    })
 }
 
 /// Certificates that end soon.

@@ -51,17 +51,24 @@ pub(super) fn steps(seen: &Seen<'_>, parts: &[Part], tenants: &[TenantStatus]) -
             },
         )
     }];
-    steps.push(step(
-        all > 0 && on == all,
-        "Subscribe at Microsoft",
-        match (on, all) {
-            (_, 0) => "The content types of each tenant are subscribed to.".into(),
-            (0, _) => "The service starts every subscription by itself within a minute, unless \
-                       subscriptions.manage is off."
-                .into(),
-            _ => format!("{on} of {all} subscriptions are on."),
-        },
-    ));
+    let mut observed = seen.observed.iter().flat_map(|tenant| &tenant.subscriptions);
+    let by_hand = on < all && observed.any(|observation| !observation.managed);
+    steps.push(FirstStep {
+        command: by_hand.then(|| command(&["subscriptions", "start"])).flatten(),
+        ..step(
+            all > 0 && on == all,
+            "Subscribe at Microsoft",
+            match (on, all) {
+                (_, 0) => "The content types of each tenant are subscribed to.".into(),
+                _ if by_hand => format!(
+                    "{on} of {all} subscriptions are on, and subscriptions.manage is off. This \
+                     starts them:"
+                ),
+                (0, _) => "The service starts every subscription by itself within a minute.".into(),
+                _ => format!("{on} of {all} subscriptions are on."),
+            },
+        )
+    });
     if seen.is_called {
         steps.push(step(
             all > 0 && called == all,

@@ -12,7 +12,7 @@ use crate::{
         raw::{Devo, Fetch, Tables},
     },
     deliver::{self, Transport},
-    pipeline, route, stats,
+    logbook, pipeline, route, stats,
 };
 
 pub(super) fn deliver(raw: &Devo, findings: &mut Findings<'_>) -> Option<deliver::Config> {
@@ -133,17 +133,45 @@ pub(super) fn stats(devo: &Devo, findings: &mut Findings<'_>) -> Option<Option<s
     if table.is_empty() {
         return Some(None);
     }
-    let level = |level: &str| {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        !level.is_empty() && level.bytes().all(known)
-    };
-    if table.len() > MAX_TAG || !table.contains('.') || !table.split('.').all(level) {
-        findings.problem(&key("table"), quoted(table), TAG);
+    if !is_tag(table) {
+        let expected = tag("my.app.m365_collector.stats");
+        findings.problem(&key("table"), quoted(table), expected);
         return None;
     }
     // What is wrong with the name is said of the records' way.
     let hostname = name(&devo.hostname.0);
     Some(Some(stats::Config { table: table.clone(), interval, hostname }))
+}
+
+/// As [`stats()`].
+pub(super) fn logbook(devo: &Devo, findings: &mut Findings<'_>) -> Option<Option<logbook::Config>> {
+    let table = &devo.log.table.0;
+    if table.is_empty() {
+        return Some(None);
+    }
+    if !is_tag(table) {
+        let expected = tag("my.app.m365_collector.log");
+        findings.problem(&Key::from("devo.log").child("table"), quoted(table), expected);
+        return None;
+    }
+    Some(Some(logbook::Config {
+        table: table.clone(),
+        severity: devo.log.level.0,
+        hostname: name(&devo.hostname.0),
+        lines: logbook::Lines::default(),
+    }))
+}
+
+fn is_tag(tag: &str) -> bool {
+    let level = |level: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        !level.is_empty() && level.bytes().all(known)
+    };
+    tag.len() <= MAX_TAG && tag.contains('.') && tag.split('.').all(level)
+}
+
+fn tag(example: &str) -> String {
+    format!("\"\", or a whole tag of two levels or more, such as \"{example}\"")
 }
 
 fn name(given: &str) -> String {
@@ -175,9 +203,6 @@ const ENDPOINT: &str =
     "tls://host:port or tcp://host:port such as \"tls://collector-eu.devo.io:443\"";
 
 const HOSTNAME: &str = "1 to 255 visible ASCII characters";
-
-const TAG: &str =
-    "\"\", or a whole tag of two levels or more, such as \"my.app.m365_collector.stats\"";
 
 /// Devo's limit for a whole tag.
 const MAX_TAG: usize = 1024;

@@ -9,9 +9,10 @@ use super::Section;
 use crate::{
     config::value::{
         ByteSize, CompressionChoice, ConfirmChoice, Count, DevoEndpoint, FilePath, HumanDuration,
-        Text,
+        SeverityChoice, Text,
     },
     deliver::{Compression, Confirm},
+    logbook::Severity,
     route,
 };
 
@@ -48,6 +49,8 @@ pub(in crate::config) struct Devo {
     pub(in crate::config) confirm_timeout: HumanDuration,
     /// Our own counters, as events in a table of their own.
     pub(in crate::config) stats: Section<Stats>,
+    /// Our own log, as events in a table of their own.
+    pub(in crate::config) log: Section<DevoLog>,
     /// How the tag is made.
     pub(in crate::config) tables: Section<Tables>,
 }
@@ -68,6 +71,7 @@ impl Default for Devo {
             confirm_bytes: CONFIRM_BYTES,
             confirm_timeout: CONFIRM_TIMEOUT,
             stats: Section::default(),
+            log: Section::default(),
             tables: Section::default(),
         }
     }
@@ -87,6 +91,23 @@ pub(in crate::config) struct Stats {
 impl Default for Stats {
     fn default() -> Self {
         Self { table: Text(String::new()), interval: STATS_INTERVAL }
+    }
+}
+
+/// Our own log, as events in a table of their own.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config) struct DevoLog {
+    /// The whole tag; empty: nothing is sent.
+    pub(in crate::config) table: Text,
+    /// The least severe that is sent, whatever `log.filter` lets through.
+    pub(in crate::config) level: SeverityChoice,
+}
+
+impl Default for DevoLog {
+    fn default() -> Self {
+        Self { table: Text(String::new()), level: SeverityChoice(Severity::Warn) }
     }
 }
 

@@ -90,9 +90,9 @@ fn unknown_keys_are_errors_with_a_guess_at_what_was_meant() {
         "{MINIMAL}\ncomfirm = \"tcp\"\nretry_max = \"1m\"\nquux = 1\n[devo.tables]\nprefx = \"x\"\n[webook]\nlisten = 5\n[admin]\n\"a.b\" = 1\n"
     );
     expect![[r#"
-        c.toml:12: devo.comfirm: found an unknown key (did you mean devo.confirm?), expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, server_name, stats, tables
-        c.toml:13: devo.retry_max: found an unknown key (did you mean fetch.retry_max?), expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, server_name, stats, tables
-        c.toml:14: devo.quux: found an unknown key, expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, server_name, stats, tables
+        c.toml:12: devo.comfirm: found an unknown key (did you mean devo.confirm?), expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, log, server_name, stats, tables
+        c.toml:13: devo.retry_max: found an unknown key (did you mean fetch.retry_max?), expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, log, server_name, stats, tables
+        c.toml:14: devo.quux: found an unknown key, expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, log, server_name, stats, tables
         c.toml:16: devo.tables.prefx: found an unknown key (did you mean devo.tables.prefix?), expected one of fallback, prefix, workload
         c.toml:17: webook: found an unknown key (did you mean webhook?), expected one of admin, devo, fetch, ledger, log, microsoft, records, subscriptions, sweep, tenants, webhook
         c.toml:20: admin."a.b": found an unknown key, expected one of listen"#]].assert_eq(&site.said(&text, &[]));
@@ -145,7 +145,7 @@ interval = "0s"
         c.toml:20: devo.key: found nothing, expected both devo.cert and devo.key, or neither
         c.toml:21: devo.endpoint: found "devo", expected tls://host:port or tcp://host:port such as "tls://collector-eu.devo.io:443"
         c.toml:22: devo.cert: found "missing" (No such file or directory (os error 2)), expected a readable file
-        c.toml:23: devo.colour: found an unknown key, expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, server_name, stats, tables
+        c.toml:23: devo.colour: found an unknown key, expected one of ca, cert, compression, confirm, confirm_bytes, confirm_interval, confirm_timeout, connections, endpoint, hostname, key, log, server_name, stats, tables
         c.toml:25: webhook.address: found nothing, expected an https address with a path and nothing after it, such as "https://m365.example.com/webhook"
         c.toml:26: webhook.auth_id: found a value that does not fit (not shown), expected 16 to 1024 visible ASCII characters
         c.toml:29: sweep.interval: found "0s", expected 1ms to 24h

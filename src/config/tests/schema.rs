@@ -22,6 +22,8 @@ fn it_has_every_key_of_the_contract() {
         devo.endpoint
         devo.hostname
         devo.key
+        devo.log.level
+        devo.log.table
         devo.server_name
         devo.stats.interval
         devo.stats.table

@@ -8,6 +8,7 @@ use crate::{
     content::ContentType,
     deliver::{Compression, Confirm},
     http::ProxyHeader,
+    logbook::Severity,
     microsoft::cloud,
 };
 
@@ -75,6 +76,17 @@ choice! {
     {
         "end-of-stream" => Confirm::EndOfStream,
         "tcp" => Confirm::Tcp,
+    }
+}
+
+choice! {
+    /// The least severe that is told.
+    SeverityChoice(Severity),
+    "\"error\", \"warn\" or \"info\"",
+    {
+        "error" => Severity::Error,
+        "warn" => Severity::Warn,
+        "info" => Severity::Info,
     }
 }
 

@@ -11,6 +11,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
 };
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, debug_span, field::Empty};
 use url::Url;
 
 use super::{ApiError, Client, body::Answer};
@@ -19,6 +20,7 @@ use crate::{
     microsoft::{
         answer::{self, Action},
         tokens::TokenError,
+        trace,
     },
 };
 
@@ -97,9 +99,17 @@ impl Client {
             request = request.header("content-length", "0");
         }
         let limit = call.timeout.unwrap_or(self.0.timeout);
-        let answer = timeout(limit, request.send()).await;
+        let span = debug_span!(
+            "call",
+            otel.kind = "client",
+            http.request.method = call.method.as_str(),
+            http.response.status_code = Empty,
+        );
+        let asked = async { trace::within(request).send().await };
+        let answer = timeout(limit, asked.instrument(span.clone())).await;
         drop(permit);
         let answer = Answer::new(answer.map_err(|_| ApiError::Timeout)??);
+        span.record("http.response.status_code", answer.status().as_u16());
         self.note_skew(answer.headers());
         Ok((bearer.generation, answer))
     }

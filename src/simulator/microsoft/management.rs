@@ -51,6 +51,10 @@ pub(in crate::simulator) async fn answer(
             tenant,
             operation: operation.clone(),
             publisher: query.get("publisheridentifier").cloned(),
+            trace: request
+                .headers()
+                .get("traceparent")
+                .and_then(|trace| trace.to_str().ok().map(str::to_owned)),
             status: None,
             answered: None,
         });

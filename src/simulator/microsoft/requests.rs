@@ -21,6 +21,8 @@ pub struct Request {
     pub operation: Operation,
     /// Its `PublisherIdentifier`, if it carried one.
     pub publisher: Option<String>,
+    /// The trace it was made within, as `traceparent` says it.
+    pub trace: Option<String>,
     /// The status it was answered with; `None` while pending or when it was left without one.
     pub status: Option<u16>,
     /// When it was answered; its body may be under way for longer.

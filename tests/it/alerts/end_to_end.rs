@@ -2,7 +2,7 @@
 //! world, a real Prometheus with the rules, a real Alertmanager. Each failure gives its alert and
 //! no other, and the alert is over when the failure is.
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, process::Command, time::Duration};
 
 use m365_collector::{
     clock::Clock,
@@ -15,28 +15,32 @@ use rcgen::{
 };
 
 use super::{
-    expressions,
+    expressions, nearly_full, rules,
     shortened::shortened,
     sites::Job,
     stack::{Alert, Stack},
 };
-use crate::support::{collector::Collector, eventually, get};
+use crate::support::{collector::Collector, eventually, get, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_failure_gives_its_alert_and_no_other_and_it_resolves() {
     let never = [(8, ContentType::SharePoint)];
     let brief = [("devo.confirm_timeout", "1s")];
+    let shared = Postgres::shared().database().await;
+    let shared = [("ledger.url", &*shared), ("ledger.lease", "31s")];
     let (many, expiry, away, unconfirmed, full, mut killed) = tokio::join!(
         Job::start("tenants", 9, &never, &[], |world| world.token_life = Duration::from_secs(5)),
         Job::start("expiry", 1, &[], &[], |world| world.content_life = HOUR * 10),
         Job::start("away", 1, &[], &[], |_| ()),
         Job::start("unconfirmed", 1, &[], &brief, |_| ()),
         Job::start("full", 1, &[], &[], |_| ()),
-        Job::start("killed", 1, &[], &[], |_| ()),
+        Job::start("killed", 1, &[], &shared, |_| ()),
     );
+    let (mut replica, of_replica) = killed.replica().await;
     let jobs = [&many, &expiry, &away, &unconfirmed, &full, &killed];
     futures_util::future::join_all(jobs.map(Job::flows)).await;
     let mut targets = jobs.map(Job::target).to_vec();
+    targets.push((killed.name, of_replica));
     let stack = Stack::start(&targets).await;
 
     let in_tenants = async {
@@ -59,17 +63,23 @@ async fn each_failure_gives_its_alert_and_no_other_and_it_resolves() {
         devo_away(&stack, &away),
         devo_confirms_nothing(&stack, &unconfirmed),
         ledger_full(&stack, &full),
-        process_killed(&stack, &mut killed),
+        replica_killed(&stack, &killed, (&mut replica, of_replica)),
     );
     expressions::have_results(&stack).await;
     // Nothing knows of it any more, which after an hour is what was wanted.
-    targets.retain(|(name, _)| *name != killed.name);
+    targets.retain(|(_, address)| *address != of_replica);
     let p = killed.alert(None, "M365ReplicaMissing");
     stack.announce(&targets);
     stack.fires(&p).await;
     stack.resolves(&p).await;
+    for alert in [&o, &p] {
+        assert_eq!(stack.instances(alert), BTreeSet::from([of_replica.to_string()]), "{alert:?}");
+    }
 
     let expected = BTreeSet::from([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]);
+    let caused = expected.iter().map(|alert| alert.name.clone());
+    let caused: BTreeSet<_> = caused.chain([nearly_full::NAME.to_owned()]).collect();
+    assert_eq!(caused, rules::alerts().into_keys().collect(), "every alert is caused");
     let told = stack.told();
     let wrong: Vec<_> = told.keys().filter(|alert| !expected.contains(alert)).collect();
     assert!(wrong.is_empty(), "nobody should have been woken up by {wrong:#?}");
@@ -259,11 +269,22 @@ async fn ledger_full(stack: &Stack, job: &Job) -> Alert {
     alert
 }
 
-async fn process_killed(stack: &Stack, job: &mut Job) -> Alert {
+/// One of two processes that share a ledger; the other one delivers everything meanwhile.
+async fn replica_killed(
+    stack: &Stack,
+    job: &Job,
+    (replica, address): (&mut Collector, SocketAddr),
+) -> Alert {
     let alert = job.alert(None, "M365ScrapeMissing");
-    job.collector.process.kill();
+    replica.process.kill();
     stack.fires(&alert).await;
-    job.collector = job.site.run().await;
+    let before = job.succeeded().await;
+    eventually("every feed goes on", async || {
+        let now = job.succeeded().await;
+        before.iter().zip(now).all(|(before, now)| *before < now)
+    })
+    .await;
+    *replica = job.replica_again(address).await;
     stack.resolves(&alert).await;
     alert
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::stack::Alert;
 use crate::support::{
     collector::{Collector, Site},
-    eventually, get, records,
+    eventually, get, ports, records,
     series::Scrape,
 };
 
@@ -42,6 +42,19 @@ type Mute = Arc<Mutex<HashSet<(usize, ContentType)>>>;
 impl Job {
     /// `mute` are feeds of which nothing is published.
     pub async fn start(
+        name: &'static str,
+        tenants: usize,
+        mute: &[(usize, ContentType)],
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut simulator::Config),
+    ) -> Self {
+        // A file that has become too large is an error to it, and not its death.
+        Self::start_after("trap '' XFSZ", name, tenants, mute, settings, change).await
+    }
+
+    /// The same, from a shell that was told this before.
+    pub async fn start_after(
+        script: &str,
         name: &'static str,
         tenants: usize,
         mute: &[(usize, ContentType)],
@@ -75,8 +88,7 @@ impl Job {
             fs::copy(from, &place).expect("the folder is writable");
             site.set(&format!("devo.{key}"), &place.display());
         }
-        // A file that has become too large is an error to it, and not its death.
-        let collector = site.run_after("trap '' XFSZ").await;
+        let collector = site.run_after(script).await;
         site.registered(tenants * ContentType::ALL.len()).await;
         let ids: Vec<_> = (0..tenants).map(|tenant| site.tenant(tenant)).collect();
         let mute: Mute = Arc::new(Mutex::new(mute.iter().copied().collect()));
@@ -98,6 +110,34 @@ impl Job {
                 && positive("m365_sweep_last_complete_timestamp_seconds") == feeds
         })
         .await;
+    }
+
+    /// When the first process last delivered something, by feed.
+    pub async fn succeeded(&self) -> Vec<f64> {
+        let Scrape(series) = Scrape::parse(&get(self.site.admin, "/metrics").await.1);
+        let name = "m365_last_success_timestamp_seconds";
+        series.iter().filter(|series| series.name == name).map(|series| series.value).collect()
+    }
+
+    /// Starts another process on the same ledger, and says where it is scraped. Microsoft calls
+    /// the first one.
+    pub async fn replica(&mut self) -> (Collector, SocketAddr) {
+        let (webhook, admin) = (ports::free(), ports::free());
+        self.site.set("webhook.listen", &webhook);
+        self.site.set("admin.listen", &admin);
+        (self.replica_again(admin).await, admin)
+    }
+
+    /// Starts the other process once more, where it was.
+    pub async fn replica_again(&self, admin: SocketAddr) -> Collector {
+        let mut replica = self.site.spawn(&["run"]);
+        eventually("the replica listens", async || {
+            assert!(replica.process.is_running(), "it ended:\n{}", replica.stderr());
+            replica.stderr().contains("listening for notifications")
+                && get(admin, "/livez").await.0 == 200
+        })
+        .await;
+        replica
     }
 
     /// As Prometheus is told of it.

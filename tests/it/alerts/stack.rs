@@ -1,7 +1,7 @@
 //! A real Prometheus with the operators' rules, and a real Alertmanager that tells the test.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::SocketAddr,
     path::Path,
@@ -94,12 +94,16 @@ impl Stack {
         let told = self.told.lock().expect("no holder panics");
         let mut alerts = BTreeMap::new();
         for (labels, fires) in &*told {
-            let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
-            let job = label("job").trim_start_matches("m365-collector-").to_owned();
-            let alert = Alert { job, tenant: label("tenant"), name: label("alertname") };
-            *alerts.entry(alert).or_default() |= fires;
+            *alerts.entry(Alert::of(labels)).or_default() |= fires;
         }
         alerts
+    }
+
+    /// Where the processes are that an alert was ever about.
+    pub fn instances(&self, alert: &Alert) -> BTreeSet<String> {
+        let told = self.told.lock().expect("no holder panics");
+        let of_alert = told.keys().filter(|labels| Alert::of(labels) == *alert);
+        of_alert.filter_map(|labels| labels.get("instance").cloned()).collect()
     }
 
     /// Waits until somebody is woken up by this.
@@ -165,6 +169,12 @@ pub struct Alert {
 impl Alert {
     pub fn new(job: &str, tenant: &str, name: &str) -> Self {
         Self { job: job.to_owned(), tenant: tenant.to_owned(), name: name.to_owned() }
+    }
+
+    fn of(labels: &Labels) -> Self {
+        let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+        let job = label("job").trim_start_matches("m365-collector-").to_owned();
+        Self { job, tenant: label("tenant"), name: label("alertname") }
     }
 }
 

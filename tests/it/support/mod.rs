@@ -82,9 +82,9 @@ impl Service {
     pub async fn run_with(&mut self, change: impl FnOnce(&mut Config)) {
         self.config = load(&self.config_path, &self.overrides);
         change(&mut self.config);
-        let app = App::bind(self.config.clone().into(), self.clock.clone())
-            .await
-            .expect("the app can be bound");
+        // Everything the process is made of; every test would be as large.
+        let app = Box::pin(App::bind(self.config.clone().into(), self.clock.clone()));
+        let app = app.await.expect("the app can be bound");
         self.admin = app.admin_addr();
         if let Some(webhook) = app.webhook_addr() {
             self.webhook = webhook;

@@ -182,6 +182,28 @@ fn delivery() {
         "#]],
     );
     check(
+        "devo.log",
+        &[
+            r#"table = """#,
+            r#"table = "my.app.log""#,
+            r#"table = "log""#,
+            r#"level = "info""#,
+            r#"level = "debug""#,
+        ],
+        expect![[r#"
+            table = ""
+              accepted
+            table = "my.app.log"
+              accepted
+            table = "log"
+              c.toml:13: devo.log.table: found "log", expected "", or a whole tag of two levels or more, such as "my.app.m365_collector.log"
+            level = "info"
+              accepted
+            level = "debug"
+              c.toml:13: devo.log.level: found "debug", expected "error", "warn" or "info"
+        "#]],
+    );
+    check(
         "devo.tables",
         &[
             r#"prefix = "cloud..office""#,
