@@ -95,10 +95,10 @@ async fn look_at_status(
     } else {
         show_status(&mut output, &rows, now)?;
         // One that shares with nobody does everything.
-            if replicas.entries.len() > 1 {
-                if !rows.is_empty() {
-                    writeln!(output)?;
-                }
+        if replicas.entries.len() > 1 {
+            if !rows.is_empty() {
+                writeln!(output)?;
+            }
             replicas.show(&mut output, now)?;
         }
     }

@@ -12,6 +12,12 @@ pub fn peak_kib(process: u32) -> u64 {
     status(process, "VmHWM:")
 }
 
+/// The memory a process has resident that are pages of files, its own program first, in KiB
+/// (`RssFile`).
+pub fn of_files_kib(process: u32) -> u64 {
+    status(process, "RssFile:")
+}
+
 fn status(process: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).expect("the process lives");
     let line = text.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel knows it");
