@@ -99,18 +99,24 @@ impl Duties {
         }
     }
 
-    /// Ends every duty when signs of life have not been given for too long, whatever the keeper
-    /// waits for.
-    async fn end_in_time(&self) {
+    /// Ends every duty, and whatever `stop` does, when signs of life have not been given for too
+    /// long, whatever the keeper waits for.
+    async fn end_in_time(&self, stop: impl Fn()) {
         let mut until = self.0.until.subscribe();
         loop {
             let at = *until.borrow_and_update();
             let passed = async {
                 if let Some(at) = at {
                     sleep_until(at).await;
-                    if !self.ours().is_empty() {
-                        tracing::warn!("no sign of life for too long, duties are left to others");
-                        self.end_all();
+                    // Unless one was given at that very moment.
+                    if self.0.is_over() {
+                        if !self.ours().is_empty() {
+                            tracing::warn!(
+                                "no sign of life for too long, duties are left to others"
+                            );
+                            self.end_all();
+                        }
+                        stop();
                     }
                 }
                 std::future::pending::<()>().await;

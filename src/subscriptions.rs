@@ -299,7 +299,9 @@ impl Subscriptions {
                 );
             }
         }
-        self.note_start(name, ended, duty).await.ok();
+        if self.note_start(name, ended, duty).await.is_err() {
+            self.note_here(ended);
+        }
     }
 
     /// None of this process, if another one serves the webhook.

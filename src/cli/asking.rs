@@ -12,13 +12,13 @@ use crate::{
     microsoft::{Client, Metrics},
 };
 
-/// A client whose requests are counted for nobody, and are at most half of what a tenant allows: the
-/// service beside needs the other half.
+/// A client whose requests are counted for nobody, and are at most half of the configured budget. They
+/// come on top of what the service beside it asks.
 pub(super) fn client(config: &Config, clock: &Clock) -> Result<Client, CommandError> {
     let metrics = Metrics::register(&Registry::new(), &config.tenants)?;
     let (microsoft, tenants) = (config.microsoft.clone(), config.tenants.clone());
     let client = Client::new(microsoft, tenants, clock.clone(), metrics)?;
-    client.pacing().share(HALF);
+    client.pacing().keep_to_one_of(HALF);
     Ok(client)
 }
 

@@ -102,11 +102,12 @@ impl Keeper {
 
     /// Keeps duties until shutdown, and gives all of them back then.
     pub async fn run(mut self, shutdown: Shutdown) {
-        let duties = self.duties.clone();
+        let (duties, pacing) = (self.duties.clone(), self.parts.pacing.clone());
         tokio::select! {
             () = shutdown.requested() => {}
             () = self.keep() => {}
-            () = duties.end_in_time() => {}
+            // Nor is anything asked any more, whatever the keeper waits for.
+            () = duties.end_in_time(|| pacing.keep_to_nothing()) => {}
         }
         duties.end_all();
         let used = self.parts.pacing.used();
@@ -222,6 +223,7 @@ impl Keeper {
         if self.duties.0.is_over() {
             // Others may have taken them, which the rows tell.
             self.duties.end_all();
+            self.shrink_to_nothing();
         }
         let until = asked + self.times.term.saturating_sub(self.times.margin);
         self.duties.0.until.send_replace(Some(until));
@@ -239,7 +241,7 @@ impl Keeper {
     /// Whose silence may be taken for death must not use what is then given to others.
     fn shrink_to_nothing(&mut self) {
         if self.parts.ledger.is_shared() {
-            self.parts.pacing.keep_to(0, self.part);
+            self.parts.pacing.keep_to_nothing();
             self.limit = 0;
         }
     }
@@ -261,10 +263,12 @@ impl Keeper {
     async fn try_arrange(&mut self, tenants: &Seen, now: Instant) -> Result<(), LedgerError> {
         let ledger = self.parts.ledger.clone();
         let me = ledger.replica();
-        let mut alive = ledger.replicas().await?;
-        alive.retain(|replica| replica.gone.is_none());
+        // In this order: whoever holds a duty by now is among those read after it. One that is taken
+        // after it was read has another token, and is refused to us.
         let rows: BTreeMap<Duty, HeldDuty> =
             ledger.duties().await?.into_iter().map(|row| (row.duty, row)).collect();
+        let mut alive = ledger.replicas().await?;
+        alive.retain(|replica| replica.gone.is_none());
         self.bury(&mut alive).await?;
         if alive.iter().all(|replica| replica.id != me) {
             // The next sign of life will say so.

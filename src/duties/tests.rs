@@ -228,9 +228,9 @@ async fn who_cannot_reach_the_ledger_stops_by_itself_in_time() {
     let _still = stop_time();
     rounds(&mut [&mut one], 1).await;
     let hold = one.sweeps(1).unwrap();
-    let duties = one.duties.clone();
+    let (duties, pacing) = (one.duties.clone(), one.pacing.clone());
     let mut ending = JoinSet::new();
-    ending.spawn(async move { duties.end_in_time().await });
+    ending.spawn(async move { duties.end_in_time(|| pacing.keep_to_nothing()).await });
     let mut working = JoinSet::new();
     working.spawn(async move { hold.lost().await });
     let begun = Instant::now();
@@ -240,9 +240,10 @@ async fn who_cannot_reach_the_ledger_stops_by_itself_in_time() {
     }
     assert!(begun.elapsed() >= Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(one.sweeps(1).is_none());
+    assert_eq!(one.share(), 0, "nothing is asked either");
     // The rows still say that it is ours, and nobody took it.
     rounds(&mut [&mut one], 1).await;
-    assert!(one.sweeps(1).is_some());
+    assert!(one.sweeps(1).is_some() && one.share() > 0);
 }
 
 #[tokio::test]

@@ -152,15 +152,6 @@ impl Ledger {
         holder.filter(|holder| *holder == self.me.id).map(|holder| Fence { duty, holder, token })
     }
 
-    /// Whether a duty is still held as the proof says.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`] when that cannot be found out.
-    pub async fn is_held(&self, fence: Fence) -> Result<bool, LedgerError> {
-        self.ask(Check(fence)).await
-    }
-
     /// Who prunes: this process under a duty, or another one. A process that shares its ledger with
     /// nobody prunes until it is told.
     pub fn prune_under(&self, fence: Option<Fence>) {
@@ -271,24 +262,6 @@ impl<O: Operation> Operation for Fenced<O> {
 
     fn wakes(&self, output: &Self::Output) -> bool {
         output.as_ref().is_some_and(|output| self.operation.wakes(output))
-    }
-}
-
-struct Check(Fence);
-
-impl Operation for Check {
-    type Output = bool;
-
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        None
-    }
-
-    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<bool> {
-        self.0.holds(connection).await
     }
 }
 

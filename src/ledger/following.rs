@@ -31,6 +31,8 @@ pub struct Following {
     others: HashMap<ReplicaId, Place>,
     /// When everything that was there had been read.
     up_to_date: Instant,
+    /// Whether the last look read everything there was.
+    whole: bool,
 }
 
 /// How far the rows of one replica are read.
@@ -67,6 +69,7 @@ impl Ledger {
             me: self.replica(),
             others: HashMap::new(),
             up_to_date: Instant::now(),
+            whole: true,
         };
         for replica in following.others().await? {
             let top: i64 = query(TOP)
@@ -93,6 +96,7 @@ impl Following {
     pub async fn next(&mut self) -> Result<(Vec<Remembered>, bool), LedgerError> {
         let now = Instant::now();
         let mut found = Vec::new();
+        self.whole = false;
         match self.read(&mut found, now).await {
             // What was read before it failed counts as read.
             Err(error) if found.is_empty() => Err(error.into()),
@@ -100,10 +104,16 @@ impl Following {
             Ok(more) => {
                 if !more {
                     self.up_to_date = now;
+                    self.whole = true;
                 }
                 Ok((found, more))
             }
         }
+    }
+
+    /// Whether the last look read everything that was there, of everybody.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Whether rows of replicas that are forgotten may have been missed.
@@ -182,7 +192,6 @@ impl Place {
         found: &mut Vec<Remembered>,
         now: Instant,
     ) -> sqlx::Result<()> {
-        self.gaps.retain(|gap| now.duration_since(gap.since) < LATE);
         for gap in std::mem::take(&mut self.gaps) {
             let rows = query(NEXT)
                 .quick()
@@ -196,14 +205,20 @@ impl Place {
                 self.gaps.push(gap);
                 continue;
             };
+            // This was the last look at one that is missing for so long.
+            let is_late = now.duration_since(gap.since) >= LATE;
             let mut from = gap.from;
             for row in rows {
                 let seq: i64 = row.try_get("seq")?;
                 found.push(remembered_from(&row)?);
-                self.pass_over(Gap { from, to: seq - 1, ..gap });
+                if !is_late {
+                    self.pass_over(Gap { from, to: seq - 1, ..gap });
+                }
                 from = seq + 1;
             }
-            self.pass_over(Gap { from, ..gap });
+            if !is_late {
+                self.pass_over(Gap { from, ..gap });
+            }
         }
         Ok(())
     }

@@ -12,6 +12,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::replicas::REMEMBERED;
+
 /// The whole budget, in the unit of shares: millionths of every tenant's.
 pub const WHOLE: u32 = 1_000_000;
 
@@ -55,7 +57,8 @@ pub(super) fn grant(own: Use, others: &[Other], now: Timestamp) -> Grant {
     let of_gone = gone.into_iter().map(reserved).fold(0, u32::saturating_add);
     let of_alive = alive.iter().copied().map(reserved).fold(0, u32::saturating_add);
     let replicas = u32::try_from(alive.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let part = WHOLE.saturating_sub(of_gone) / replicas;
+    // With less than one request nobody could do anything: rather some get one, and the others wait.
+    let part = (WHOLE.saturating_sub(of_gone) / replicas).max(request);
     let head_start = request.max(part / HEAD_START);
     let target = part.min(used.saturating_add(head_start));
     let left = WHOLE.saturating_sub(of_gone).saturating_sub(of_alive);
@@ -64,7 +67,11 @@ pub(super) fn grant(own: Use, others: &[Other], now: Timestamp) -> Grant {
 
 impl Other {
     fn counts(&self, now: Timestamp) -> bool {
-        self.gone.is_none_or(|gone| now.duration_since(gone).abs() < COUNTED)
+        // Later than now is by a clock that is ahead; only far later is by one that was set back.
+        self.gone.is_none_or(|gone| {
+            let since = now.duration_since(gone);
+            -REMEMBERED < since && since < COUNTED
+        })
     }
 }
 
@@ -120,6 +127,24 @@ mod tests {
     }
 
     #[test]
+    fn of_few_requests_each_gets_one() {
+        for replicas in 1..=6_u32 {
+            let request = WHOLE / replicas;
+            let mut others = Vec::new();
+            for _ in 0..replicas {
+                let own = Use { limit: 0, used: 0, request };
+                let Grant { share, .. } = grant(own, &others, at(0));
+                assert_eq!(share, request, "{replicas}");
+                others.push(alive(share, share));
+            }
+        }
+        // More replicas than requests: nobody gets a half.
+        let own = Use { limit: 0, used: 0, request: 500_000 };
+        let taken = [alive(500_000, 0), alive(0, 0)];
+        assert_eq!(grant(own, &taken, at(0)).share, 500_000);
+    }
+
+    #[test]
     fn what_is_not_used_is_free_for_others() {
         let eighth = WHOLE / 8;
         let first = grant(own(WHOLE, 10), &[], at(0));
@@ -151,6 +176,8 @@ mod tests {
         // One that left in order says how much it was.
         let left = Other { share: 1000, used: 1000, gone: Some(at(0)) };
         assert_eq!(grant(greedy, &[left], at(1)).share, 999_000);
+        // One declared so by a clock that is ahead counts all the same.
+        assert_eq!(grant(greedy, &[dead], at(-300)).share, 500_000);
         // A clock that was set back keeps nothing back for ever.
         assert_eq!(grant(greedy, &[dead], at(-3600)).share, WHOLE);
     }

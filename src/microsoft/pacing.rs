@@ -52,10 +52,10 @@ impl Pacing {
         }))
     }
 
-    /// Divides every tenant's budget by the number of replicas that share it.
-    pub fn share(&self, replicas: NonZeroU32) {
+    /// Keeps to this part of every tenant's budget, and to one request at least.
+    pub fn keep_to_one_of(&self, parts: NonZeroU32) {
         let share =
-            NonZeroU32::new(self.0.requests_per_minute.get() / replicas).unwrap_or(NonZeroU32::MIN);
+            NonZeroU32::new(self.0.requests_per_minute.get() / parts).unwrap_or(NonZeroU32::MIN);
         self.0.part.store(share.get(), Ordering::Relaxed);
         self.resize(share.get());
     }
@@ -67,18 +67,24 @@ impl Pacing {
         self.resize(self.requests(millionths));
     }
 
-    /// What one request is of a tenant's budget, in millionths.
-    pub fn request(&self) -> u32 {
-        MILLION.div_ceil(self.0.requests_per_minute.get())
+    /// Asks nothing until told what to keep to.
+    pub fn keep_to_nothing(&self) {
+        self.resize(0);
     }
 
-    /// What part of its budget the busiest tenant was asked with in the last minute, in millionths.
+    /// What one request is of a tenant's budget, in whole millionths.
+    pub fn request(&self) -> u32 {
+        MILLION / self.0.requests_per_minute.get()
+    }
+
+    /// What part of its budget the busiest tenant was asked with in the last minute, in whole
+    /// millionths.
     pub fn used(&self) -> u32 {
         let now = Instant::now();
         let used = self.0.lanes.iter().map(|lane| lane.state().window.used(now)).max();
         let used = u64::try_from(used.unwrap_or(0)).unwrap_or(u64::MAX);
         let whole = u64::from(self.0.requests_per_minute.get());
-        let part = used.saturating_mul(u64::from(MILLION)).div_ceil(whole);
+        let part = used.saturating_mul(u64::from(MILLION)) / whole;
         u32::try_from(part).unwrap_or(u32::MAX)
     }
 
@@ -212,10 +218,16 @@ impl Pacing {
         }
     }
 
+    /// The requests that so many whole millionths stand for. What was cut off from them is less than
+    /// one, and is given back: a third of three requests is one. All parts together are still no
+    /// more than the whole, as long as that is less than a million for each replica.
     fn requests(&self, millionths: u32) -> u32 {
         let whole = u64::from(self.0.requests_per_minute.get());
-        let share = whole * u64::from(millionths.min(MILLION)) / u64::from(MILLION);
-        u32::try_from(share).unwrap_or(u32::MAX)
+        let millionths = match millionths {
+            0 => 0,
+            some => u64::from(some.min(MILLION - 1)) + 1,
+        };
+        u32::try_from(whole * millionths / u64::from(MILLION)).unwrap_or(u32::MAX)
     }
 
     fn resize(&self, share: u32) {

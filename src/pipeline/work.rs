@@ -94,7 +94,9 @@ impl Work {
                     if more {
                         continue;
                     }
-                    up_to_date = now;
+                    if following.is_whole() {
+                        up_to_date = now;
+                    }
                 }
                 Err(error) => debug!(error = %error, "what others deliver cannot be read"),
             }

@@ -62,7 +62,8 @@ impl Subscriptions {
     ///
     /// # Errors
     ///
-    /// When another replica has the duty by now, and nothing may be started here.
+    /// When others do not know of it: another replica has the duty by now, or may have it soon and
+    /// start the same again. Then nothing may be started here.
     pub(super) async fn note_start(
         &self,
         tenant: &str,
@@ -74,13 +75,18 @@ impl Subscriptions {
         {
             let cause: &dyn std::error::Error = &error;
             tracing::warn!(tenant, error = cause, "the start is not noted in the ledger");
-            if matches!(error, LedgerError::Outdated) {
+            if ledger.is_shared() {
                 return Err(error);
             }
         }
+        self.note_here(start);
+        Ok(())
+    }
+
+    /// Remembers a start for this process.
+    pub(super) fn note_here(&self, start: Start) {
         let Start { tenant, content_type, at, allowed } = start;
         self.starts().entry(tenant).or_default().started(content_type, at, allowed);
-        Ok(())
     }
 
     pub(super) fn starts_of(&self, tenant: TenantId) -> Starts {

@@ -134,11 +134,11 @@ async fn a_told_wait_of_zero_is_still_a_pause_and_never_shortens_one() {
 #[tokio::test(start_paused = true)]
 async fn replicas_divide_the_budget() {
     let pacing = pacing(10);
-    pacing.share(NonZeroU32::new(3).unwrap());
+    pacing.keep_to_one_of(NonZeroU32::new(3).unwrap());
     assert_eq!(pacing.room(tenant(A)), 3);
-    pacing.share(NonZeroU32::new(100).unwrap());
+    pacing.keep_to_one_of(NonZeroU32::new(100).unwrap());
     assert_eq!(pacing.room(tenant(A)), 1, "never nothing");
-    pacing.share(NonZeroU32::MIN);
+    pacing.keep_to_one_of(NonZeroU32::MIN);
     assert_eq!(pacing.room(tenant(A)), 10);
 }
 
