@@ -28,7 +28,11 @@ use std::{error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, body::Incoming, header::HeaderName};
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HeaderName, HeaderValue},
+};
 use jiff::Timestamp;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -155,14 +159,23 @@ impl Webhook {
         self.front.tls.clone()
     }
 
-    /// Serves until asked to stop; then goes on for the drain delay, stops accepting, finishes what
-    /// was begun and returns.
+    /// Serves until asked to stop; then goes on for the drain delay, bids farewell with each answer,
+    /// stops accepting, finishes what was begun and returns.
     pub async fn run(self, shutdown: Shutdown) {
         let receiver = Arc::new(self.receiver);
         let recordings = receiver.recordings.clone();
+        let leaving = shutdown.clone();
         let answer = move |peer: Peer, request| {
-            let receiver = Arc::clone(&receiver);
-            async move { receiver.answer(&peer, request).await }
+            let (receiver, leaving) = (Arc::clone(&receiver), leaving.clone());
+            async move {
+                let mut answer = receiver.answer(&peer, request).await;
+                // So that nobody on HTTP/1.1 sends the next just when the connection is closed; on
+                // HTTP/2 the listener tells before.
+                if leaving.is_requested() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                answer
+            }
         };
         let stop = Shutdown::new();
         let delayed = async {

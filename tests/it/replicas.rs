@@ -1,11 +1,13 @@
 //! Several whole processes on one database behind a load balancer: real `run`s, a real `PostgreSQL`,
-//! the real `HAProxy` with the configuration that is shipped, and everything that can befall them.
+//! the real `HAProxy` or nginx with the configuration that is shipped, and everything that can befall
+//! them.
 //!
 //! Every run has a seed, which is said and can be given again in `M365_TEST_SEED`. Short by default;
 //! `M365_TEST_REPLICAS=long` makes them as long as an operator would want to see it.
 
 use std::time::Duration;
 
+mod balancers;
 mod books;
 mod cost;
 mod database;

@@ -158,8 +158,13 @@ async fn draining_goes_on_for_its_delay_then_finishes_what_was_begun() {
         let mut idle = Client::connect(port.address, protocol).await;
         assert_eq!(idle.ask(post("[]")).await.status, 200);
         port.stop.request();
-        // The balancer has not noticed yet.
-        assert_eq!(status(&port, protocol, post("[]")).await, 200);
+        // The balancer has not noticed yet, and is told where the protocol has a word for it.
+        let mut late = Client::connect(port.address, protocol).await;
+        let answer = late.ask(post("[]")).await;
+        assert_eq!(answer.status, 200);
+        let told = answer.headers.get(CONNECTION).map(|word| word.as_bytes());
+        let word = (!matches!(protocol, Protocol::Http2)).then_some(b"close".as_slice());
+        assert_eq!(told, word);
 
         let mut busy = Client::connect(port.address, protocol).await;
         let mut answer = Box::pin(busy.ask(post(format!("[{}]", entry("a")))));

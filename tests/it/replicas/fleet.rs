@@ -12,17 +12,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::support::{
+    balancer::{Balancer, Kind},
     collector::{Collector, Site, binary},
-    eventually, get,
-    haproxy::Haproxy,
-    metrics, ports,
+    eventually, get, metrics, ports,
     processes::Process,
 };
 
 /// A world, a load balancer, and places for replicas behind it.
 pub struct Fleet {
     pub site: Site,
-    _balancer: Haproxy,
+    pub balancer: Balancer,
     pub places: Vec<Place>,
     /// Everybody who ever lived, in the order of their births.
     pub lives: Vec<Life>,
@@ -59,6 +58,17 @@ impl Fleet {
         places: usize,
         change: impl FnOnce(&mut simulator::Config),
     ) -> Self {
+        Self::behind(Kind::Haproxy, database, tenants, places, change).await
+    }
+
+    /// As [`Fleet::new`], behind another balancer than usual.
+    pub async fn behind(
+        kind: Kind,
+        database: &str,
+        tenants: usize,
+        places: usize,
+        change: impl FnOnce(&mut simulator::Config),
+    ) -> Self {
         let mut site = Site::start(tenants, None, |world| {
             // Microsoft gives nothing up here, so that whatever is lost was lost by us.
             world.notification_retries = vec![Duration::from_millis(300); 10_000];
@@ -88,7 +98,6 @@ impl Fleet {
             ("devo.confirm_timeout", "10s"),
             ("webhook.drain_delay", "5s"),
             ("webhook.trusted_proxies", r#"["127.0.0.0/8"]"#),
-            ("webhook.proxy_protocol", "required"),
             ("fetch.retry_max", "1s"),
         ] {
             site.set(key, value);
@@ -96,9 +105,14 @@ impl Fleet {
         let material = site.simulator.material();
         let behind: Vec<_> = places.iter().map(|place| place.webhook).collect();
         let certificate = (material.server_cert(), material.server_key());
-        let balancer = Haproxy::start(site.folder.path(), certificate, &behind, admin).await;
+        let keys = kind.keys(certificate);
+        let folder = site.folder.path();
+        let balancer = Balancer::start(kind, folder, certificate, &behind, admin).await;
+        for (key, value) in keys {
+            site.set(key, &value);
+        }
         site.simulator.set_tls_edge(balancer.port);
-        Self { site, _balancer: balancer, places, lives: Vec::new() }
+        Self { site, balancer, places, lives: Vec::new() }
     }
 
     /// As [`Fleet::assemble`], and waits until every subscription is registered.

@@ -30,13 +30,13 @@ use tokio::{
 use uuid::Uuid;
 
 pub mod bait;
+pub mod balancer;
 pub mod books;
 mod builder;
 mod child;
 pub mod collector;
 pub mod edge;
 pub mod ending;
-pub mod haproxy;
 pub mod memory;
 pub mod metrics;
 pub mod ports;
