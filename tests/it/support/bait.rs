@@ -2,12 +2,12 @@
 
 use std::{
     io,
-    net::{Ipv6Addr, SocketAddr, TcpListener},
-    sync::atomic::{AtomicUsize, Ordering},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    ops::Range,
+    process,
+    sync::atomic::{AtomicU16, AtomicUsize, Ordering},
     thread,
 };
-
-use super::any_port;
 
 /// Listeners that count who takes the bait. Nobody may: a test in which somebody did fails, whether
 /// or not it asks.
@@ -25,7 +25,8 @@ impl Bait {
 
     /// Also at these addresses, as far as they are free.
     pub fn lay_at(more: &[SocketAddr]) -> Self {
-        let first = listen(any_port()).expect("loopback ports are free");
+        let first = PORTS.clone().find_map(|_| listen(next_address()).ok());
+        let first = first.expect("loopback ports are free");
         let address = first.local_addr().expect("it is bound");
         let six = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
         let more = more.iter().chain([&six]).filter_map(|address| listen(*address).ok());
@@ -55,6 +56,18 @@ impl Drop for Bait {
         }
     }
 }
+
+/// A port that nobody was ever given by the kernel: who still calls a process that is gone, as a
+/// balancer does, calls one of those.
+fn next_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add((process::id() & 0x7FFF) as u16);
+    let port = PORTS.start + number % (PORTS.end - PORTS.start);
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Below those the kernel chooses from.
+const PORTS: Range<u16> = 10_000..30_000;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;

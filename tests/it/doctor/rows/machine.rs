@@ -85,6 +85,9 @@ pub fn rows() -> Vec<Row> {
             let step = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
                         execution_time) VALUES (99990101000000, 'tomorrow', 1, x'00', 1)";
             sqlx::query(step).execute(&mut database).await.unwrap();
+            // One that older versions cannot work with.
+            let floor = "UPDATE schema_floor SET step = 99990101000000";
+            sqlx::query(floor).execute(&mut database).await.unwrap();
             database.close().await.unwrap();
         }),
         row!("a ledger another process holds", failed ledger,
