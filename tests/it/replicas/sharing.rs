@@ -13,12 +13,21 @@ use super::{
     fleet::Fleet,
     watch::Ledger,
 };
-use crate::support::{eventually, metrics::labelled, postgres::Postgres};
+use crate::support::{balancer::Kind, eventually, metrics::labelled, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validation_may_reach_another_than_the_one_that_started() {
+    validated_by_others(Kind::Haproxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validation_through_nginx_may_reach_another_than_the_one_that_started() {
+    validated_by_others(Kind::Nginx).await;
+}
+
+async fn validated_by_others(kind: Kind) {
     let database = Postgres::shared().database().await;
-    let mut fleet = Fleet::new(&database, 2, 3, |_| ()).await;
+    let mut fleet = Fleet::behind(kind, &database, 2, 3, |_| ()).await;
     let microsoft = fleet.site.simulator.microsoft().clone();
     // Nothing is started before everybody is there.
     microsoft.fail(Operation::List, Fault::Empty(503), u32::MAX);
