@@ -83,8 +83,9 @@ async fn what_is_being_made_for_somebody_who_was_killed_is_waited_for() {
     let mut worker = tool(&config).await;
     run(
         &mut worker,
-        "BEGIN; INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, \
-         expires, announced, state, due) VALUES ('x', 'y', 'z', 'z', 'sweep', 0, 0, 0, 'waiting', 0)",
+        "SET idle_in_transaction_session_timeout = 0; BEGIN; \
+         INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
+         announced, state, due) VALUES ('x', 'y', 'z', 'z', 'sweep', 0, 0, 0, 'waiting', 0)",
     )
     .await;
     let mut orphan = tool(&config).await;
