@@ -3,7 +3,7 @@
 //! All or nothing: the target is filled in one transaction, which is committed only after every row
 //! was read back from it and the two sides agree. If anything fails, or the process dies, the target
 //! holds nothing, and the copy begins anew. The source is only read, and stays as it is; nobody
-//! writes to it meanwhile.
+//! writes to it meanwhile, and who does is noticed at the end.
 //!
 //! Rows keep their ids, and new ones of the target continue after them, so that an id is never used
 //! twice. What was leased is due at once, as it is when a service starts on its file: the holder is
@@ -55,7 +55,7 @@ pub async fn copy(
     for (table, fingerprint) in &copied {
         copying.verify(table, *fingerprint, &mut tell).await?;
     }
-    copying.end().await?;
+    copying.end(&copied).await?;
     Ok(copied.into_iter().map(|(table, fingerprint)| Copied::new(table, fingerprint)).collect())
 }
 
@@ -117,6 +117,18 @@ pub enum CopyError {
         path: PathBuf,
         /// What people call it.
         replica: String,
+    },
+    /// Somebody wrote to the source who is no replica.
+    #[error(
+        "the ledger {} was written to while it was copied (its table {table}), so nothing was kept; \
+         have no other command use it meanwhile, and copy again",
+        path.display()
+    )]
+    Changed {
+        /// The address of the database.
+        path: PathBuf,
+        /// The first table that is not what it was.
+        table: &'static str,
     },
     /// What was read back is not what was written.
     #[error(
@@ -259,13 +271,40 @@ impl Copying {
         }
     }
 
+    /// Whether the source is what was copied. Commands give no signs of life.
+    async fn is_current(
+        &mut self,
+        copied: &[(&'static Table, Fingerprint)],
+    ) -> Result<(), CopyError> {
+        let reads = &mut self.reads;
+        let changed = async {
+            reads.rollback().await?;
+            reads.run(BEGIN_READING).await?;
+            for (table, fingerprint) in copied {
+                if !rows::is_still(reads, table, *fingerprint).await? {
+                    return Ok(Some(table.name));
+                }
+            }
+            Ok(None)
+        };
+        match changed.await.map_err(|error| self.source.failed(error))? {
+            Some(table) => Err(CopyError::Changed { path: self.source.database.path(), table }),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps what was copied, unless somebody came to use the source meanwhile.
-    async fn end(mut self) -> Result<(), CopyError> {
+    async fn end(mut self, copied: &[(&'static Table, Fingerprint)]) -> Result<(), CopyError> {
+        // A file is locked.
+        let changed =
+            if self.source.database.is_shared() { self.is_current(copied).await } else { Ok(()) };
+        // Whoever is a replica is called by its name.
         for side in [&self.source, &self.target] {
             if side.database.is_shared() {
                 side.is_unchanged().await?;
             }
         }
+        changed?;
         let committed = self.writes.commit().await;
         committed.map_err(|error| self.target.failed(error))?;
         // What follows changes nothing that matters: the copy is there.

@@ -268,9 +268,17 @@ async fn change(connection: &mut PgConnection, step: &Migration) -> Result<(), M
 
 /// Removes what is left of indexes whose making was cut off.
 async fn clear(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let halves: Vec<String> = sqlx::query_scalar(HALF_MADE).fetch_all(&mut *connection).await?;
-    for index in halves {
-        // The server has quoted the name where it has to be.
+    let halves: Vec<(String, String)> =
+        sqlx::query_as(HALF_MADE).fetch_all(&mut *connection).await?;
+    // The server has quoted the names where they have to be.
+    for (_, table) in halves {
+        // It goes on making an index for somebody who was killed, and keeps this lock until it is done.
+        let wait = format!("BEGIN; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; COMMIT");
+        connection.execute(AssertSqlSafe(wait)).await?;
+    }
+    let halves: Vec<(String, String)> =
+        sqlx::query_as(HALF_MADE).fetch_all(&mut *connection).await?;
+    for (index, _) in halves {
         let drop = AssertSqlSafe(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"));
         connection.execute(drop).await?;
     }
@@ -314,8 +322,8 @@ const TAKE_LOCK: &str = "SELECT id FROM schema_lock WHERE id = 1 FOR UPDATE SKIP
 const HURRIED: &str = "SELECT set_config('lock_timeout', '2s', false)";
 const PATIENT: &str = "SELECT set_config('lock_timeout', '0', false)";
 
-const HALF_MADE: &str = "SELECT CAST(CAST(indexrelid AS REGCLASS) AS TEXT) FROM pg_index \
-     WHERE NOT indisvalid AND indrelid IN (to_regclass('content'), to_regclass('identity'), \
+const HALF_MADE: &str = "SELECT CAST(CAST(indexrelid AS REGCLASS) AS TEXT), \
+     CAST(CAST(indrelid AS REGCLASS) AS TEXT) FROM pg_index WHERE NOT indisvalid AND indrelid IN (to_regclass('content'), to_regclass('identity'), \
      to_regclass('dead_letter'))";
 
 /// Longer than any statement of ours holds a table.

@@ -1,10 +1,9 @@
 //! Rows on their way from one database to the other, and what they are together.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, hash::Hasher as _};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
-use std::hash::Hasher as _;
 
 use super::{
     super::sql::{Connection, Row, json, query},
@@ -59,6 +58,21 @@ impl Walk {
 pub(super) async fn count(connection: &mut Connection, table: &Table) -> sqlx::Result<u64> {
     let row = query(table.count).fetch_one(connection).await?;
     super::super::rows::number(&row, "rows")
+}
+
+/// Whether a table is still what it was. One that may be large is only counted: whoever writes beside
+/// a copy without being a replica adds rows to it or removes some.
+pub(super) async fn is_still(
+    connection: &mut Connection,
+    table: &'static Table,
+    was: Fingerprint,
+) -> sqlx::Result<bool> {
+    if table.ids.is_some() {
+        return Ok(count(connection, table).await? == was.rows);
+    }
+    let mut is = Fingerprint::default();
+    Walk::new(table).next(connection).await?.iter().for_each(|row| is.add(row));
+    Ok(is == was)
 }
 
 /// Adds rows to a table, some at a time.

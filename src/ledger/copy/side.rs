@@ -15,7 +15,7 @@ use super::{
 /// One of the two ledgers.
 pub(super) struct Side {
     pub(super) database: Database,
-    /// Those who were found silent.
+    /// Those who were found silent, or gone.
     silent: Vec<Replica>,
     /// Keeps services away from a file.
     _lock: Option<File>,
@@ -71,8 +71,9 @@ impl Side {
     /// no two clocks need agree, so it is looked at for as long as it may be silent.
     async fn is_idle(&self, tell: &mut impl FnMut(Progress<'_>)) -> Result<(), CopyError> {
         let began = Instant::now();
-        let term = self.silent.iter().map(|replica| replica.term).max().unwrap_or_default();
-        for replica in &self.silent {
+        let present = || self.silent.iter().filter(|replica| replica.gone.is_none());
+        let term = present().map(|replica| replica.term).max().unwrap_or_default();
+        for replica in present() {
             tell(Progress::Looking { replica: &replica.name });
         }
         while began.elapsed() < term.min(LONGEST) {
@@ -82,7 +83,7 @@ impl Side {
         Ok(())
     }
 
-    /// Whether those who were silent still are, and nobody else came.
+    /// Whether those who were silent still are, and nobody else came, not even for a while.
     pub(super) async fn is_unchanged(&self) -> Result<(), CopyError> {
         let beat = |replica: &Replica| (replica.id, replica.beat);
         let silent = |replica: &Replica| self.silent.iter().any(|old| beat(old) == beat(replica));
@@ -94,18 +95,18 @@ impl Side {
         }
     }
 
-    /// Those that did not say that they are gone, and of whom nobody did.
+    /// Everybody, also those that are gone: one that came meanwhile may have left again.
     async fn replicas(&self) -> Result<Vec<Replica>, CopyError> {
         let reads = self.database.reads();
         let found = replicas::replicas(&reads).await;
         reads.close().await;
-        let found = found.map_err(|error| self.failed(error))?;
-        Ok(found.into_iter().filter(|replica| replica.gone.is_none()).collect())
+        found.map_err(|error| self.failed(error))
     }
 
     pub(super) async fn begin(&self, begin: Statement) -> Result<Connection, CopyError> {
         let begun = async {
             let mut connection = self.database.connect().await?;
+            connection.run(UNBOUNDED).await?;
             connection.run(begin).await?;
             Ok(connection)
         };
@@ -116,6 +117,13 @@ impl Side {
         CopyError::Failed { path: self.database.path(), source }
     }
 }
+
+/// Each side waits in its transaction for as long as the other has to do.
+const UNBOUNDED: Statement = Statement {
+    postgres: "SELECT set_config('statement_timeout', '0', false), \
+        set_config('idle_in_transaction_session_timeout', '0', false)",
+    sqlite: "SELECT 1",
+};
 
 /// How often a replica is looked at; it gives a sign of life every few seconds.
 const LOOK: Duration = Duration::from_millis(500);

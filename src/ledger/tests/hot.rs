@@ -16,6 +16,8 @@ pub(super) struct Hot {
     pub(super) values: String,
     /// How many rows it has to look at.
     pub(super) rows: i64,
+    /// Whether it is run once, at a start: a server then always makes a plan for its values.
+    pub(super) once: bool,
 }
 
 /// How much a ledger holds.
@@ -91,6 +93,7 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
         types: "",
         values,
         rows,
+        once: false,
     };
     vec![
         hot("announce", rows::INSERT, format!("{feed}, 'sweep', {now}, 0, {now}, {news}"), 32),
@@ -129,6 +132,27 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
         Hot { types: "(TEXT, BYTEA, TEXT)", ..hot("remember", identities::STORE, remembered(), 1) },
         hot("prune identities", identities::PRUNE, format!("{now}, 500"), 500),
         hot("read identities", identities::NEXT, format!("{}, 0, 1000", now - 3 * DAY), 1000),
+        Hot {
+            once: true,
+            ..hot(
+                "begin to read identities",
+                identities::BEGINNING.into(),
+                format!("{}, 10000", now - 3 * DAY),
+                1000,
+            )
+        },
+        hot(
+            "identities of a content",
+            identities::OF_CONTENT.into(),
+            format!("{}, 'other'", size.settled - 1),
+            1,
+        ),
+        hot(
+            "numbers to follow",
+            following::NUMBERS.into(),
+            format!("'replica-1', {}, 4096", size.settled / 3 - 100),
+            100,
+        ),
         hot(
             "follow",
             following::NEXT.into(),

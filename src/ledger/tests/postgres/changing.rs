@@ -62,3 +62,60 @@ async fn what_a_change_left_half_made_is_made_again() {
     let running = Running::with(directory, config, ledger, writer);
     assert_eq!(running.announce(&["a"], 0).await, [Recorded::New]);
 }
+
+#[tokio::test]
+async fn what_was_made_for_somebody_who_was_killed_is_taken_as_it_is() {
+    let (directory, config) = at_step(9).await;
+    let mut tool = tool(&config).await;
+    run(&mut tool, created()).await;
+    let made = number(&mut tool, CREATED).await;
+    let (ledger, writer) = in_time(Ledger::open(&config)).await.unwrap();
+    assert_eq!(number(&mut tool, CREATED).await, made);
+    assert_eq!(number(&mut tool, "SELECT MAX(version) FROM _sqlx_migrations").await, 10);
+    let running = Running::with(directory, config, ledger, writer);
+    assert_eq!(running.announce(&["a"], 0).await, [Recorded::New]);
+}
+
+#[tokio::test]
+async fn what_is_being_made_for_somebody_who_was_killed_is_waited_for() {
+    let (_directory, config) = at_step(9).await;
+    let mut looker = tool(&config).await;
+    let mut worker = tool(&config).await;
+    run(
+        &mut worker,
+        "SET idle_in_transaction_session_timeout = 0; BEGIN; \
+         INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
+         announced, state, due) VALUES ('x', 'y', 'z', 'z', 'sweep', 0, 0, 0, 'waiting', 0)",
+    )
+    .await;
+    let mut orphan = tool(&config).await;
+    let mut making = JoinSet::new();
+    making.spawn(async move {
+        run(&mut orphan, "SET statement_timeout = 0; SET lock_timeout = 0").await;
+        run(&mut orphan, created()).await;
+    });
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    in_time(async { while number(&mut looker, waiting).await < 1 {} }).await;
+    let begun = number(&mut looker, CREATED).await;
+    let mut opening = JoinSet::new();
+    let place = config.clone();
+    opening.spawn(async move { Ledger::open(&place).await.unwrap() });
+    in_time(async { while number(&mut looker, waiting).await < 2 {} }).await;
+    run(&mut worker, "ROLLBACK").await;
+    in_time(making.join_next()).await.unwrap().unwrap();
+    in_time(opening.join_next()).await.unwrap().unwrap();
+    assert_eq!(number(&mut looker, CREATED).await, begun, "it is not made again");
+    let whole = "SELECT COUNT(*) FROM pg_index WHERE indisvalid \
+         AND indexrelid = CAST('content_created' AS REGCLASS)";
+    assert_eq!(number(&mut looker, whole).await, 1);
+    assert_eq!(number(&mut looker, "SELECT MAX(version) FROM _sqlx_migrations").await, 10);
+}
+
+/// What step 10 runs.
+fn created() -> &'static str {
+    MIGRATIONS.iter().find(|step| step.version == 10).unwrap().sql.as_str()
+}
+
+/// Which index it made: another one has another number.
+const CREATED: &str = "SELECT CAST(CAST(CAST('content_created' AS REGCLASS) AS OID) AS BIGINT)";

@@ -14,6 +14,8 @@ use crate::{
     reason::Reason,
 };
 
+mod meanwhile;
+
 /// A table or column that a later step adds is to be taken along, or left on purpose.
 #[tokio::test]
 async fn every_table_and_column_is_known() {
