@@ -268,17 +268,20 @@ async fn change(connection: &mut PgConnection, step: &Migration) -> Result<(), M
 
 /// Removes what is left of indexes whose making was cut off.
 async fn clear(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let halves: Vec<(String, String)> =
-        sqlx::query_as(HALF_MADE).fetch_all(&mut *connection).await?;
-    // The server has quoted the names where they have to be.
-    for (_, table) in halves {
-        // It goes on making an index for somebody who was killed, and keeps this lock until it is done.
-        let wait = format!("BEGIN; LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE; COMMIT");
-        connection.execute(AssertSqlSafe(wait)).await?;
+    let halves: Vec<String> = sqlx::query_scalar(HALF_MADE).fetch_all(&mut *connection).await?;
+    if halves.is_empty() {
+        return Ok(());
     }
-    let halves: Vec<(String, String)> =
-        sqlx::query_as(HALF_MADE).fetch_all(&mut *connection).await?;
-    for (index, _) in halves {
+    // The server goes on making one for somebody who was killed. Whoever waits for that within the
+    // server may be waited for by it. It lets go of the table a moment before the index is whole.
+    for busy in [MAKING, NOTING] {
+        while connection.fetch_optional(busy).await?.is_some() {
+            sleep(LOCK_AGAIN).await;
+        }
+    }
+    let halves: Vec<String> = sqlx::query_scalar(HALF_MADE).fetch_all(&mut *connection).await?;
+    for index in halves {
+        // The server has quoted the name where it has to be.
         let drop = AssertSqlSafe(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"));
         connection.execute(drop).await?;
     }
@@ -322,9 +325,20 @@ const TAKE_LOCK: &str = "SELECT id FROM schema_lock WHERE id = 1 FOR UPDATE SKIP
 const HURRIED: &str = "SELECT set_config('lock_timeout', '2s', false)";
 const PATIENT: &str = "SELECT set_config('lock_timeout', '0', false)";
 
-const HALF_MADE: &str = "SELECT CAST(CAST(indexrelid AS REGCLASS) AS TEXT), \
-     CAST(CAST(indrelid AS REGCLASS) AS TEXT) FROM pg_index WHERE NOT indisvalid AND indrelid IN (to_regclass('content'), to_regclass('identity'), \
+const HALF_MADE: &str = "SELECT CAST(CAST(indexrelid AS REGCLASS) AS TEXT) FROM pg_index \
+     WHERE NOT indisvalid AND indrelid IN (to_regclass('content'), to_regclass('identity'), \
      to_regclass('dead_letter'))";
+
+/// Whoever makes an index beside others' work, or does something else that would not go with it.
+const MAKING: &str = "SELECT 1 FROM pg_locks WHERE relation IN (to_regclass('content'), \
+     to_regclass('identity'), to_regclass('dead_letter')) \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND mode = 'ShareUpdateExclusiveLock' AND granted LIMIT 1";
+
+/// Whoever changes what is known of an index, and has not committed it.
+const NOTING: &str = "SELECT 1 FROM pg_locks WHERE relation = CAST('pg_index' AS REGCLASS) \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND mode = 'RowExclusiveLock' AND granted LIMIT 1";
 
 /// Longer than any statement of ours holds a table.
 const CHANGE_TRIES: u32 = 60;

@@ -2,7 +2,8 @@
 //!
 //! The older one is the present binary, and the newer one's schema is made up, unless
 //! `M365_TEST_PREVIOUS` names the binary of an earlier version (`tests/rolling` builds one): then the
-//! present binary is the newer one, and changes the schema while the earlier one works.
+//! present binary is the newer one, and changes the schema while the earlier one works. Where it adds
+//! nothing, the schema of one that is newer than both is made up.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -37,6 +38,10 @@ async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
     }
     fleet.places[0].binary = binary();
     begin(&mut fleet, 0).await;
+    if steps(&database).await == before {
+        // The earlier version knows every step of this one, so a later one's are made up here, too.
+        expand(&database).await;
+    }
     let added: Vec<_> = steps(&database).await.split_off(before.len());
     assert!(!added.is_empty(), "the schema has changed");
     works(&fleet, &database).await;

@@ -101,7 +101,9 @@ async fn what_is_being_made_for_somebody_who_was_killed_is_waited_for() {
     let mut opening = JoinSet::new();
     let place = config.clone();
     opening.spawn(async move { Ledger::open(&place).await.unwrap() });
-    in_time(async { while number(&mut looker, waiting).await < 2 {} }).await;
+    let looking = "SELECT COUNT(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND query LIKE 'SELECT 1 FROM pg_locks%'";
+    in_time(async { while number(&mut looker, looking).await < 1 {} }).await;
     run(&mut worker, "ROLLBACK").await;
     in_time(making.join_next()).await.unwrap().unwrap();
     in_time(opening.join_next()).await.unwrap().unwrap();
