@@ -53,7 +53,8 @@ pub use observed::{Observation, Observed, SeenWebhook, Status};
 pub use plan::{Starts, Step, Wanted, WantedWebhook, Why, plan};
 pub use survey::Survey;
 
-use keeping::Starting;
+use edge::Starting;
+use keeping::Role;
 
 /// What shall be, and how often it is looked at.
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl Subscriptions {
             refused: Mutex::default(),
             edge,
             ledger,
-            starting: edge::Starting::default(),
+            starting: Starting::default(),
             lists: Semaphore::new(CONCURRENT_LISTS),
             config,
             client,
@@ -127,16 +128,16 @@ impl Subscriptions {
 
     /// Looks at one tenant once, starts what needs it and is allowed, and says when to look again.
     pub async fn check(&self, tenant: TenantId) -> Duration {
-        self.check_under(tenant, Starting::Allowed(None)).await
+        self.check_under(tenant, Role::Starts(None)).await
     }
 
-    async fn check_under(&self, tenant: TenantId, starting: Starting) -> Duration {
+    async fn check_under(&self, tenant: TenantId, role: Role) -> Duration {
         let inner = &*self.0;
         let Some(tenant) = inner.tenants.find(tenant) else {
             return inner.config.check_interval;
         };
         let span = debug_span!("subscriptions", tenant = &*tenant.name);
-        let result = self.look_and_start(&tenant, starting).instrument(span).await;
+        let result = self.look_and_start(&tenant, role).instrument(span).await;
         let next = match &result {
             Ok(observations) => self.next_look(observations),
             Err(error) => self.note_failure(&tenant, error),
@@ -169,9 +170,9 @@ impl Subscriptions {
         self.0.observed.clone()
     }
 
-    async fn again_and_again(&self, tenant: TenantId, starting: Starting) {
+    async fn again_and_again(&self, tenant: TenantId, role: Role) {
         loop {
-            let next = self.check_under(tenant, starting).await;
+            let next = self.check_under(tenant, role).await;
             sleep(next).await;
         }
     }
@@ -179,10 +180,10 @@ impl Subscriptions {
     async fn look_and_start(
         &self,
         tenant: &Tenant,
-        starting: Starting,
+        role: Role,
     ) -> Result<Vec<Observation>, CheckError> {
         let seen = self.look(tenant).await?;
-        let Starting::Allowed(duty) = starting else {
+        let Role::Starts(duty) = role else {
             return Ok(seen);
         };
         if !self.0.config.manage {
@@ -376,7 +377,7 @@ struct Inner {
     refused: Mutex<HashMap<Feed, Calls>>,
     edge: Option<Edge>,
     ledger: Option<Ledger>,
-    starting: edge::Starting,
+    starting: Starting,
     lists: Semaphore,
     duties: Duties,
 }

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{
-    Config, Lease, Ledger, LedgerError, Location, Me, Reader, Recorded, Settled, Settlement,
-    Writer,
+    Beat, Config, Lease, Ledger, LedgerError, Location, Me, Reader, Recorded, Settled, Settlement,
+    Use, Writer,
     database::Database,
     sql::{Connection, query},
 };
@@ -186,6 +186,20 @@ async fn run(connection: &mut Connection, sql: &'static str) {
 
 async fn number(connection: &mut Connection, sql: &'static str) -> i64 {
     query(sql).fetch_one(connection).await.unwrap().first().unwrap()
+}
+
+/// The first sign of life of a replica.
+async fn join(ledger: &Ledger, seconds: i64) {
+    let beat = Beat {
+        name: String::new(),
+        address: String::new(),
+        version: String::new(),
+        term: Duration::from_secs(10),
+        joins: true,
+        taking: true,
+        budget: Use::default(),
+    };
+    in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
 }
 
 /// Starts announcing one content each, and returns when all of it is queued.

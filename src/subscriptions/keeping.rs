@@ -15,13 +15,13 @@ use crate::{
     ledger::{Duty, Fence},
 };
 
-/// Whether a look may start what is missing.
+/// What this process does about a tenant's subscriptions.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Starting {
-    /// It may, and proves with this that it may still when it does.
-    Allowed(Option<Fence>),
-    /// Another replica does.
-    LeftToOthers,
+pub(super) enum Role {
+    /// It only says how they are; another replica starts what is missing.
+    Looks,
+    /// It starts what is missing, and proves with this that it may still when it does.
+    Starts(Option<Fence>),
 }
 
 impl Subscriptions {
@@ -42,17 +42,17 @@ impl Subscriptions {
         let duty = Duty::Subscriptions(tenant);
         duties.known().await;
         if Instant::now() < noticed {
-            self.check_under(tenant, Starting::LeftToOthers).await;
+            self.check_under(tenant, Role::Looks).await;
             sleep_until(noticed).await;
         }
         loop {
             match duties.held(duty) {
                 Some(hold) => tokio::select! {
-                    () = self.again_and_again(tenant, Starting::Allowed(hold.fence())) => {}
+                    () = self.again_and_again(tenant, Role::Starts(hold.fence())) => {}
                     () = hold.lost() => {}
                 },
                 None => tokio::select! {
-                    () = self.again_and_again(tenant, Starting::LeftToOthers) => {}
+                    () = self.again_and_again(tenant, Role::Looks) => {}
                     _ = duties.hold(duty) => {}
                 },
             }

@@ -5,21 +5,8 @@ use sqlx::AssertSqlSafe;
 use super::*;
 use crate::{
     identity::Key,
-    ledger::{Beat, Duty, LeaseKey, Use, following},
+    ledger::{Duty, LeaseKey, following},
 };
-
-async fn join(ledger: &Ledger, seconds: i64) {
-    let beat = Beat {
-        name: String::new(),
-        address: String::new(),
-        version: String::new(),
-        term: Duration::from_secs(10),
-        joins: true,
-        taking: true,
-        budget: Use::default(),
-    };
-    in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
-}
 
 #[tokio::test]
 async fn the_only_process_forgets_everybody_before_it() {

@@ -3,21 +3,8 @@
 use super::*;
 use crate::{
     content::ContentType,
-    ledger::{Beat, Duty, Fence, HeldDuty, Start, SweepDepth, Swept, Use},
+    ledger::{Duty, Fence, HeldDuty, Start, SweepDepth, Swept},
 };
-
-async fn join(ledger: &Ledger, seconds: i64) {
-    let beat = Beat {
-        name: String::new(),
-        address: String::new(),
-        version: String::new(),
-        term: Duration::from_secs(10),
-        joins: true,
-        taking: true,
-        budget: Use::default(),
-    };
-    in_time(ledger.beat(beat, at(seconds))).await.unwrap().expect("it has joined");
-}
 
 /// Two that share a ledger.
 async fn two(running: &Running) -> (Ledger, Ledger) {

@@ -3,24 +3,11 @@
 use super::*;
 use crate::{
     identity::Key,
-    ledger::{Beat, Following, LeaseKey, Use},
+    ledger::{Following, LeaseKey},
 };
 
 fn keys(numbers: std::ops::Range<u128>) -> Arc<[Key]> {
     numbers.map(|number| Key::from_bytes(number.to_le_bytes())).collect()
-}
-
-async fn join(ledger: &Ledger) {
-    let beat = Beat {
-        name: String::new(),
-        address: String::new(),
-        version: String::new(),
-        term: Duration::from_secs(10),
-        joins: true,
-        taking: true,
-        budget: Use::default(),
-    };
-    in_time(ledger.beat(beat, at(0))).await.unwrap().expect("it has joined");
 }
 
 async fn store(ledger: &Ledger, numbers: std::ops::Range<u128>) {
@@ -49,8 +36,8 @@ async fn follow(ledger: &Ledger) -> Following {
 async fn each_reads_what_others_store_once_and_nothing_of_its_own() {
     let running = Running::start().await;
     let (one, other) = (running.ledger.as_another(), running.ledger.as_another());
-    join(&one).await;
-    join(&other).await;
+    join(&one, 0).await;
+    join(&other, 0).await;
     let (mut of_one, mut of_other) = (follow(&one).await, follow(&other).await);
     store(&one, 0..3).await;
     store(&other, 10..12).await;
@@ -60,7 +47,7 @@ async fn each_reads_what_others_store_once_and_nothing_of_its_own() {
     assert_eq!(read(&mut of_other).await, [], "once");
     // One that joins later is followed from its beginning.
     let third = running.ledger.as_another();
-    join(&third).await;
+    join(&third, 0).await;
     store(&third, 20..21).await;
     assert_eq!(read(&mut of_one).await, [20]);
     assert_eq!(read(&mut of_other).await, [20]);
@@ -74,7 +61,7 @@ async fn each_reads_what_others_store_once_and_nothing_of_its_own() {
 async fn what_is_committed_late_is_not_missed() {
     let running = Running::start().await;
     let (one, other) = (running.ledger.as_another(), running.ledger.as_another());
-    join(&one).await;
+    join(&one, 0).await;
     let mut following = follow(&other).await;
     for number in 0..10 {
         store(&one, number..number + 1).await;
@@ -98,7 +85,7 @@ async fn what_is_committed_late_is_not_missed() {
 async fn pages_are_bounded_and_a_beginning_may_repeat_the_last_rows_only() {
     let running = Running::start().await;
     let (one, other) = (running.ledger.as_another(), running.ledger.as_another());
-    join(&one).await;
+    join(&one, 0).await;
     let mut following = follow(&other).await;
     store(&one, 0..200_000).await;
     let (rows, more) = in_time(following.next()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Who lives, and which part of the budget is whose.
 
 use super::*;
-use crate::ledger::{Beat, Grant, Replica, Use, WHOLE};
+use crate::ledger::{Grant, Replica, WHOLE};
 
 fn beat(joins: bool, limit: u32) -> Beat {
     Beat {

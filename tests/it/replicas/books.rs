@@ -120,6 +120,14 @@ impl Book {
     }
 }
 
+/// Fails unless every notification was answered with 200. Returns how many there were.
+pub fn all_taken(fleet: &Fleet) -> usize {
+    let attempts = fleet.site.simulator.microsoft().attempts();
+    let other: Vec<_> = attempts.iter().filter(|attempt| attempt.status != Some(200)).collect();
+    assert!(other.is_empty(), "of {} notifications: {other:?}", attempts.len());
+    attempts.len()
+}
+
 /// The records that arrived more than once.
 pub fn again(arrivals: &Arrivals) -> impl Iterator<Item = (&u128, &Vec<String>)> {
     arrivals.iter().filter(|(_, by)| by.len() > 1)

@@ -2,8 +2,9 @@
 //! of the replicas, and of the database, from the first claim to the last settlement, while there is
 //! always something to claim.
 //!
-//! `cargo test --test it replicas::cost -- --ignored --nocapture`; for figures with
-//! `M365_TEST_REPLICAS=long`, `M365_TEST_BINARY=target/release/m365-collector` and nothing beside it.
+//! It takes two minutes and is to have the machine for itself, so `tests/run` runs it before the
+//! others; for figures `M365_TEST_REPLICAS=long M365_TEST_BINARY=target/release/m365-collector
+//! cargo test --test it replicas::cost -- --nocapture`.
 
 use std::{fs, time::Duration};
 
@@ -23,7 +24,6 @@ use super::{
 use crate::support::{eventually, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it takes minutes, and a machine that does nothing else"]
 async fn a_content_costs_three_hardly_more_than_one() {
     let contents = usize::try_from(lasting(500, 4000).as_secs()).expect("it is small");
     let mut costs = Vec::new();

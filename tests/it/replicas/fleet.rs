@@ -8,7 +8,7 @@ use std::{
 
 use m365_collector::{content::ContentType, simulator};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::support::{
@@ -132,6 +132,14 @@ impl Fleet {
         self.is_shared_out().await;
     }
 
+    /// Starts a replica in a place, and waits until it has its part and the balancer has seen it.
+    pub async fn join(&mut self, place: usize) {
+        self.begin(place);
+        self.is_up(place).await;
+        self.is_shared_out().await;
+        balanced().await;
+    }
+
     /// Starts a replica in a place, and does not wait.
     pub fn begin(&mut self, place: usize) {
         let nth = self.lives.iter().filter(|life| life.place == place).count();
@@ -241,4 +249,9 @@ impl Fleet {
 fn duties(entry: &Value) -> usize {
     let count = |key: &str| entry[key].as_array().map_or(0, Vec::len);
     count("sweeps") + count("subscriptions") + usize::from(entry["prunes"] == true)
+}
+
+/// Until the balancer, which looks every two seconds, has seen who is there.
+pub async fn balanced() {
+    sleep(Duration::from_secs(3)).await;
 }

@@ -5,13 +5,12 @@
 //! present binary is the newer one, and changes the schema while the earlier one works. Where it adds
 //! nothing, the schema of one that is newer than both is made up.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, path::PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::time::sleep;
 
 use super::{
-    books::{Load, again, arrivals, say},
+    books::{Load, again, all_taken, arrivals, say},
     fleet::Fleet,
     watch::Ledger,
 };
@@ -37,7 +36,7 @@ async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
         expand(&database).await;
     }
     fleet.places[0].binary = binary();
-    begin(&mut fleet, 0).await;
+    fleet.join(0).await;
     if steps(&database).await == before {
         // The earlier version knows every step of this one, so a later one's are made up here, too.
         expand(&database).await;
@@ -48,23 +47,20 @@ async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
 
     // The older one starts on the newer schema, and is alone on it.
     fleet.stop(1).await;
-    begin(&mut fleet, 1).await;
+    fleet.join(1).await;
     works(&fleet, &database).await;
     fleet.places[0].binary.clone_from(&older);
     fleet.stop(0).await;
-    begin(&mut fleet, 0).await;
+    fleet.join(0).await;
     works(&fleet, &database).await;
 
     let book = load.stop().await;
     let arrivals = book.delivered(&fleet, &mut ledger).await;
     assert_eq!(again(&arrivals).count(), 0, "nothing comes twice");
-    let attempts = fleet.site.simulator.microsoft().attempts();
-    let other: Vec<_> = attempts.iter().filter(|attempt| attempt.status != Some(200)).collect();
-    assert!(other.is_empty(), "of {} notifications: {other:?}", attempts.len());
     say(&format!(
         "{} worked beside the steps {added:?}; {} notifications, all answered with 200",
         if earlier.is_some() { "the earlier version" } else { "this version" },
-        attempts.len()
+        all_taken(&fleet)
     ));
 
     // What takes something away is not worked beside, and the schema says from when on.
@@ -78,15 +74,6 @@ async fn two_versions_work_side_by_side_and_the_older_one_may_come_back() {
         assert!(said.err.contains("step 9999"), "{}", said.err);
     }
     fleet.finish().await;
-}
-
-/// Starts a replica, and waits until it has its part and the balancer, which looks every two
-/// seconds, has seen it.
-async fn begin(fleet: &mut Fleet, place: usize) {
-    fleet.begin(place);
-    fleet.is_up(place).await;
-    fleet.is_shared_out().await;
-    sleep(Duration::from_secs(3)).await;
 }
 
 /// Waits until everybody who runs has delivered something more, and a sweep has come to its end.

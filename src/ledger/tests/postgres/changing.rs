@@ -18,7 +18,8 @@ async fn a_change_waits_for_those_who_work_and_holds_nobody_up() {
     let mut worker = tool(&config).await;
     run(
         &mut worker,
-        "BEGIN; INSERT INTO identity (content, at, number, keys) VALUES (1, 1, 0, '')",
+        "SET idle_in_transaction_session_timeout = 0; \
+         BEGIN; INSERT INTO identity (content, at, number, keys) VALUES (1, 1, 0, '')",
     )
     .await;
     let mut opening = JoinSet::new();
