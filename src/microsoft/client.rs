@@ -43,6 +43,7 @@ mod directory;
 mod error;
 mod fields;
 mod http;
+mod link;
 mod listing;
 mod notification;
 mod subscription;
@@ -55,6 +56,8 @@ use call::Call;
 pub use call::RESTART_RULE;
 pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, ClientError, Disposition};
+use link::Links;
+pub use link::{DialError, LinkError};
 pub use listing::{Page, Window};
 pub use notification::Notified;
 pub use subscription::{ListedWebhook, Started, State, Subscription, WebhookSpec};
@@ -109,6 +112,7 @@ impl Client {
         metrics: Metrics,
     ) -> Result<Self, ClientError> {
         let http = http::client(&config)?;
+        let links = http::links(&config)?;
         let addresses = Addresses::new(config.management_url, config.publisher_id)?;
         if config.login_url.cannot_be_a_base() {
             return Err(ClientError::Root);
@@ -123,6 +127,7 @@ impl Client {
         );
         Ok(Self(Arc::new(Inner {
             http,
+            links,
             addresses,
             login: config.login_url,
             tokens,
@@ -272,6 +277,7 @@ impl Client {
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
+    links: Links,
     addresses: Addresses,
     login: Url,
     tokens: Tokens,

@@ -2,17 +2,17 @@
 //!
 //! With the feature `otel`, and while spans are exported; without, nothing is added.
 
-use reqwest::RequestBuilder;
+use reqwest::header::HeaderMap;
 
-/// The request, with the trace it is made within.
+/// What a request says of the trace it is made within.
 #[cfg(not(feature = "otel"))]
-pub(super) const fn within(request: RequestBuilder) -> RequestBuilder {
-    request
+pub(super) fn headers() -> HeaderMap {
+    HeaderMap::new()
 }
 
-/// The request, with the trace it is made within.
+/// What a request says of the trace it is made within.
 #[cfg(feature = "otel")]
-pub(super) fn within(request: RequestBuilder) -> RequestBuilder {
+pub(super) fn headers() -> HeaderMap {
     use std::collections::HashMap;
 
     use opentelemetry::propagation::TextMapPropagator as _;
@@ -24,5 +24,6 @@ pub(super) fn within(request: RequestBuilder) -> RequestBuilder {
     TraceContextPropagator::new().inject_context(&context, &mut fields);
     // A state that nobody has set is told as an empty text.
     fields.retain(|_, value: &mut String| !value.is_empty());
-    fields.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    let header = |(name, value): (String, String)| Some((name.parse().ok()?, value.parse().ok()?));
+    fields.into_iter().filter_map(header).collect()
 }

@@ -59,8 +59,8 @@ fn arrows() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 const CONFINED: &[(&str, &[&str])] = &[
     ("anyhow", &["main"]),
     ("clap", &["cli", "main"]),
-    ("hyper", &["http", "webhook", "admin", "consent", "simulator"]),
-    ("hyper_util", &["http", "webhook", "admin", "simulator"]),
+    ("hyper", &["http", "webhook", "admin", "consent", "microsoft", "simulator"]),
+    ("hyper_util", &["http", "webhook", "admin", "microsoft", "simulator"]),
     ("indicatif", &["demo", "cli"]),
     ("opentelemetry", &["cli", "microsoft"]),
     ("opentelemetry_otlp", &["cli"]),
@@ -69,7 +69,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["microsoft"]),
     ("sqlx", &["ledger"]),
     ("tracing_opentelemetry", &["cli", "microsoft"]),
-    ("tokio_rustls", &["deliver", "simulator", "tls"]),
+    ("tokio_rustls", &["deliver", "microsoft", "simulator", "tls"]),
     ("x509_parser", &["tls"]),
 ];
 

@@ -5,16 +5,22 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Uri};
 use jiff::fmt::rfc2822;
 use reqwest::{
     Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
+    header::{
+        AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue,
+        RETRY_AFTER,
+    },
 };
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug_span, field::Empty};
-use url::Url;
+use url::{Position, Url};
 
-use super::{ApiError, Client, body::Answer};
+use super::{ApiError, Client, LinkError, body::Answer, http};
 use crate::{
     content::TenantId,
     microsoft::{
@@ -39,6 +45,22 @@ impl Call {
     /// Asks for what is there.
     pub(super) const fn get(url: Url) -> Self {
         Self { method: Method::GET, url, body: None, timeout: None, restart_rule: false }
+    }
+
+    fn request(&self, bearer: HeaderValue) -> Result<Request<Full<Bytes>>, LinkError> {
+        let mut request = Request::new(Full::from(self.body.clone().unwrap_or_default()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = origin_form(&self.url)?;
+        let headers = request.headers_mut();
+        *headers = http::headers();
+        headers.insert(HOST, authority(&self.url)?);
+        headers.insert(AUTHORIZATION, bearer);
+        if self.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        } else if self.method == Method::POST {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Ok(request)
     }
 }
 
@@ -88,16 +110,7 @@ impl Client {
         }
         let bearer = self.0.tokens.bearer(tenant).await?;
         let permit = self.0.pacing.permit(tenant).await?;
-        let mut request = self
-            .0
-            .http
-            .request(call.method.clone(), call.url.clone())
-            .header(AUTHORIZATION, bearer.header.clone());
-        if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
-        } else if call.method == Method::POST {
-            request = request.header("content-length", "0");
-        }
+        let request = call.request(bearer.header.clone())?;
         let limit = call.timeout.unwrap_or(self.0.timeout);
         let span = debug_span!(
             "call",
@@ -105,10 +118,15 @@ impl Client {
             http.request.method = call.method.as_str(),
             http.response.status_code = Empty,
         );
-        let asked = async { trace::within(request).send().await };
+        let asked = async {
+            let mut request = request;
+            request.headers_mut().extend(trace::headers());
+            self.0.links.ask(request).await
+        };
         let answer = timeout(limit, asked.instrument(span.clone())).await;
         drop(permit);
-        let answer = Answer::new(answer.map_err(|_| ApiError::Timeout)??);
+        let answer = answer.map_err(|_| ApiError::Timeout)??;
+        let answer = Answer::new(answer.map(reqwest::Body::wrap).into());
         span.record("http.response.status_code", answer.status().as_u16());
         self.note_skew(answer.headers());
         Ok((bearer.generation, answer))
@@ -139,6 +157,16 @@ impl Client {
             self.0.skew_ms.store(ahead, Ordering::Relaxed);
         }
     }
+}
+
+/// RFC 9112, section 3.2.1.
+fn origin_form(url: &Url) -> Result<Uri, LinkError> {
+    url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| LinkError::Address)
+}
+
+fn authority(url: &Url) -> Result<HeaderValue, LinkError> {
+    let authority = &url[Position::BeforeHost..Position::AfterPort];
+    HeaderValue::from_str(authority).map_err(|_| LinkError::Address)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::time::Instant;
 
-use super::{ForeignPage, body::BodyError};
+use super::{DialError, ForeignPage, LinkError, body::BodyError};
 use crate::{
     microsoft::{answer::Action, pacing::Paused, tokens::TokenError},
     reason::Reason,
@@ -26,7 +26,7 @@ pub enum ApiError {
     },
     /// No connection, or it broke before the answer began.
     #[error("no connection to Microsoft")]
-    Connection(#[source] reqwest::Error),
+    Connection(#[source] LinkError),
     /// The body ended before it was complete.
     #[error("the body was cut short")]
     CutBody(#[source] reqwest::Error),
@@ -113,13 +113,11 @@ impl From<BodyError> for ApiError {
     }
 }
 
-impl From<reqwest::Error> for ApiError {
-    fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() {
-            Self::Timeout
-        } else {
-            // The address holds nothing secret, but says nothing new either.
-            Self::Connection(error.without_url())
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Dial(DialError::Timeout) => Self::Timeout,
+            error => Self::Connection(error),
         }
     }
 }

@@ -1,24 +1,24 @@
-//! How connections to Microsoft are made.
+//! How Microsoft is connected to: Entra by one client, the Management Activity API over [links]
+//! of our own.
+//!
+//! [links]: super::link
 
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
+use rustls::ClientConfig;
 
-use super::{ClientError, Config};
+use super::{
+    ClientError, Config,
+    link::{Dialer, Links},
+};
 use crate::tls;
 
-/// The one HTTP client: no redirect, no proxy, no retry, and TLS as [`tls`] says.
+/// The client for Entra: no redirect, no proxy, no retry, and TLS as [`tls`] says.
 pub(super) fn client(config: &Config) -> Result<reqwest::Client, ClientError> {
-    let extra = match &config.ca {
-        Some(path) => tls::certificates(path)?,
-        None => Vec::new(),
-    };
-    let mut tls = tls::client_trusting_also(extra)?;
+    let mut tls = trust(config)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Unpacked in `body`, where there is a measure.
-    let gzip = (ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     reqwest::Client::builder()
-        .default_headers(HeaderMap::from_iter([gzip]))
+        .default_headers(headers())
         .tls_backend_preconfigured(tls)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         // The environment must not send tokens elsewhere.
@@ -26,15 +26,33 @@ pub(super) fn client(config: &Config) -> Result<reqwest::Client, ClientError> {
         // A request that is repeated unseen would not be counted by the pace.
         .retry(reqwest::retry::never())
         .connect_timeout(config.timeout)
-        // Blobs that wait for Devo must not use up the connection they share with everything else.
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .build()
         .map_err(ClientError::Http)
 }
 
-/// At 50 ms away this is still 5 MB/s for each blob.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// Connections to the Management Activity API.
+pub(super) fn links(config: &Config) -> Result<Links, ClientError> {
+    let mut tls = trust(config)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Links::new(Dialer::new(&config.management_url, tls, config.timeout)?))
+}
 
-/// Room for as many blobs that nobody reads as are in flight at most by default, twice over.
-const CONNECTION_WINDOW: u32 = 64 * STREAM_WINDOW;
+/// What every request says.
+pub(super) fn headers() -> HeaderMap {
+    // Unpacked in `body`, where there is a measure.
+    let gzip = HeaderValue::from_static("gzip");
+    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    HeaderMap::from_iter([
+        (ACCEPT, HeaderValue::from_static("*/*")),
+        (ACCEPT_ENCODING, gzip),
+        (USER_AGENT, HeaderValue::from_static(agent)),
+    ])
+}
+
+fn trust(config: &Config) -> Result<ClientConfig, ClientError> {
+    let extra = match &config.ca {
+        Some(path) => tls::certificates(path)?,
+        None => Vec::new(),
+    };
+    Ok(tls::client_trusting_also(extra)?)
+}

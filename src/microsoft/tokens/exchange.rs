@@ -69,7 +69,7 @@ impl Tokens {
 /// The body of a success.
 pub(super) async fn answered(request: reqwest::RequestBuilder) -> Result<Vec<u8>, TokenError> {
     let exchange = async {
-        let mut answer = Answer::new(trace::within(request).send().await?);
+        let mut answer = Answer::new(request.headers(trace::headers()).send().await?);
         let body = answer.prefix(MAX_ANSWER).await?;
         Ok::<_, BodyError>((answer.status(), body))
     };
