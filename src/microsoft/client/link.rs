@@ -217,3 +217,6 @@ const MOST_IDLE: usize = 64;
 /// Large enough that system calls and hand-overs cost nothing beside the bytes, small enough that
 /// many connections stay a few megabytes.
 const READ_AT_ONCE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
