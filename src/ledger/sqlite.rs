@@ -70,6 +70,8 @@ impl Database {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
+                // What a statement may have to undo is as much as a group writes at most.
+                .pragma("temp_store", "MEMORY")
                 .pragma("journal_size_limit", LOG_SIZE)
                 .pragma("cache_size", CACHE),
             read: options.read_only(true),
@@ -86,6 +88,8 @@ impl Database {
         SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
+            // A file does not hang up.
+            .test_before_acquire(false)
             .connect_lazy_with(self.read.clone())
     }
 
