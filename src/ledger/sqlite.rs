@@ -1,7 +1,8 @@
 //! Everything that is particular to `SQLite`: the file, its lock, its settings and its schema.
 //!
 //! Commits reach the disk before they are acknowledged (`synchronous = FULL`; in WAL mode anything
-//! less may lose the last ones when power fails). One service writes a file: the lock is a file of
+//! less may lose the last ones when power fails), but for [those](Synced) that promise nothing beyond
+//! the life of the process. One service writes a file: the lock is a file of
 //! its own beside it, because `SQLite`'s locks come and go with transactions. A command that
 //! announces content beside the service takes turns with it by those.
 
@@ -109,6 +110,26 @@ impl Database {
             OpenError::Damaged { path, source }
         } else {
             OpenError::Database { path, source }
+        }
+    }
+}
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Synced {
+    /// Before it is answered.
+    Now,
+    /// With the next one that is. Until then it outlives the process, but not the loss of power,
+    /// which takes the last commits, never one before another.
+    Later,
+}
+
+impl Synced {
+    /// Sets a connection so, outside of transactions.
+    pub(super) const fn pragma(self) -> &'static str {
+        match self {
+            Self::Now => "PRAGMA synchronous = FULL",
+            Self::Later => "PRAGMA synchronous = NORMAL",
         }
     }
 }
