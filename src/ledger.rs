@@ -9,9 +9,9 @@
 //! - I4: a lease is settled at most once; unsettled, its content becomes claimable again.
 //!
 //! A caller that goes away cancels nothing: once an operation is queued it belongs to the writer,
-//! and it is done whether or not somebody still waits for the answer. If the process dies, every
-//! commit that was answered is found again at the next start: restart is the recovery path. In a
-//! file that start takes back all leases; on a server, which others use as well, they run out.
+//! and is done whether or not somebody waits for the answer. If the process dies, every commit that
+//! was answered is found again at the next start: restart is the recovery path. In a file that start
+//! takes back all leases (none need outlive the power); on a server, which others use, they run out.
 //!
 //! Deliberately not here: when to try again, what an error means, how many to claim. Time is an
 //! argument everywhere and is kept in milliseconds. Records are never stored, only announcements,

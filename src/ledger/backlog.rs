@@ -138,7 +138,7 @@ pub(super) const COUNT: Statement = Statement {
          FROM jsonb_array_elements(CAST($1 AS JSONB)) AS item (value) \
          ON CONFLICT (tenant, writer) DO UPDATE SET waiting = backlog.waiting + excluded.waiting",
     sqlite: "INSERT INTO backlog (tenant, waiting) \
-         SELECT item.value ->> 'tenant', item.value ->> 'more' FROM json_each($1) AS item \
+         SELECT item.value ->> 'tenant', item.value ->> 'more' FROM jsonb_each($1) AS item \
          WHERE true ON CONFLICT (tenant) DO UPDATE SET waiting = backlog.waiting + excluded.waiting",
 };
 

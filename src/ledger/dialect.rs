@@ -18,7 +18,7 @@ impl From<&'static str> for Statement {
 }
 
 /// A statement of texts and these marks: `[each "$1"]` is a JSON array as rows `item` with a column
-/// `value`; `[texts "$1"]` the same of strings; `[locked]` keeps others from changing the rows until
+/// `value`, parsed once however much is taken from it; `[texts "$1"]` the same of strings; `[locked]` keeps others from changing the rows until
 /// the end of the transaction, and `[free]` leaves out those that others keep so; between `[among]`
 /// and `[end]` is a query for a few values.
 macro_rules! statement {
@@ -38,13 +38,13 @@ macro_rules! part {
         concat!("jsonb_array_elements(CAST(", $list, " AS JSONB)) AS item (value)")
     };
     (sqlite [each $list:literal]) => {
-        concat!("json_each(", $list, ") AS item")
+        concat!("jsonb_each(", $list, ") AS item")
     };
     (postgres [texts $list:literal]) => {
         concat!("jsonb_array_elements_text(CAST(", $list, " AS JSONB)) AS item (value)")
     };
     (sqlite [texts $list:literal]) => {
-        concat!("json_each(", $list, ") AS item")
+        concat!("jsonb_each(", $list, ") AS item")
     };
     (postgres [locked]) => {
         " FOR UPDATE"

@@ -123,7 +123,7 @@ pub(super) async fn secret(connection: &mut Connection) -> sqlx::Result<Secret> 
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     rows: Vec<Part>,
-    keys: Vec<u8>,
+    keys: Vec<[u8; Key::SIZE]>,
 }
 
 /// A row, and where its keys are among all.
@@ -142,14 +142,14 @@ impl Packed {
     /// among those of its replica, by which they find it; one that was rolled back leaves a gap.
     pub(super) fn add(&mut self, content: i64, keys: &[Key], now: Timestamp, by: &Me) {
         for keys in keys.chunks(KEYS) {
-            let start = self.keys.len();
-            self.keys.extend(keys.iter().flat_map(|key| key.to_bytes()));
+            let start = self.keys.len() * Key::SIZE;
+            self.keys.extend(keys.iter().map(|key| key.to_bytes()));
             self.rows.push(Part {
                 content,
                 at: now.as_millisecond(),
                 number: keys.len(),
                 start: start + 1,
-                length: self.keys.len() - start,
+                length: keys.len() * Key::SIZE,
                 seq: by.shared.then(|| by.stored.fetch_add(1, Ordering::Relaxed) + 1),
             });
         }
@@ -160,7 +160,7 @@ impl Packed {
         if !self.rows.is_empty() {
             query(STORE)
                 .bind(json(&self.rows)?)
-                .bind(self.keys)
+                .bind(self.keys.into_flattened())
                 .bind(by.shared.then(|| by.id.to_string()))
                 .execute(connection)
                 .await?;

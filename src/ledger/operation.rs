@@ -12,6 +12,7 @@ use super::{
     rows::{self, Due},
     settle::Settle,
     sql::Connection,
+    sqlite::Synced,
     state::{Claimed, Progress},
 };
 use crate::content::{Announcement, TenantId, Via};
@@ -70,6 +71,11 @@ impl Operation for Claim {
 
     fn now(&self) -> Option<Timestamp> {
         Some(self.now)
+    }
+
+    /// No start of a service on the file leaves a lease of the one before.
+    fn synced(&self) -> Synced {
+        Synced::Later
     }
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Lease>> {
@@ -137,6 +143,11 @@ impl Operation for Renew {
         Some(self.now)
     }
 
+    /// As of a claim.
+    fn synced(&self) -> Synced {
+        Synced::Later
+    }
+
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<LeaseKey>> {
         let contents: Vec<_> = self.leases.iter().map(|lease| lease.content).collect();
         let found = rows::progress(connection, &contents).await?;
@@ -189,6 +200,10 @@ impl<O: Operation> Command for Request<O> {
         self.operation.now()
     }
 
+    fn synced(&self) -> Synced {
+        self.operation.synced()
+    }
+
     fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>> {
         Box::pin(async move {
             self.output = Some(self.operation.apply(connection).await?);
@@ -228,6 +243,11 @@ pub(super) trait Operation: Send + Sync + 'static {
         None
     }
 
+    /// When it has to be on the disk.
+    fn synced(&self) -> Synced {
+        Synced::Now
+    }
+
     /// Makes the change inside the present transaction.
     fn apply(
         &self,
@@ -245,6 +265,8 @@ pub(super) trait Command: Send + Sync {
     fn rows(&self) -> usize;
 
     fn now(&self) -> Option<Timestamp>;
+
+    fn synced(&self) -> Synced;
 
     /// Applies the operation and keeps its output for [`Command::answer`].
     fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>>;

@@ -327,14 +327,15 @@ pub(super) fn count(number: u64) -> i64 {
 
 // Named, so that a test can ask for their plans.
 
-/// Content of a tenant that waits and whose time has come.
+/// Content of a tenant that waits and whose time has come. `SQLite` plans a statement anew whenever a
+/// value is bound that a plan may depend on, which the number of a bare LIMIT is.
 macro_rules! claimable {
     ($($which:literal)+) => {
         statement![
             "SELECT id, tenant, content_type, content_id, via, created, expires, announced, state, \
              due, lease, claims, attempts, last_reason, undecodable, settled, records, duplicates \
              FROM content WHERE tenant = $1 AND state = 'waiting' AND due <= $2 "
-                $($which)+ " LIMIT $3" [free]
+                $($which)+ " LIMIT CAST($3 AS BIGINT)" [free]
         ]
     };
 }

@@ -16,19 +16,35 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::dialect::{BEGIN, Statement};
+use super::{
+    dialect::{BEGIN, Statement},
+    sqlite::Synced,
+};
 
 /// A connection that writes.
 #[derive(Debug)]
 pub(super) enum Connection {
     Postgres(Box<PgConnection>),
-    Sqlite(SqliteConnection),
+    /// And when its commits are on the disk, as it is set now.
+    Sqlite(SqliteConnection, Synced),
 }
 
 impl Connection {
     /// Begins a transaction that may write. Ended by neither [`commit`](Self::commit) nor
     /// [`rollback`](Self::rollback), it lasts: whoever begins one gives the connection up instead.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
+        self.begin_synced(Synced::Now).await
+    }
+
+    /// As [`begin`](Self::begin). A server has every commit on its disk: others may work by what it
+    /// granted.
+    pub(super) async fn begin_synced(&mut self, synced: Synced) -> sqlx::Result<()> {
+        if let Self::Sqlite(on, set) = self
+            && *set != synced
+        {
+            sqlx::query(synced.pragma()).execute(on).await?;
+            *set = synced;
+        }
         self.run(BEGIN).await
     }
 
@@ -43,7 +59,7 @@ impl Connection {
     pub(super) async fn close(self) -> sqlx::Result<()> {
         match self {
             Self::Postgres(connection) => connection.close().await,
-            Self::Sqlite(connection) => connection.close().await,
+            Self::Sqlite(connection, _) => connection.close().await,
         }
     }
 
@@ -54,7 +70,7 @@ impl Connection {
             Self::Postgres(connection) => {
                 sqlx::raw_sql(statement.postgres).execute(&mut **connection).await?;
             }
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection, _) => {
                 sqlx::query(statement.sqlite).execute(connection).await?;
             }
         }
@@ -288,7 +304,7 @@ impl<'c> From<&'c mut Connection> for On<'c> {
     fn from(connection: &'c mut Connection) -> Self {
         match connection {
             Connection::Postgres(connection) => Self::Postgres(connection),
-            Connection::Sqlite(connection) => Self::Sqlite(connection),
+            Connection::Sqlite(connection, _) => Self::Sqlite(connection),
         }
     }
 }

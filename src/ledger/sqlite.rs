@@ -1,7 +1,8 @@
 //! Everything that is particular to `SQLite`: the file, its lock, its settings and its schema.
 //!
 //! Commits reach the disk before they are acknowledged (`synchronous = FULL`; in WAL mode anything
-//! less may lose the last ones when power fails). One service writes a file: the lock is a file of
+//! less may lose the last ones when power fails), but for [those](Synced) that promise nothing beyond
+//! the life of the process. One service writes a file: the lock is a file of
 //! its own beside it, because `SQLite`'s locks come and go with transactions. A command that
 //! announces content beside the service takes turns with it by those.
 
@@ -70,6 +71,8 @@ impl Database {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
+                // What a statement may have to undo is as much as a group writes at most.
+                .pragma("temp_store", "MEMORY")
                 .pragma("journal_size_limit", LOG_SIZE)
                 .pragma("cache_size", CACHE),
             read: options.read_only(true),
@@ -86,6 +89,8 @@ impl Database {
         SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
+            // A file does not hang up.
+            .test_before_acquire(false)
             .connect_lazy_with(self.read.clone())
     }
 
@@ -105,6 +110,26 @@ impl Database {
             OpenError::Damaged { path, source }
         } else {
             OpenError::Database { path, source }
+        }
+    }
+}
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Synced {
+    /// Before it is answered.
+    Now,
+    /// With the next one that is. Until then it outlives the process, but not the loss of power,
+    /// which takes the last commits, never one before another.
+    Later,
+}
+
+impl Synced {
+    /// Sets a connection so, outside of transactions.
+    pub(super) const fn pragma(self) -> &'static str {
+        match self {
+            Self::Now => "PRAGMA synchronous = FULL",
+            Self::Later => "PRAGMA synchronous = NORMAL",
         }
     }
 }

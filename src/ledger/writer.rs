@@ -7,7 +7,8 @@
 //!
 //! The connection is given up whenever its state is in doubt and opened anew for the next group,
 //! so a full disk or a failing one needs no restart once it is well again. If the process dies
-//! here, the database's log holds every commit that was answered, and nothing else is needed.
+//! here, the database's log holds every commit that was answered, and nothing else is needed. If the
+//! power fails, leases may be forgotten with the process that had them, and nothing else is.
 //!
 //! A server may be away: everyone is told so at once, and it is looked for again with growing pauses.
 //! Others may write to it: a group that the server ends in favour of theirs is applied again.
@@ -38,7 +39,7 @@ use super::{
     rows,
     settle::Settle,
     sql::{Connection, Pool},
-    sqlite,
+    sqlite::{self, Synced},
 };
 use crate::shutdown::Shutdown;
 
@@ -175,8 +176,10 @@ impl Writer {
     }
 
     async fn attempt_once(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
+        // What one of them needs, all of them get.
+        let synced = group.iter().map(|command| command.synced()).min().unwrap_or(Synced::Now);
         let transaction = async {
-            let mut connection = self.begin().await?;
+            let mut connection = self.begin(synced).await?;
             let outcome = apply(&mut connection, group).await;
             if !matches!(outcome, Err(Failure::Transaction(_))) {
                 self.connection = Some(connection);
@@ -190,9 +193,9 @@ impl Writer {
     }
 
     /// Begins a transaction, on a new connection if the one there was does not answer.
-    async fn begin(&mut self) -> Result<Connection, Failure> {
+    async fn begin(&mut self, synced: Synced) -> Result<Connection, Failure> {
         if let Some(mut connection) = self.connection.take() {
-            match connection.begin().await {
+            match connection.begin_synced(synced).await {
                 Ok(()) => return Ok(connection),
                 // Others are in the way, or the disk is; a new connection meets them as well.
                 Err(error) if !connection.is_shared() => return Err(Failure::transaction(error)),
@@ -200,7 +203,7 @@ impl Writer {
             }
         }
         let mut connection = self.connect().await?;
-        connection.begin().await.map_err(Failure::transaction)?;
+        connection.begin_synced(synced).await.map_err(Failure::transaction)?;
         Ok(connection)
     }
 

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 use crate::{
-    ledger::{Backfill, OpenError, prune::Retention},
+    ledger::{Backfill, LeaseKey, OpenError, prune::Retention, sqlite::Synced},
     reason::Reason,
 };
 
@@ -29,6 +29,41 @@ async fn commits_reach_the_disk() {
     assert_eq!(mode, "wal");
     assert_eq!(number(connection, "PRAGMA synchronous").await, 2, "FULL");
     assert_eq!(number(connection, "PRAGMA foreign_keys").await, 1);
+}
+
+#[tokio::test]
+async fn a_loss_of_power_may_take_leases_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, mut writer) = Ledger::open(&config(directory.path())).await.unwrap();
+    let claim = ledger.claim(tenant(TENANT), 1, at(0));
+    assert_eq!(synced(&mut writer, claim).await, Synced::Later);
+    let leases = vec![LeaseKey { content: 1, token: 1 }];
+    let renew = ledger.renew(leases.clone(), at(0));
+    assert_eq!(synced(&mut writer, renew).await, Synced::Later);
+    let announce = ledger.announce(Via::Webhook, vec![content(TENANT, "a")], at(0));
+    assert_eq!(synced(&mut writer, announce).await, Synced::Now);
+    for settlement in [delivered(1), Settlement::Release] {
+        let settle = ledger.settle(leases[0], settlement, at(0));
+        assert_eq!(synced(&mut writer, settle).await, Synced::Now);
+    }
+    assert_eq!([Synced::Later, Synced::Now].into_iter().min(), Some(Synced::Now), "as a group");
+
+    let connection = writer.connection.as_mut().unwrap();
+    for (synced, level) in [(Synced::Later, 1), (Synced::Now, 2), (Synced::Later, 1)] {
+        connection.begin_synced(synced).await.unwrap();
+        assert_eq!(number(connection, "PRAGMA synchronous").await, level, "{synced:?}");
+        connection.commit().await.unwrap();
+    }
+    connection.begin().await.unwrap();
+    assert_eq!(number(connection, "PRAGMA synchronous").await, 2, "FULL");
+}
+
+/// When what is asked for has to be on the disk.
+async fn synced<T>(writer: &mut Writer, asked: impl Future<Output = T>) -> Synced {
+    tokio::select! {
+        _ = asked => panic!("nobody answers"),
+        command = writer.commands.recv() => command.unwrap().synced(),
+    }
 }
 
 #[tokio::test]
