@@ -19,7 +19,7 @@ mod key;
 mod window;
 
 pub use key::{Key, Secret};
-pub use window::Window;
+pub use window::{Met, Owner, Window};
 
 /// How long and how many delivered records are remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]

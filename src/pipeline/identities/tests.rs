@@ -65,7 +65,7 @@ fn deliver(identities: &Identities, ids: &[&str]) -> Vec<Verdict> {
 
 fn held(identities: &Identities) -> (usize, usize, usize) {
     let state = identities.state();
-    (state.held, state.flying.len(), state.flights.len())
+    (state.held, state.window.flying(), state.flights.len())
 }
 
 #[tokio::test]
