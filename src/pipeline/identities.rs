@@ -25,7 +25,8 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    identity::{Config, Secret, Window},
+    content::Announcement,
+    identity::{Config, Keys, Secret, Window},
     ledger::{Ledger, LedgerError, Remembered},
     moment,
     reason::Reason,
@@ -101,6 +102,11 @@ impl Identities {
         self.state().window.advance(now)
     }
 
+    /// What the records of a content are known by.
+    pub(super) fn keys<'a>(&'a self, content: &'a Announcement) -> Keys<'a> {
+        Keys::new(&self.0.secret, content)
+    }
+
     /// Begins an attempt at a content.
     pub(super) fn flight(&self) -> Flight {
         let fate = watch::Sender::new(Fate::Flying);
@@ -140,6 +146,7 @@ struct State {
 impl State {
     fn restore(&mut self, row: &Remembered, now: Timestamp) {
         self.window.advance(row.at.min(now));
+        self.window.touch(&row.keys);
         row.keys.iter().for_each(|key| self.window.insert(*key));
     }
 }

@@ -13,12 +13,10 @@ use tokio::{
 
 use super::{CHUNK, Fate, Identities, PATIENCE, State};
 use crate::{
-    content::Announcement,
     identity::{Key, Met, Owner},
     ledger::{LeaseKey, Ledger, LedgerError},
     pipeline::tally::Lines,
     reason::Reason,
-    route::Head,
 };
 
 /// The keys of one attempt at a content.
@@ -61,19 +59,6 @@ impl Flight {
             held: 0,
             fate,
         }
-    }
-
-    /// What a record of the content is known by, from its place, its head and its bytes.
-    pub(in crate::pipeline) fn key(
-        &self,
-        content: &Announcement,
-        index: u64,
-        head: &Head<'_>,
-        record: &[u8],
-    ) -> Key {
-        let secret = &self.identities.0.secret;
-        Key::of(secret, content, head)
-            .unwrap_or_else(|| Key::of_place(secret, content, index, record))
     }
 
     /// Judges records, one after the other.
