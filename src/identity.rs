@@ -18,8 +18,8 @@ use std::{num::NonZeroUsize, time::Duration};
 mod key;
 mod window;
 
-pub use key::{Key, Secret};
-pub use window::Window;
+pub use key::{Key, Keys, Secret};
+pub use window::{Met, Owner, Window};
 
 /// How long and how many delivered records are remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,42 +22,6 @@ impl Key {
     /// How many bytes a key is packed into.
     pub const SIZE: usize = 16;
 
-    /// The identity of a record that came with this content; none if it has none.
-    ///
-    /// `Id` and `CreationTime` must both be there as texts, and not empty. Their escapes are
-    /// resolved, so `\/` and `/` are one. Times are compared as texts: a trailing `Z` makes another
-    /// record, because nobody has seen one record in both spellings, and a wrong merge loses a
-    /// record where a missed one only sends it twice.
-    pub fn of(secret: &Secret, content: &Announcement, head: &Head<'_>) -> Option<Self> {
-        let id = head.id.as_deref().filter(|id| !id.is_empty())?;
-        let time = head.creation_time.as_deref().filter(|time| !time.is_empty())?;
-        Some(Self::hashed(secret, content, b"record", [id, time]))
-    }
-
-    /// What a record without an identity has instead: its place in its content, and its bytes. It
-    /// tells only that a content which is fetched once more has the same record in the same place.
-    pub fn of_place(secret: &Secret, content: &Announcement, index: u64, record: &[u8]) -> Self {
-        let canonical = content.id.canonical();
-        let place = [canonical.as_str().as_bytes(), &index.to_le_bytes(), record];
-        Self::hashed(secret, content, b"place", place)
-    }
-
-    fn hashed<const N: usize>(
-        secret: &Secret,
-        content: &Announcement,
-        kind: &[u8],
-        parts: [&[u8]; N],
-    ) -> Self {
-        let mut message = Message::new(secret);
-        message.push(content.tenant.as_uuid().as_bytes());
-        for part in [kind, content.content_type.as_str().as_bytes()].into_iter().chain(parts) {
-            // With its length before it no part can run into the next.
-            message.push(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            message.push(part);
-        }
-        message.key()
-    }
-
     /// The packed form.
     pub fn to_bytes(self) -> [u8; Self::SIZE] {
         let [a, b] = self.0;
@@ -90,6 +54,53 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Makes the keys of the records of one content.
+pub struct Keys<'a> {
+    secret: &'a Secret,
+    content: &'a Announcement,
+    /// Has hashed what every record's identity begins with.
+    record: SipHasher24,
+}
+
+impl<'a> Keys<'a> {
+    /// Hashes what is common to all.
+    pub fn new(secret: &'a Secret, content: &'a Announcement) -> Self {
+        Self { secret, content, record: Message::of(secret, content, b"record").hashed() }
+    }
+
+    /// The identity of a record that came with this content; none if it has none.
+    ///
+    /// `Id` and `CreationTime` must both be there as texts, and not empty. Their escapes are
+    /// resolved, so `\/` and `/` are one. Times are compared as texts: a trailing `Z` makes another
+    /// record, because nobody has seen one record in both spellings, and a wrong merge loses a
+    /// record where a missed one only sends it twice.
+    pub fn of(&self, head: &Head<'_>) -> Option<Key> {
+        let id = head.id.as_deref().filter(|id| !id.is_empty())?;
+        let time = head.creation_time.as_deref().filter(|time| !time.is_empty())?;
+        let mut message = Message::after(self.record);
+        message.push_part(id);
+        message.push_part(time);
+        Some(message.key())
+    }
+
+    /// What a record without an identity has instead: its place in its content, and its bytes. It
+    /// tells only that a content which is fetched once more has the same record in the same place.
+    pub fn of_place(&self, index: u64, record: &[u8]) -> Key {
+        let mut message = Message::of(self.secret, self.content, b"place");
+        message.push_part(self.content.id.canonical().as_str().as_bytes());
+        message.push_part(&index.to_le_bytes());
+        message.push_part(record);
+        message.key()
+    }
+}
+
+impl fmt::Debug for Keys<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The state of the hasher is as good as the secret.
+        f.debug_struct("Keys").field("content", self.content).finish_non_exhaustive()
+    }
+}
+
 /// What the keys of one ledger are made with. Keys of another are of no use.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 16]);
@@ -114,9 +125,24 @@ struct Message {
 }
 
 impl Message {
-    fn new(secret: &Secret) -> Self {
-        let hasher = SipHasher24::new_with_key(&secret.0);
+    /// One of this kind that came with this content.
+    fn of(secret: &Secret, content: &Announcement, kind: &[u8]) -> Self {
+        let mut message = Self::after(SipHasher24::new_with_key(&secret.0));
+        message.push(content.tenant.as_uuid().as_bytes());
+        message.push_part(kind);
+        message.push_part(content.content_type.as_str().as_bytes());
+        message
+    }
+
+    /// Goes on where this hasher is.
+    const fn after(hasher: SipHasher24) -> Self {
         Self { hasher, gathered: [0; GATHERED], length: 0 }
+    }
+
+    /// With its length before it no part can run into the next.
+    fn push_part(&mut self, part: &[u8]) {
+        self.push(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.push(part);
     }
 
     fn push(&mut self, part: &[u8]) {
@@ -133,15 +159,19 @@ impl Message {
         }
     }
 
-    fn key(mut self) -> Key {
+    fn hashed(mut self) -> SipHasher24 {
         self.hasher.write(&self.gathered[..self.length]);
-        let hash = self.hasher.finish128();
+        self.hasher
+    }
+
+    fn key(self) -> Key {
+        let hash = self.hashed().finish128();
         Key([hash.h1, hash.h2])
     }
 }
 
 /// Room for the usual identity; a longer one, and a whole record, is hashed from where it lies.
-const GATHERED: usize = 256;
+const GATHERED: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -167,7 +197,7 @@ mod tests {
     }
 
     fn key_in(content: &Announcement, record: &str) -> Option<Key> {
-        Key::of(&Secret::from([7; 16]), content, &Head::read(record.as_bytes()))
+        Keys::new(&Secret::from([7; 16]), content).of(&Head::read(record.as_bytes()))
     }
 
     const RECORD: &str = r#"{"Id":"a/b","CreationTime":"2026-01-05T08:00:00","Workload":"X"}"#;
@@ -203,7 +233,7 @@ mod tests {
         let other_secret = Secret::from([8; 16]);
         let head = Head::read(RECORD.as_bytes());
         let content = content(1, ContentType::Exchange, "a");
-        assert_ne!(here, Key::of(&other_secret, &content, &head));
+        assert_ne!(here, Keys::new(&other_secret, &content).of(&head));
     }
 
     #[test]
@@ -228,13 +258,13 @@ mod tests {
     fn a_place_is_one_of_its_content_and_of_what_is_there() {
         let secret = Secret::from([7; 16]);
         let here = content(1, ContentType::Exchange, "a$na0018");
-        let place = Key::of_place(&secret, &here, 1, b"{}");
+        let place = Keys::new(&secret, &here).of_place(1, b"{}");
         let notified = content(1, ContentType::Exchange, "a$na0018$na0018");
-        assert_eq!(place, Key::of_place(&secret, &notified, 1, b"{}"));
-        assert_ne!(place, Key::of_place(&secret, &here, 2, b"{}"));
-        assert_ne!(place, Key::of_place(&secret, &here, 1, b"[]"));
+        assert_eq!(place, Keys::new(&secret, &notified).of_place(1, b"{}"));
+        assert_ne!(place, Keys::new(&secret, &here).of_place(2, b"{}"));
+        assert_ne!(place, Keys::new(&secret, &here).of_place(1, b"[]"));
         let other = content(1, ContentType::Exchange, "b");
-        assert_ne!(place, Key::of_place(&secret, &other, 1, b"{}"));
+        assert_ne!(place, Keys::new(&secret, &other).of_place(1, b"{}"));
     }
 
     #[test]
@@ -253,13 +283,44 @@ mod tests {
         )) {
             let secret = Secret::from([7; 16]);
             let mut hasher = SipHasher24::new_with_key(&secret.0);
-            let mut message = Message::new(&secret);
+            let mut message = Message::after(hasher);
             for part in &parts {
                 hasher.write(part);
                 message.push(part);
             }
             let hash = hasher.finish128();
             prop_assert_eq!(message.key(), Key([hash.h1, hash.h2]));
+        }
+
+        /// The whole message at once, as it was from the beginning.
+        #[test]
+        fn what_is_common_is_hashed_as_if_it_were_not(
+            tenant: u128, id in "[ -~]{1,300}", time in "[ -~]{1,40}", index: u64,
+        ) {
+            let secret = Secret::from([7; 16]);
+            for content_type in ContentType::ALL {
+                let content = content(tenant, content_type, "a$b");
+                let whole = |kind: &str, parts: [&[u8]; 2], record: &[u8]| {
+                    let mut bytes = tenant.to_be_bytes().to_vec();
+                    let all = [kind.as_bytes(), content_type.as_str().as_bytes()].into_iter();
+                    for part in all.chain(parts).chain((kind == "place").then_some(record)) {
+                        bytes.extend((part.len() as u64).to_le_bytes());
+                        bytes.extend(part);
+                    }
+                    let hash = SipHasher24::new_with_key(&secret.0).hash(&bytes);
+                    Key([hash.h1, hash.h2])
+                };
+                let keys = Keys::new(&secret, &content);
+                let head = Head {
+                    id: Some(id.as_bytes().into()),
+                    creation_time: Some(time.as_bytes().into()),
+                    workload: None,
+                };
+                let record = whole("record", [id.as_bytes(), time.as_bytes()], b"");
+                prop_assert_eq!(keys.of(&head), Some(record));
+                let place = whole("place", [b"a$b", &index.to_le_bytes()], id.as_bytes());
+                prop_assert_eq!(keys.of_place(index, id.as_bytes()), place);
+            }
         }
 
         #[test]

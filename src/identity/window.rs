@@ -1,4 +1,4 @@
-//! The keys of the last confirmed records, bounded in time and number.
+//! The keys of the last confirmed records, bounded in time and number, and those in flight.
 //!
 //! Keys lie in open tables ([`Shard`]), each beside two bytes, one of which names the *slice* of
 //! the window it was inserted in. A slice ends after a hundredth of the time or with a hundredth of
@@ -7,18 +7,27 @@
 //! their slice is given again. Shards are rebuilt one at a time, between insertions, so that no
 //! call takes noticeably longer than another.
 //!
+//! A key whose record was sent and not confirmed is not remembered, but lies in the same tables, in
+//! the place it will have then ([`Window::meet`]): of every record two visits to distant memory
+//! remain, one when it is met and one when it lands. How many are in flight is for the caller to
+//! bound.
+//!
 //! Why not a `HashMap`: it doubles, so that just after growing each key costs twice the 18 bytes it
-//! needs, and once more while it moves; many small tables that grow by a quarter stay near 27.
+//! needs, and once more while it moves; many small tables that grow by a third stay near 28.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, hint::black_box, ops::BitXor, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Config, Key};
 
+mod flying;
 mod shard;
 
-use shard::{Alive, Shard};
+pub use flying::Owner;
+
+use flying::Flying;
+use shard::{Alive, FIRST_NAME, Found, LAST_NAME, Shard};
 
 /// The remembered keys.
 #[derive(Debug)]
@@ -28,6 +37,8 @@ pub struct Window {
     slices: VecDeque<Slice>,
     /// Which of the names are among `slices`.
     alive: Alive,
+    /// What else is known of the keys in flight.
+    flying: Flying,
     remembered: usize,
     /// The latest moment heard of: time does not go back here.
     now: Timestamp,
@@ -54,6 +65,7 @@ impl Window {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             slices: VecDeque::from([Slice::new(FIRST_NAME, now)]),
             alive,
+            flying: Flying::default(),
             remembered: 0,
             now,
             remember: signed(config.remember),
@@ -68,33 +80,81 @@ impl Window {
 
     /// Whether this key is remembered.
     pub fn contains(&self, key: Key) -> bool {
-        self.shards[self.shard_of(key)].contains(key, &self.alive)
+        let shard = &self.shards[self.shard_of(key)];
+        matches!(shard.find(key, &self.alive, &self.flying), Found::Remembered)
+    }
+
+    /// Visits the memory that the calls for these keys will need, so that the waits for it overlap
+    /// instead of following one another. Changes nothing but their speed.
+    pub fn touch(&self, keys: &[Key]) {
+        let touched = keys.iter().map(|key| self.shards[self.shard_of(*key)].touch(*key));
+        // Nobody needs the sum, so the compiler would leave it out.
+        black_box(touched.fold(0, BitXor::bitxor));
+    }
+
+    /// Looks a key up. One that is absent is in flight from now on if an owner is given.
+    pub fn meet(&mut self, key: Key, owner: Option<Owner>) -> Met<'_> {
+        let shard = self.shard_of(key);
+        let shard = &mut self.shards[shard];
+        match shard.find(key, &self.alive, &self.flying) {
+            Found::Remembered => Met::Remembered,
+            Found::Flying { number, .. } => Met::Flying(self.flying.owner_mut(number)),
+            Found::Absent => {
+                if let Some(owner) = owner {
+                    shard.add_flying(key, self.flying.add(key, owner), &self.alive);
+                }
+                Met::Absent
+            }
+        }
+    }
+
+    /// Forgets a key in flight, unless it belongs to another flight.
+    pub fn release(&mut self, key: Key, flight: u32) {
+        let shard = self.shard_of(key);
+        let shard = &mut self.shards[shard];
+        if let Found::Flying { place, number } = shard.find(key, &self.alive, &self.flying)
+            && self.flying.owner(number).flight == flight
+        {
+            shard.release(place);
+            self.flying.remove(number);
+        }
     }
 
     /// Remembers a key from the present moment on. One that is remembered already stays as old as
-    /// it is.
+    /// it is; one in flight, whoever owns it, is so no more.
     pub fn insert(&mut self, key: Key) {
-        let shard = self.shard_of(key);
-        if self.shards[shard].contains(key, &self.alive) {
-            return;
-        }
+        // Not after the key was looked up: this may rebuild its shard.
         if self.present().keys >= self.slice_number {
             self.begin_slice();
         }
-        while self.remembered >= self.number {
+        let name = self.present().name;
+        let shard = self.shard_of(key);
+        let shard = &mut self.shards[shard];
+        match shard.find(key, &self.alive, &self.flying) {
+            Found::Remembered => return,
+            Found::Flying { place, number } => {
+                shard.land(key, place, name);
+                self.flying.remove(number);
+            }
+            Found::Absent => shard.add(key, name, &self.alive),
+        }
+        let now = self.now;
+        let present = self.present_mut();
+        present.keys += 1;
+        present.last = now;
+        self.remembered += 1;
+        while self.remembered > self.number {
             self.forget_oldest();
         }
         self.until_rebuilt = self.until_rebuilt.saturating_sub(1);
         if self.until_rebuilt == 0 {
             self.rebuild_one();
         }
-        let name = self.present().name;
-        self.shards[shard].insert(key, name, &self.alive);
-        let now = self.now;
-        let present = self.present_mut();
-        present.keys += 1;
-        present.last = now;
-        self.remembered += 1;
+    }
+
+    /// How many keys are in flight.
+    pub const fn flying(&self) -> usize {
+        self.flying.len()
     }
 
     /// Tells the time: forgets what is too old. Returns from when on everything inserted is still
@@ -144,7 +204,10 @@ impl Window {
     }
 
     fn begin_slice(&mut self) {
-        let name = self.present().name.checked_add(1).unwrap_or(FIRST_NAME);
+        let name = match self.present().name {
+            LAST_NAME => FIRST_NAME,
+            name => name + 1,
+        };
         debug_assert!(!self.alive.has(name), "fewer slices are alive than there are names");
         // Only a slice that ended by the time, soon after it began, has left any.
         while self.owed > 0 {
@@ -185,6 +248,17 @@ impl Window {
     }
 }
 
+/// What was known of a key that is met.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Met<'a> {
+    /// It is remembered.
+    Remembered,
+    /// It is in flight. Whoever writes here is its owner.
+    Flying(&'a mut Owner),
+    /// Nothing.
+    Absent,
+}
+
 /// A stretch of the window that is forgotten as one.
 #[derive(Debug)]
 struct Slice {
@@ -208,12 +282,9 @@ fn signed(duration: Duration) -> SignedDuration {
 /// A slice ends after this part of the time…
 const TIME_SLICES: u32 = 100;
 
-/// …or with this part of the number, so that at most about 205 are alive.
+/// …or with this part of the number, so that at most about 205 are alive. After the last
+/// name comes the first again: what is forgotten has some fifty slices to go from the tables.
 const NUMBER_SLICES: usize = 100;
-
-/// Zero marks a free place. After the last name comes the first again: what is forgotten has some
-/// fifty slices to go from the tables.
-const FIRST_NAME: u8 = 1;
 
 /// A sixteenth of the shards in each slice: what is forgotten and still takes room stays under a
 /// sixth.

@@ -16,7 +16,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -26,7 +25,8 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    identity::{Config, Key, Secret, Window},
+    content::Announcement,
+    identity::{Config, Keys, Secret, Window},
     ledger::{Ledger, LedgerError, Remembered},
     moment,
     reason::Reason,
@@ -45,7 +45,6 @@ impl Identities {
     pub(super) fn new(config: &Config, secret: Secret) -> Self {
         let state = State {
             window: Window::new(config, Timestamp::MIN),
-            flying: HashMap::default(),
             flights: HashMap::new(),
             next_flight: 0,
             held: 0,
@@ -103,6 +102,11 @@ impl Identities {
         self.state().window.advance(now)
     }
 
+    /// What the records of a content are known by.
+    pub(super) fn keys<'a>(&'a self, content: &'a Announcement) -> Keys<'a> {
+        Keys::new(&self.0.secret, content)
+    }
+
     /// Begins an attempt at a content.
     pub(super) fn flight(&self) -> Flight {
         let fate = watch::Sender::new(Fate::Flying);
@@ -133,8 +137,6 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     window: Window,
-    /// Who sent what is not known to have arrived yet.
-    flying: HashMap<Key, Place, BuildHasherDefault<Even>>,
     flights: HashMap<u32, Aloft>,
     next_flight: u32,
     /// Keys owned and needs noted by all flights.
@@ -144,28 +146,9 @@ struct State {
 impl State {
     fn restore(&mut self, row: &Remembered, now: Timestamp) {
         self.window.advance(row.at.min(now));
+        self.window.touch(&row.keys);
         row.keys.iter().for_each(|key| self.window.insert(*key));
     }
-
-    fn release(&mut self, key: Key, flight: u32) {
-        // One whose patience was lost belongs to another by now.
-        if self.flying.get(&key).is_some_and(|place| place.flight == flight) {
-            self.flying.remove(&key);
-        }
-        // The table neither shrinks by itself nor clears the traces of what left it, which would
-        // make it double.
-        if self.flying.capacity() > CHUNK && self.flying.len() < self.flying.capacity() / 8 {
-            self.flying.shrink_to(2 * self.flying.len());
-        }
-    }
-}
-
-/// Where a key is in flight.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    flight: u32,
-    /// Its place among the keys of its flight.
-    index: u32,
 }
 
 /// A flight that others may come to need.
@@ -197,29 +180,8 @@ enum Fate {
     },
 }
 
-/// Keys are as even as any hash of them.
-#[derive(Debug, Default)]
-struct Even(u64);
-
-impl Hasher for Even {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, half: u64) {
-        self.0 = half;
-    }
-}
-
-/// Seven eighths of 2¹⁸: as many entries as `flying` takes before it would double once more. With
-/// the lists of the flights about 16 MiB at the very most; it is what four sessions hold when each
-/// carries its 64 MiB.
+/// What four sessions hold when each carries its 64 MiB. With their places in the window and the
+/// lists of the flights about 16 MiB at the very most.
 const MAX_HELD: usize = 7 << 15;
 
 /// Many times what fetching a content takes, and still no long delay for others.

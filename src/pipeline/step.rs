@@ -81,6 +81,7 @@ impl Step {
         self.learn(lease).await?;
         let mut blob = self.client.blob(content.tenant, &content.id).await.map_err(failure)?;
         let mut splitter = Splitter::new(self.max_record);
+        let keys = self.identities.keys(content);
         let mut routes = Routes::new(self.tables, content.content_type);
         while let Some(chunk) = blob.chunk().await.map_err(failure)? {
             let now = self.clock.now();
@@ -92,7 +93,7 @@ impl Step {
                         if bare && is_error_answer(record, &head) {
                             return Err(Failure::Retry(Reason::BadAnswer));
                         }
-                        let key = load.flight.key(content, index, &head, record);
+                        let key = keys.of(&head).unwrap_or_else(|| keys.of_place(index, record));
                         let table = routes.table(head.workload.as_deref());
                         let framer = &mut self.framer;
                         load.draft

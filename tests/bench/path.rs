@@ -6,8 +6,8 @@
 //! records and reading nothing of them, what peers do (every record into a map and back to text),
 //! and copying.
 //!
-//! Judging is the key of a record, a look into a window that remembers a million, and remembering.
-//! The books of the attempts in flight belong to the pipeline and are not in here.
+//! Judging is the key of a record, meeting it in a window that remembers a million, and remembering
+//! it. What the attempts in flight know of one another belongs to the pipeline and is not in here.
 
 mod support;
 
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use m365_collector::{
     content::{Announcement, ContentId, ContentType},
     frame::Framer,
-    identity::{Config, Key, Secret, Window},
+    identity::{Config, Key, Keys, Met, Owner, Secret, Window},
     route::{self, Head, Routes, Tables},
     simulator::{Feed, generator::Records},
     split::{Piece, Splitter},
@@ -193,7 +193,9 @@ impl Ours {
 
     /// Takes a blob as far as `way` goes; returns how many records it had.
     fn take(&mut self, way: Way, content_type: ContentType, blob: &[u8]) -> usize {
-        let content = self.contents.get(&content_type);
+        let content = self.contents.get(&content_type).expect("a turn was taken").clone();
+        let secret = self.secret.clone();
+        let made = Keys::new(&secret, &content);
         let mut splitter = Splitter::new(MAX_RECORD);
         let mut records = 0;
         let mut batch = Vec::new();
@@ -216,9 +218,7 @@ impl Ours {
                     black_box(head);
                     continue;
                 }
-                let content = content.expect("a turn was taken");
-                let key = Key::of(&self.secret, content, &head)
-                    .unwrap_or_else(|| Key::of_place(&self.secret, content, index, bytes));
+                let key = made.of(&head).unwrap_or_else(|| made.of_place(index, bytes));
                 if way == Way::Key {
                     black_box(key);
                     continue;
@@ -246,15 +246,19 @@ impl Ours {
         }
         self.judge(&keys[judged..]);
         black_box(batch);
+        self.window.touch(&keys);
         keys.into_iter().for_each(|key| self.window.insert(key));
         splitter.finish().expect("the blob is whole");
         records
     }
 
     /// A batch at once, as the pipeline does.
-    fn judge(&self, keys: &[Key]) {
-        let known: Vec<_> = keys.iter().map(|key| self.window.contains(*key)).collect();
-        assert!(!black_box(known).contains(&true), "nobody has seen it yet");
+    fn judge(&mut self, keys: &[Key]) {
+        self.window.touch(keys);
+        for (index, key) in (0..).zip(keys) {
+            let met = self.window.meet(*key, Some(Owner { flight: 0, index }));
+            assert!(matches!(met, Met::Absent), "nobody has seen it yet");
+        }
     }
 }
 

@@ -1,113 +1,212 @@
-//! One open table of keys: linear probing, as full as that allows, growing by a quarter.
+//! One open table of keys: buckets of seven, growing by a third.
 //!
-//! A key is never taken out. Its place is used again when its slice is over and another key comes
-//! by, or vanishes when the table is rebuilt, so that the chain of places from a key's first choice
-//! to where it lies never has a gap.
+//! A key lies in the bucket that its first half says or, if that was full, in the next one that was
+//! not. It is never taken out, but counts as absent when its slice is over, and vanishes when the
+//! table is rebuilt. So no bucket that was full has room again, and the search for a key ends with
+//! the first that has.
 //!
-//! Beside the name of its slice each place has a byte of its key. Looking for a key that is absent,
-//! which most are, so seldom touches the keys, and costs one visit to memory instead of several.
+//! A bucket is two cache lines, and the first has a byte of each key: looking for a key that is
+//! absent, which most are, seldom touches the keys, and adding it there visits no other memory.
+//!
+//! The place of a key in flight has its number in [`Flying`] instead of the second half, which lies
+//! there. The first half is enough to rebuild the table, and both are compared.
 
+use super::flying::Flying;
 use crate::identity::Key;
 
 /// A part of the window's keys.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    keys: Box<[Key]>,
-    marks: Box<[Mark]>,
+    buckets: Box<[Bucket]>,
+    /// Cells that are not free.
     used: usize,
 }
 
 impl Shard {
-    pub(super) fn contains(&self, key: Key, alive: &Alive) -> bool {
-        let (mut place, tag) = (self.first(key), tag(key));
-        while let Some(mark) = self.marks.get(place)
-            && mark.name != FREE
-        {
-            if mark.tag == tag && self.keys[place] == key && alive.has(mark.name) {
-                return true;
+    pub(super) fn find(&self, key: Key, alive: &Alive, flying: &Flying) -> Found {
+        let [half, rest] = key.halves();
+        let mut at = self.first(half);
+        while let Some(bucket) = self.buckets.get(at) {
+            for slot in bucket.hits(tag(half)) {
+                let (cell, name) = (bucket.cells[slot], bucket.names[slot]);
+                if cell.half != half || !alive.has(name) {
+                    continue;
+                }
+                if name != FLYING {
+                    if cell.rest == rest {
+                        return Found::Remembered;
+                    }
+                } else if let Ok(number) = usize::try_from(cell.rest)
+                    && flying.rest(number) == rest
+                {
+                    return Found::Flying { place: Place { bucket: at, slot }, number };
+                }
             }
-            place += 1;
-            if place == self.marks.len() {
-                place = 0;
+            if !bucket.is_full() {
+                break;
             }
+            at = self.next(at);
         }
-        false
+        Found::Absent
     }
 
-    /// Adds a key that is not there.
-    pub(super) fn insert(&mut self, key: Key, name: u8, alive: &Alive) {
-        if (self.used + 1) * MAX_LOAD.1 > self.keys.len() * MAX_LOAD.0 {
-            self.rebuild(1, alive);
-        }
-        let mut places = self.places(key);
-        let place = places.find(|&place| !alive.has(self.marks[place].name));
-        let place = place.expect("a table is never full");
-        self.used += usize::from(self.marks[place].name == FREE);
-        self.keys[place] = key;
-        self.marks[place] = Mark { name, tag: tag(key) };
+    /// Visits the memory that a look at this key needs, but for the few that lie further off. What
+    /// is returned depends on all of it.
+    pub(super) fn touch(&self, key: Key) -> u64 {
+        let [half, _] = key.halves();
+        let first = self.first(half);
+        let Some(bucket) = self.buckets.get(first) else { return 0 };
+        // No branch, for one that is guessed wrong ends the overlap with what comes after it.
+        let next = self.buckets.get(first + usize::from(bucket.is_full())).unwrap_or(bucket);
+        bucket.touch() ^ next.touch()
     }
 
-    /// Moves what is alive to a table that has room for it and `more`, and for a quarter on top.
+    /// Adds a key that is absent.
+    pub(super) fn add(&mut self, key: Key, name: u8, alive: &Alive) {
+        let [half, rest] = key.halves();
+        self.put(Cell { half, rest }, name, alive);
+    }
+
+    /// Adds a key that is absent and has this number in flight.
+    pub(super) fn add_flying(&mut self, key: Key, number: usize, alive: &Alive) {
+        let [half, _] = key.halves();
+        let rest = u64::try_from(number).unwrap_or(u64::MAX);
+        self.put(Cell { half, rest }, FLYING, alive);
+    }
+
+    /// Makes a key in flight one of this slice.
+    pub(super) fn land(&mut self, key: Key, Place { bucket, slot }: Place, name: u8) {
+        let [_, rest] = key.halves();
+        self.buckets[bucket].cells[slot].rest = rest;
+        self.buckets[bucket].names[slot] = name;
+    }
+
+    /// Forgets a key in flight.
+    pub(super) fn release(&mut self, Place { bucket, slot }: Place) {
+        self.buckets[bucket].names[slot] = GONE;
+    }
+
+    /// Moves what is alive to a table that has room for it and `more`, and for a third on top.
     pub(super) fn rebuild(&mut self, more: usize, alive: &Alive) {
-        let kept = self.marks.iter().filter(|mark| alive.has(mark.name)).count();
-        if more == 0 && kept == self.used && self.keys.len() <= size_for(kept) {
+        let names = self.buckets.iter().flat_map(|bucket| &bucket.names);
+        let kept = names.filter(|name| alive.has(**name)).count();
+        let size = size_for(kept + more);
+        if more == 0 && kept == self.used && self.buckets.len() <= size {
             return;
         }
-        let size = size_for(kept + more);
-        let old = std::mem::replace(
-            self,
-            Self {
-                keys: vec![Key::from_bytes([0; Key::SIZE]); size].into(),
-                marks: vec![Mark::default(); size].into(),
-                used: 0,
-            },
-        );
-        for (key, mark) in old.keys.iter().zip(&old.marks) {
-            if alive.has(mark.name) {
-                let place = self.places(*key).find(|&place| self.marks[place].name == FREE);
-                let place = place.expect("the new table has room for every key");
-                self.keys[place] = *key;
-                self.marks[place] = *mark;
+        let empty = vec![Bucket::default(); size].into();
+        for bucket in std::mem::replace(&mut self.buckets, empty) {
+            for (cell, name) in bucket.cells.into_iter().zip(bucket.names) {
+                if alive.has(name) {
+                    self.fill(cell, name);
+                }
             }
         }
         self.used = kept;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.keys.len() * (size_of::<Key>() + size_of::<Mark>())
+        size_of_val(&*self.buckets)
     }
 
-    /// Every place, in the order in which the key is looked for.
-    fn places(&self, key: Key) -> impl Iterator<Item = usize> + use<> {
-        let first = self.first(key);
-        (first..self.keys.len()).chain(0..first)
+    fn put(&mut self, cell: Cell, name: u8, alive: &Alive) {
+        if (self.used + 1) * MAX_LOAD.1 > self.buckets.len() * CELLS * MAX_LOAD.0 {
+            self.rebuild(1, alive);
+        }
+        self.fill(cell, name);
+        self.used += 1;
     }
 
-    fn first(&self, key: Key) -> usize {
-        let [half, _] = key.halves();
+    /// Fills the first free cell. There is one, for the table is never full.
+    fn fill(&mut self, cell: Cell, name: u8) {
+        let mut at = self.first(cell.half);
+        while self.buckets[at].is_full() {
+            at = self.next(at);
+        }
+        self.buckets[at].fill(cell, name);
+    }
+
+    fn first(&self, half: u64) -> usize {
         // Even for a size that is no power of two.
-        let first = (u128::from(half) * self.keys.len() as u128) >> 64;
+        let first = (u128::from(half) * self.buckets.len() as u128) >> 64;
         usize::try_from(first).unwrap_or_default()
     }
+
+    const fn next(&self, at: usize) -> usize {
+        if at + 1 < self.buckets.len() { at + 1 } else { 0 }
+    }
 }
 
-/// What is known of a place without looking at its key.
+/// What a shard knows of a key.
+pub(super) enum Found {
+    Remembered,
+    Flying { place: Place, number: usize },
+    Absent,
+}
+
+/// Where a key lies until the shard is next rebuilt.
+pub(super) struct Place {
+    bucket: usize,
+    slot: usize,
+}
+
+/// Some keys, each with two bytes beside it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    /// Of its key's slice, or [`FREE`].
-    name: u8,
-    /// Of its key; see [`tag`].
-    tag: u8,
+#[repr(C, align(128))]
+struct Bucket {
+    /// Of each key, the first one lowest; see [`tag`].
+    tags: u64,
+    /// Of each key's slice.
+    names: [u8; CELLS],
+    cells: [Cell; CELLS],
 }
 
-/// A part of the key that says nothing about its place: of the half that does, the other end.
-const fn tag(key: Key) -> u8 {
-    let [half, _] = key.halves();
-    half.to_le_bytes()[0]
+impl Bucket {
+    /// The cells whose key has this tag.
+    fn hits(&self, tag: u64) -> impl Iterator<Item = usize> + use<> {
+        let differ = self.tags ^ (tag * ONES);
+        // Adding carries into the top of each byte that has any other bit, and never out of it.
+        let mut hits = !(((differ & !TOPS) + !TOPS) | differ) & TOPS;
+        std::iter::from_fn(move || {
+            let slot = hits.trailing_zeros() as usize / 8;
+            hits &= hits.checked_sub(1)?;
+            Some(slot)
+        })
+    }
+
+    fn fill(&mut self, cell: Cell, name: u8) {
+        let slot = self.used();
+        self.tags |= tag(cell.half) << (8 * slot);
+        self.names[slot] = name;
+        self.cells[slot] = cell;
+    }
+
+    const fn used(&self) -> usize {
+        CELLS + 1 - self.tags.leading_zeros() as usize / 8
+    }
+
+    const fn is_full(&self) -> bool {
+        self.used() == CELLS
+    }
+
+    /// Visits both cache lines.
+    const fn touch(&self) -> u64 {
+        self.tags ^ self.cells[CELLS - 1].half
+    }
 }
 
-/// Which names are of slices that are not over. [`FREE`] never is.
-#[derive(Debug, Default)]
+/// A key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    /// The half that says in which bucket it lies.
+    half: u64,
+    /// The other half, or the number of a key in flight.
+    rest: u64,
+}
+
+/// Which names are of slices that are not over. [`FLYING`] always counts as one of them, a free
+/// cell's and [`GONE`] never.
+#[derive(Debug)]
 pub(super) struct Alive([u64; 4]);
 
 impl Alive {
@@ -122,22 +221,64 @@ impl Alive {
     }
 }
 
-/// The size of a new table: with a quarter more keys it is as full as it may be.
-const fn size_for(keys: usize) -> usize {
-    let size = keys * 5 * MAX_LOAD.1 / (4 * MAX_LOAD.0);
-    if keys == 0 {
-        0
-    } else if size < keys + ROOM {
-        keys + ROOM
-    } else {
-        size
+impl Default for Alive {
+    fn default() -> Self {
+        let mut alive = Self([0; 4]);
+        alive.set(FLYING, true);
+        alive
     }
 }
 
-/// The most of a table that is used: 85 %. Beyond, looking for what is absent takes long.
+/// A part of the key that says nothing about its bucket: of the half that does, the other end.
+/// Never zero, which is what a free cell has.
+const fn tag(half: u64) -> u64 {
+    let tag = half & 0xff;
+    if tag == 0 { 1 } else { tag }
+}
+
+/// How many buckets a new table has: with a third more keys it is as full as it may be.
+const fn size_for(keys: usize) -> usize {
+    (keys * 4 * MAX_LOAD.1).div_ceil(3 * MAX_LOAD.0 * CELLS)
+}
+
+/// The most of a table that is used: 85 %. Beyond, too many buckets are full.
 const MAX_LOAD: (usize, usize) = (17, 20);
 
-/// Room for a few more, also in a tiny table.
-const ROOM: usize = 4;
+/// With 18 bytes for each, and two to spare, these are two cache lines.
+const CELLS: usize = 7;
 
-const FREE: u8 = 0;
+/// One in each byte, and the highest bit of each.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = ONES << 7;
+
+/// The names of slices begin after the zero of a free cell and end before the two below.
+pub(super) const FIRST_NAME: u8 = 1;
+pub(super) const LAST_NAME: u8 = GONE - 1;
+/// Instead of the name of a slice: the key was in flight and did not arrive.
+const GONE: u8 = FLYING - 1;
+/// Instead of the name of a slice: the key is in flight.
+const FLYING: u8 = u8::MAX;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn hits_are_the_cells_with_this_tag(tags in prop::collection::vec(1..6_u64, 0..=CELLS)) {
+            let mut bucket = Bucket::default();
+            for (slot, tag) in tags.iter().enumerate() {
+                prop_assert_eq!((bucket.used(), bucket.is_full()), (slot, false));
+                bucket.fill(Cell { half: *tag, rest: 0 }, FIRST_NAME);
+            }
+            prop_assert_eq!((bucket.used(), bucket.is_full()), (tags.len(), tags.len() == CELLS));
+            for tag in 1..=0xff {
+                let hits: Vec<_> = bucket.hits(tag).collect();
+                let expected = (0..tags.len()).filter(|slot| tags[*slot] == tag);
+                prop_assert_eq!(hits, expected.collect::<Vec<_>>(), "{}", tag);
+            }
+        }
+    }
+}

@@ -115,6 +115,12 @@ fn a_remembered_key_costs_less_than_32_bytes_with_all_spare_room() {
         }
     }
     assert!(most <= 3200, "{most} hundredths of a byte");
+    for number in (0..next).rev() {
+        let age = next - number;
+        let known = window.contains(key(number));
+        assert!(known || age > NUMBER as u64 * 99 / 100, "{age} others are younger");
+        assert!(!known || age <= NUMBER as u64, "{age} others are younger");
+    }
     // Silence gives the room back.
     for second in (4000..6000).step_by(10) {
         window.advance(at(second));
@@ -149,12 +155,18 @@ fn shards_are_rebuilt_one_at_a_time_and_in_time() {
 #[derive(Clone, Debug)]
 enum Step {
     Insert(Vec<u16>),
+    /// One flight meets keys.
+    Meet(u32, Vec<u16>),
+    /// It lets them go.
+    Release(u32, Vec<u16>),
     Pass(i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => vec(0..600_u16, 0..60).prop_map(Step::Insert),
+        2 => (0..3_u32, vec(0..600_u16, 0..60)).prop_map(|(flight, keys)| Step::Meet(flight, keys)),
+        1 => (0..3_u32, vec(0..600_u16, 0..60)).prop_map(|(flight, keys)| Step::Release(flight, keys)),
         2 => (0..40_i64).prop_map(Step::Pass),
         1 => (0..2000_i64).prop_map(Step::Pass),
     ];
@@ -173,7 +185,8 @@ proptest! {
         let mut window = window(REMEMBER.unsigned_abs(), NUMBER);
         // When each key was inserted, and how many were by then.
         let mut inserted: HashMap<u16, (i64, usize)> = HashMap::new();
-        let (mut now, mut count) = (0, 0);
+        let mut flying: HashMap<u16, Owner> = HashMap::new();
+        let (mut now, mut count, mut index) = (0, 0, 0);
         for step in steps {
             match step {
                 Step::Pass(seconds) => {
@@ -189,10 +202,47 @@ proptest! {
                             count += 1;
                             inserted.insert(number, (now, count));
                         }
+                        flying.remove(&number);
+                    }
+                }
+                Step::Meet(flight, keys) => {
+                    let few: Vec<_> = keys.iter().map(|number| key(u64::from(*number))).collect();
+                    window.touch(&few);
+                    for number in keys {
+                        let known = window.contains(key(u64::from(number)));
+                        index += 1;
+                        let owner = Owner { flight, index };
+                        let met = window.meet(key(u64::from(number)), Some(owner));
+                        match (known, flying.get_mut(&number)) {
+                            (true, _) => prop_assert_eq!(met, Met::Remembered),
+                            (false, Some(before)) => {
+                                prop_assert_eq!(&met, &Met::Flying(before));
+                                // Now and then one takes it over.
+                                if let Met::Flying(now) = met && index % 4 == 0 {
+                                    (*now, *before) = (owner, owner);
+                                }
+                            }
+                            (false, None) => {
+                                prop_assert_eq!(met, Met::Absent);
+                                flying.insert(number, owner);
+                            }
+                        }
+                    }
+                }
+                Step::Release(flight, keys) => {
+                    for number in keys {
+                        window.release(key(u64::from(number)), flight);
+                        if flying.get(&number).is_some_and(|owner| owner.flight == flight) {
+                            flying.remove(&number);
+                        }
                     }
                 }
             }
             prop_assert!(window.len() <= NUMBER);
+            prop_assert_eq!(window.flying(), flying.len());
+            for (number, owner) in &mut flying {
+                prop_assert_eq!(window.meet(key(u64::from(*number)), None), Met::Flying(owner));
+            }
             let mut known = 0;
             for number in 0..600 {
                 let knows = window.contains(key(u64::from(number)));

@@ -11,14 +11,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{CHUNK, Fate, Identities, PATIENCE, Place, State};
+use super::{CHUNK, Fate, Identities, PATIENCE, State};
 use crate::{
-    content::Announcement,
-    identity::Key,
+    identity::{Key, Met, Owner},
     ledger::{LeaseKey, Ledger, LedgerError},
     pipeline::tally::Lines,
     reason::Reason,
-    route::Head,
 };
 
 /// The keys of one attempt at a content.
@@ -63,65 +61,54 @@ impl Flight {
         }
     }
 
-    /// What a record of the content is known by, from its place, its head and its bytes.
-    pub(in crate::pipeline) fn key(
-        &self,
-        content: &Announcement,
-        index: u64,
-        head: &Head<'_>,
-        record: &[u8],
-    ) -> Key {
-        let secret = &self.identities.0.secret;
-        Key::of(secret, content, head)
-            .unwrap_or_else(|| Key::of_place(secret, content, index, record))
-    }
-
     /// Judges records, one after the other.
     pub(in crate::pipeline) fn judge(&mut self, keys: &[Key]) -> Vec<Verdict> {
         let identities = self.identities.clone();
         let mut verdicts = Vec::with_capacity(keys.len());
         for keys in keys.chunks(CHUNK) {
             let mut state = identities.state();
-            // One after the other and nothing in between, so that the visits to memory overlap.
-            let known: Vec<_> = keys.iter().map(|key| state.window.contains(*key)).collect();
-            verdicts.extend(keys.iter().zip(known).map(|(key, known)| match known {
-                true => Verdict::Duplicate,
-                false => self.judge_unknown(*key, &mut state),
-            }));
+            state.window.touch(keys);
+            verdicts.extend(keys.iter().map(|key| self.judge_one(*key, &mut state)));
         }
         verdicts
     }
 
-    /// Judges a record that is not known to have arrived.
-    fn judge_unknown(&mut self, key: Key, state: &mut State) -> Verdict {
-        if let Some(&Place { flight, index }) = state.flying.get(&key) {
-            if flight == self.id {
-                return Verdict::Duplicate;
-            }
-            if let Some(need) = self.needs.get_mut(&flight) {
-                need.widen(index);
-                return Verdict::Duplicate;
-            }
-            if let Some(owner) = state.flights.get(&flight).filter(|owner| owner.is_worth_needing())
-            {
-                if state.held + NEED > self.identities.0.max_held {
-                    return Verdict::Unremembered;
+    fn judge_one(&mut self, key: Key, state: &mut State) -> Verdict {
+        let max_held = self.identities.0.max_held;
+        let room = state.held < max_held && self.met < u32::MAX;
+        let this = Owner { flight: self.id, index: self.met };
+        match state.window.meet(key, room.then_some(this)) {
+            Met::Remembered => return Verdict::Duplicate,
+            Met::Flying(owner) if owner.flight == self.id => return Verdict::Duplicate,
+            Met::Flying(owner) => {
+                if let Some(need) = self.needs.get_mut(&owner.flight) {
+                    need.widen(owner.index);
+                    return Verdict::Duplicate;
                 }
-                let fate = owner.fate.clone();
-                self.needs.insert(flight, Need { fate, first: index, last: index });
-                state.held += NEED;
-                self.held += NEED;
-                return Verdict::Duplicate;
+                let aloft = state.flights.get(&owner.flight);
+                if let Some(aloft) = aloft.filter(|aloft| aloft.is_worth_needing()) {
+                    if state.held + NEED > max_held {
+                        return Verdict::Unremembered;
+                    }
+                    let fate = aloft.fate.clone();
+                    let need = Need { fate, first: owner.index, last: owner.index };
+                    self.needs.insert(owner.flight, need);
+                    state.held += NEED;
+                    self.held += NEED;
+                    return Verdict::Duplicate;
+                }
+                if room {
+                    *owner = this;
+                }
             }
+            Met::Absent => {}
         }
-        if state.held >= self.identities.0.max_held {
+        if !room {
             return Verdict::Unremembered;
         }
-        let Some(met) = self.met.checked_add(1) else { return Verdict::Unremembered };
-        state.flying.insert(key, Place { flight: self.id, index: self.met });
         state.held += 1;
         self.held += 1;
-        self.met = met;
+        self.met += 1;
         self.keys.push(key);
         Verdict::New
     }
@@ -224,10 +211,8 @@ impl Flight {
     fn land_load(&mut self, load: Load) {
         for keys in load.keys.chunks(CHUNK) {
             let mut state = self.identities.state();
-            for key in keys {
-                state.window.insert(*key);
-                state.release(*key, self.id);
-            }
+            state.window.touch(keys);
+            keys.iter().for_each(|key| state.window.insert(*key));
         }
         let begin = load.end - u32::try_from(load.keys.len()).expect("they are some of its keys");
         match self.landed.last_mut() {
@@ -241,7 +226,7 @@ impl Flight {
     fn release(&mut self, keys: &[Key]) {
         for keys in keys.chunks(CHUNK) {
             let mut state = self.identities.state();
-            keys.iter().for_each(|key| state.release(*key, self.id));
+            keys.iter().for_each(|key| state.window.release(*key, self.id));
         }
         self.let_go(keys.len());
     }

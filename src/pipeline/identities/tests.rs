@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    content::{Announcement, ContentId, ContentType},
+    content::{ContentId, ContentType},
     pipeline::tally::Lines,
     route::Head,
 };
@@ -12,9 +12,13 @@ use crate::{
 fn identities() -> Identities {
     let config =
         Config { remember: Duration::from_secs(3600), remember_max: 10_000.try_into().unwrap() };
-    let identities = Identities::new(&config, Secret::from([7; 16]));
+    let identities = Identities::new(&config, secret());
     identities.advance(NOW);
     identities
+}
+
+fn secret() -> Secret {
+    Secret::from([7; 16])
 }
 
 fn content(id: &str) -> Announcement {
@@ -33,6 +37,8 @@ fn judge(flight: &mut Flight, ids: &[&str]) -> Vec<Verdict> {
 }
 
 fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Verdict> {
+    let secret = secret();
+    let made = Keys::new(&secret, content);
     let keys: Vec<_> = (0..)
         .zip(ids)
         .map(|(index, id)| {
@@ -41,7 +47,7 @@ fn judge_in(flight: &mut Flight, content: &Announcement, ids: &[&str]) -> Vec<Ve
                 creation_time: Some(b"2026-01-05T08:00:00".into()),
                 workload: None,
             };
-            flight.key(content, index, &head, b"{}")
+            made.of(&head).unwrap_or_else(|| made.of_place(index, b"{}"))
         })
         .collect();
     flight.judge(&keys)
@@ -65,7 +71,7 @@ fn deliver(identities: &Identities, ids: &[&str]) -> Vec<Verdict> {
 
 fn held(identities: &Identities) -> (usize, usize, usize) {
     let state = identities.state();
-    (state.held, state.flying.len(), state.flights.len())
+    (state.held, state.window.flying(), state.flights.len())
 }
 
 #[tokio::test]
