@@ -42,6 +42,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
+mod buffers;
 mod draft;
 mod fairness;
 mod identities;
@@ -55,6 +56,7 @@ mod work;
 
 pub use metrics::Metrics;
 
+use draft::Draft;
 use fairness::Due;
 use identities::Identities;
 use renewal::Held;
@@ -121,6 +123,7 @@ impl Pipeline {
             ledger,
             tables,
             framer,
+            buffers: Draft::buffers(),
             clock,
             max_record: config.max_record,
             cut: Shutdown::new(),

@@ -8,6 +8,7 @@
 use crate::{deliver::Batch, identity::Key, route::Table};
 
 use super::{
+    buffers::{Buffer, Buffers},
     identities::{Flight, Verdict},
     tally::{Lines, Tally},
 };
@@ -15,7 +16,9 @@ use super::{
 /// Lines that are framed and not sent.
 #[derive(Debug)]
 pub(super) struct Draft {
-    bytes: Vec<u8>,
+    buffers: Buffers,
+    /// None before the first line.
+    bytes: Option<Buffer>,
     keys: Vec<Key>,
     /// Where each line ends, and the slot of its table.
     ends: Vec<(usize, usize)>,
@@ -23,23 +26,27 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new() -> Self {
-        Self { bytes: Vec::new(), keys: Vec::new(), ends: Vec::new(), lines: Lines::default() }
+    pub(super) fn new(buffers: Buffers) -> Self {
+        let (keys, ends, lines) = (Vec::new(), Vec::new(), Lines::default());
+        Self { buffers, bytes: None, keys, ends, lines }
+    }
+
+    /// Where the memory of drafts comes from.
+    pub(super) fn buffers() -> Buffers {
+        // Room for the line that fills it up; a larger one makes room for itself.
+        Buffers::new(FULL + FULL / 8)
     }
 
     /// Adds the line of a record, which `frame` appends to the bytes it is given.
     pub(super) fn add(&mut self, key: Key, table: &Table, frame: impl FnOnce(&mut Vec<u8>)) {
-        if self.bytes.capacity() == 0 {
-            // Room for the line that fills it up; a larger one makes room for itself.
-            self.bytes.reserve(FULL + FULL / 8);
-        }
-        frame(&mut self.bytes);
+        let bytes = self.bytes.get_or_insert_with(|| self.buffers.take());
+        frame(bytes);
         self.keys.push(key);
-        self.ends.push((self.bytes.len(), self.lines.slot(table)));
+        self.ends.push((bytes.len(), self.lines.slot(table)));
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= FULL
+        self.bytes.as_ref().is_some_and(|bytes| bytes.len() >= FULL)
     }
 
     /// Takes what is to be sent, if anything is, and begins anew.
@@ -48,8 +55,8 @@ impl Draft {
         flight: &mut Flight,
         tally: &mut Tally,
     ) -> Option<(Batch, Lines)> {
+        let mut bytes = self.bytes.take()?;
         let verdicts = flight.judge(&self.keys);
-        let mut bytes = std::mem::take(&mut self.bytes);
         let mut lines = std::mem::take(&mut self.lines);
         self.keys.clear();
         let (mut begin, mut kept) = (0, 0);

@@ -22,6 +22,7 @@ use crate::{
 };
 
 use super::{
+    buffers::Buffers,
     draft::Draft,
     identities::{Flight, Identities},
     tally::Tally,
@@ -37,6 +38,7 @@ pub(super) struct Step {
     pub(super) ledger: Ledger,
     pub(super) tables: Arc<Tables>,
     pub(super) framer: Framer,
+    pub(super) buffers: Buffers,
     pub(super) clock: Clock,
     pub(super) max_record: usize,
     /// Cuts every step where it is.
@@ -56,7 +58,8 @@ pub(super) struct Sent {
 impl Step {
     /// Fetches the content and sends every record of it that is not known.
     pub(super) async fn run(self, lease: &Lease) -> Sent {
-        let mut load = Load::new(self.outlet.parcel(), self.identities.flight());
+        let mut load =
+            Load::new(self.outlet.parcel(), self.identities.flight(), self.buffers.clone());
         let cut = self.cut.clone();
         let stream = self.stream(lease, &mut load);
         let outcome = tokio::select! {
@@ -138,8 +141,8 @@ struct Load {
 }
 
 impl Load {
-    fn new(parcel: Parcel, flight: Flight) -> Self {
-        let (draft, tally) = (Draft::new(), Tally::default());
+    fn new(parcel: Parcel, flight: Flight, buffers: Buffers) -> Self {
+        let (draft, tally) = (Draft::new(buffers), Tally::default());
         Self { parcel, flight, draft, tally, store_at: STORED_AT_ONCE }
     }
 

@@ -21,9 +21,10 @@ fn send(contents: &[Vec<u8>]) -> Vec<(String, u64, Tally)> {
     let identities = Identities::new(&config, Secret::from([7; 16]));
     identities.advance(jiff::Timestamp::UNIX_EPOCH);
     let tables = Arc::new(Tables::try_new(crate::route::Config::default()).unwrap());
+    let buffers = Draft::buffers();
     let sent = contents.iter().map(|records| {
         let (mut flight, mut draft, mut tally) =
-            (identities.flight(), Draft::new(), Tally::default());
+            (identities.flight(), Draft::new(buffers.clone()), Tally::default());
         for &record in records {
             // Of different lengths, and for different tables.
             let line = format!("{}\n", char::from(b'a' + record).to_string().repeat(record.into()));
