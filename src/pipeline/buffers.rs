@@ -92,7 +92,7 @@ impl Drop for Buffer {
 }
 
 /// As many as are on their way to a receiver that keeps up, a few megabytes.
-const MOST_IDLE: usize = 16;
+const MOST_IDLE: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@
 //! time. Nothing is asked again unseen, for every request is counted by the pace.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -25,7 +26,6 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
-use std::future::poll_fn;
 use tokio::time::Instant;
 
 mod dial;
@@ -149,7 +149,7 @@ impl Body for AnswerBody {
 struct Link {
     sender: http1::SendRequest<Full<Bytes>>,
     /// None when it is over.
-    driver: Option<Pin<Box<http1::Connection<TokioIo<Socket>, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
 }
 
 impl Link {
@@ -187,8 +187,11 @@ impl Link {
     }
 }
 
+/// What reads and writes.
+type Driver = http1::Connection<TokioIo<Socket>, Full<Bytes>>;
+
 /// Reads and writes what can be. An end, good or bad, shows in what was asked.
-fn drive<D: Future>(driver: &mut Option<Pin<Box<D>>>, cx: &mut Context<'_>) {
+fn drive(driver: &mut Option<Pin<Box<Driver>>>, cx: &mut Context<'_>) {
     if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
         *driver = None;
     }

@@ -47,7 +47,7 @@ impl AsyncRead for Socket {
             filled = out.filled().len();
             match self.io().poll_read(cx, out) {
                 Poll::Ready(Ok(())) => {}
-                // Comes again at the next read.
+                // A connection that is broken shows it at the next read again.
                 Poll::Ready(Err(_)) | Poll::Pending => break,
             }
         }
