@@ -212,7 +212,7 @@ pub enum LinkError {
 }
 
 /// Below the minutes after which a balancer closes what is silent.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(60);
 
 /// As many as blobs are fetched at a time by default, and some for listings.
 const MOST_IDLE: usize = 64;

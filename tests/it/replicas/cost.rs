@@ -25,7 +25,7 @@ use crate::support::{eventually, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_content_costs_three_hardly_more_than_one() {
-    let contents = usize::try_from(lasting(500, 4000).as_secs()).expect("it is small");
+    let contents = usize::try_from(lasting(2000, 8000).as_secs()).expect("it is small");
     let mut costs = Vec::new();
     for replicas in 1..=3 {
         costs.push(cost(replicas, contents).await);
