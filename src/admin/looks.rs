@@ -2,9 +2,9 @@
 //!
 //! One task looks, one look after the other, and only while somebody watches: what it costs does
 //! not depend on how many do. Each look has a pace. It is not repeated sooner than that, nor before
-//! twenty times what it took has passed, so that a large ledger is looked at more rarely and never
-//! gives more than a twentieth of one connection to the page. A request waits for the first looks
-//! for a moment and then shows what there is.
+//! twenty times what it took has passed, so that a large ledger is looked at more rarely; but after
+//! half a minute it is, since one look may have been slow for a reason that is gone. A request waits
+//! for the first looks for a moment and then shows what there is.
 //!
 //! What came and went is read from the ledger's rows and not counted here: it is right after a
 //! restart, whoever did the work, and nothing is kept for those at whom nobody looks.
@@ -227,7 +227,7 @@ impl Pace {
     fn done(&mut self, since: Instant) {
         let now = Instant::now();
         let took = now.duration_since(since);
-        self.next = Some(now + self.every.max(took.saturating_mul(SHARE)));
+        self.next = Some(now + self.every.max(took.saturating_mul(SHARE).min(STALE)));
     }
 }
 
@@ -248,6 +248,9 @@ pub(super) const STEPS: usize = 24;
 
 /// One part in so many of the time may go into a look.
 const SHARE: u32 = 20;
+
+/// Older than this, whoever watches would take what is shown for the present wrongly.
+const STALE: Duration = Duration::from_secs(30);
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
@@ -273,13 +276,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(pace.due().is_none());
         tokio::time::advance(Duration::from_secs(1)).await;
-        let since = pace.due().expect("its time has come");
-        tokio::time::advance(Duration::from_secs(3)).await;
-        pace.done(since);
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(pace.due().is_none(), "it took three seconds");
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(pace.due().is_some());
+        pace.due().expect("its time has come");
+        for (took, rest) in [(1, 20), (3, 30)] {
+            let since = Instant::now();
+            tokio::time::advance(Duration::from_secs(took)).await;
+            pace.done(since);
+            tokio::time::advance(Duration::from_secs(rest - 1)).await;
+            assert!(pace.due().is_none(), "it took {took} seconds");
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(pace.due().is_some());
+        }
     }
 
     #[test]
