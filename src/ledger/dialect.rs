@@ -18,9 +18,9 @@ impl From<&'static str> for Statement {
 }
 
 /// A statement of texts and these marks: `[each "$1"]` is a JSON array as rows `item` with a column
-/// `value`, parsed once however much is taken from it; `[texts "$1"]` the same of strings; `[locked]` keeps others from changing the rows until
-/// the end of the transaction, and `[free]` leaves out those that others keep so; between `[among]`
-/// and `[end]` is a query for a few values.
+/// `value`, parsed once however much is taken from it; `[texts "$1"]` the same of strings;
+/// `[locked]` keeps others from changing the rows until the end of the transaction, and `[free]`
+/// leaves out those that others keep so; between `[among]` and `[end]` is a query for a few values.
 macro_rules! statement {
     ($($part:tt)+) => {
         $crate::ledger::dialect::Statement {

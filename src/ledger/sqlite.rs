@@ -1,10 +1,10 @@
 //! Everything that is particular to `SQLite`: the file, its lock, its settings and its schema.
 //!
 //! Commits reach the disk before they are acknowledged (`synchronous = FULL`; in WAL mode anything
-//! less may lose the last ones when power fails), but for [those](Synced) that promise nothing beyond
-//! the life of the process. One service writes a file: the lock is a file of
-//! its own beside it, because `SQLite`'s locks come and go with transactions. A command that
-//! announces content beside the service takes turns with it by those.
+//! less may lose the last ones when power fails), but for [those](Synced) that promise nothing
+//! beyond the life of the process. One service writes a file: the lock is a file of its own beside
+//! it, because `SQLite`'s locks come and go with transactions. A command that announces content
+//! beside the service takes turns with it by those.
 
 use std::{
     ffi::OsString,

@@ -110,7 +110,7 @@ impl Client {
         }
         let bearer = self.0.tokens.bearer(tenant).await?;
         let permit = self.0.pacing.permit(tenant).await?;
-        let request = call.request(bearer.header.clone())?;
+        let mut request = call.request(bearer.header.clone())?;
         let limit = call.timeout.unwrap_or(self.0.timeout);
         let span = debug_span!(
             "call",
@@ -119,7 +119,6 @@ impl Client {
             http.response.status_code = Empty,
         );
         let asked = async {
-            let mut request = request;
             request.headers_mut().extend(trace::headers());
             self.0.links.ask(request).await
         };

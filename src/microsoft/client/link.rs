@@ -12,7 +12,7 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
@@ -26,14 +26,16 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
 
 mod dial;
-mod socket;
 
 pub use dial::DialError;
 pub(super) use dial::Dialer;
-use socket::Socket;
+use dial::Socket;
 
 /// Asks one host, over as many connections as there are answers at a time.
 #[derive(Clone, Debug)]
@@ -42,7 +44,12 @@ pub(super) struct Links(Arc<Shared>);
 impl Links {
     /// Has no connection yet.
     pub(super) fn new(dialer: Dialer) -> Self {
-        Self(Arc::new(Shared { dialer, idle: Mutex::default() }))
+        Self(Arc::new(Shared {
+            dialer,
+            dialling: Semaphore::new(1),
+            idle: Mutex::default(),
+            kept: Notify::new(),
+        }))
     }
 
     /// Asks, and gives the answer as soon as it begins. Cancel safe in that a request that was given
@@ -51,12 +58,37 @@ impl Links {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<AnswerBody>, LinkError> {
-        let mut link = match self.idle().await {
-            Some(link) => link,
-            None => Link::new(self.0.dialer.dial().await?).await?,
-        };
+        let mut link = self.link().await?;
         let answer = link.ask(request).await?;
         Ok(answer.map(|body| AnswerBody { body, link: Some(link), links: self.clone() }))
+    }
+
+    /// A connection that is free, or becomes so while no other may be dialled, or a new one.
+    async fn link(&self) -> Result<Link, LinkError> {
+        loop {
+            // Listens before it looks, so that nothing is kept unheard in between.
+            let kept = self.0.kept.notified();
+            if let Some(link) = self.idle().await {
+                return Ok(link);
+            }
+            tokio::select! {
+                biased;
+                () = kept => {}
+                turn = self.0.dialling.acquire() => {
+                    return self.dial(turn.expect("it is never closed")).await;
+                }
+            }
+        }
+    }
+
+    /// A new connection. Another one's turn comes when it is there, or takes long.
+    async fn dial(&self, turn: SemaphorePermit<'_>) -> Result<Link, LinkError> {
+        let mut link = pin!(async { Link::new(self.0.dialer.dial().await?).await });
+        if let Ok(link) = timeout(TURN, &mut link).await {
+            return link;
+        }
+        drop(turn);
+        link.await
     }
 
     /// A connection that is open and free.
@@ -82,14 +114,19 @@ impl Links {
             idle.remove(0);
         }
         idle.push((link, Instant::now()));
+        self.0.kept.notify_one();
     }
 }
 
 #[derive(Debug)]
 struct Shared {
     dialer: Dialer,
+    /// Whose turn it is to dial.
+    dialling: Semaphore,
     /// Open connections on which nothing is asked, and since when.
     idle: Mutex<Vec<(Link, Instant)>>,
+    /// Tells one who waits of the last of them.
+    kept: Notify,
 }
 
 impl Shared {
@@ -213,6 +250,11 @@ pub enum LinkError {
 
 /// Below the minutes after which a balancer closes what is silent.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Connections are opened one after the other: when much is to be asked all at once, what is
+/// answered first makes room before everybody has shaken hands, and who comes later resumes what the
+/// first agreed on. But nobody waits long for one who gets no answer.
+const TURN: Duration = Duration::from_millis(300);
 
 /// As many as blobs are fetched at a time by default, and some for listings.
 const MOST_IDLE: usize = 64;

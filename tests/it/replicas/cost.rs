@@ -1,9 +1,10 @@
 //! What a content costs with one replica, with two and with three on one database: time on the cores
 //! of the replicas, and of the database, from the first claim to the last settlement, while there is
-//! always something to claim.
+//! always something to claim. Whatever else a machine does adds to that and never takes away, so
+//! each is done three times, in turns, and the least of them counts.
 //!
-//! It takes two minutes and is to have the machine for itself, so `tests/run` runs it before the
-//! others; for figures `M365_TEST_REPLICAS=long M365_TEST_BINARY=target/release/m365-collector
+//! It takes four minutes and is to have the machine for itself, so `tests/run` runs it before the
+//! others; for figures, also those of two, `M365_TEST_REPLICAS=long M365_TEST_BINARY=target/release/m365-collector
 //! cargo test --test it replicas::cost -- --nocapture`.
 
 use std::{fs, time::Duration};
@@ -25,12 +26,16 @@ use crate::support::{eventually, postgres::Postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_content_costs_three_hardly_more_than_one() {
-    let contents = usize::try_from(lasting(2000, 8000).as_secs()).expect("it is small");
-    let mut costs = Vec::new();
-    for replicas in 1..=3 {
-        costs.push(cost(replicas, contents).await);
+    let contents = usize::try_from(lasting(500, 4000).as_secs()).expect("it is small");
+    let sizes: &[usize] = if contents > 500 { &[1, 2, 3] } else { &[1, 3] };
+    let mut least = [f64::INFINITY; 4];
+    for _ in 0..3 {
+        for replicas in sizes.iter().copied() {
+            let cost = cost(replicas, contents).await.per_content();
+            least[replicas] = least[replicas].min(cost);
+        }
     }
-    let times = costs[2].per_content() / costs[0].per_content();
+    let times = least[3] / least[1];
     say(&format!("three cost {times:.2} times what one does"));
     assert!(times <= 1.3, "{times:.2}");
 }

@@ -5,12 +5,16 @@ use std::{io, sync::Arc, time::Duration};
 use hyper::{Uri, service::Service as _};
 use hyper_util::{client::legacy::connect::HttpConnector, service::TowerToHyperService};
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{io::BufReader, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio::{io::BufReader, net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 use url::Url;
 
-use super::{READ_AT_ONCE, Socket};
+use super::READ_AT_ONCE;
 use crate::microsoft::client::ClientError;
+
+/// A connection, plain or TLS, that is read in large pieces.
+pub(super) type Socket = Either<BufReader<TcpStream>, TlsStream<BufReader<TcpStream>>>;
 
 /// Knows how to open a connection.
 #[derive(Clone, Debug)]
@@ -55,11 +59,11 @@ impl Dialer {
         let tcp = tcp.map_err(|error| DialError::Connect(io::Error::other(error)))?.into_inner();
         let tcp = BufReader::with_capacity(READ_AT_ONCE, tcp);
         Ok(match &self.tls {
-            None => Socket::Plain(tcp),
+            None => Either::Left(tcp),
             Some((config, name)) => {
                 let connector = TlsConnector::from(config.clone());
                 let tls = connector.connect(name.clone(), tcp).await;
-                Socket::Tls(Box::new(tls.map_err(DialError::Handshake)?))
+                Either::Right(tls.map_err(DialError::Handshake)?)
             }
         })
     }

@@ -107,6 +107,37 @@ async fn answers_at_the_same_time_have_connections_of_their_own() {
 }
 
 #[tokio::test]
+async fn who_may_not_dial_waits_for_a_connection_that_becomes_free() {
+    let server = Server::start(SHORT, usize::MAX).await;
+    let first = server.ask().await.unwrap();
+    let another_dials = server.links.0.dialling.acquire().await.unwrap();
+    let mut second = std::pin::pin!(server.ask());
+    assert!(timeout(Duration::from_millis(100), &mut second).await.is_err());
+    read(first).await;
+    read(second.await.unwrap()).await;
+    assert_eq!(server.accepted(), 1);
+    drop(another_dials);
+    let (_third, _fourth) = (server.ask().await.unwrap(), server.ask().await.unwrap());
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn who_gets_no_answer_to_a_handshake_holds_nobody_up_for_long() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let root: Url = format!("https://{}", silent.local_addr().unwrap()).parse().unwrap();
+    let tls = crate::tls::client(None, None).unwrap();
+    let links = Links::new(Dialer::new(&root, tls, BOUND).unwrap());
+    let mut asking = JoinSet::new();
+    for _ in 0..2 {
+        let links = links.clone();
+        asking.spawn(async move { links.ask(Request::new(Full::default())).await.map(drop) });
+    }
+    let both = async { (silent.accept().await.unwrap(), silent.accept().await.unwrap()) };
+    timeout(BOUND / 2, both).await.expect("the second one dials as well");
+    assert!(asking.try_join_next().is_none(), "nobody was answered");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_read_to_its_end_ends_its_connection() {
     let mut server = Server::start(SHORT, usize::MAX).await;
     drop(server.ask().await.unwrap());
