@@ -32,6 +32,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+mod announce;
 mod backfill;
 mod backlog;
 mod books;
@@ -102,9 +103,10 @@ use crate::{
     identity::{Key, Secret},
     moment,
 };
+use announce::Announce;
 use database::Database;
 use duties::Pruning;
-use operation::{Announce, Claim, Command, Operation, Probe, Renew, Request, Which};
+use operation::{Claim, Command, Operation, Probe, Renew, Request, Which};
 use prune::Retention;
 use replicas::Me;
 use settle::Settle;

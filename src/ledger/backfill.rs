@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{
     Config, Ledger, LedgerError, OpenError, Recorded,
+    announce::Announce,
     guest::Guest,
-    listed,
     operation::Operation,
     rows,
     sql::{Connection, query},
@@ -45,7 +45,11 @@ impl Backfill {
     ) -> Result<Vec<Recorded>, LedgerError> {
         let mut recorded = Vec::with_capacity(announcements.len());
         for some in announcements.chunks(ROWS) {
-            recorded.extend(self.0.commit(&Announce { some: some.to_vec(), now }).await?);
+            recorded.extend(
+                self.0
+                    .commit(&Announce { via: Via::Backfill, announcements: some.to_vec(), now })
+                    .await?,
+            );
         }
         Ok(recorded)
     }
@@ -136,28 +140,6 @@ impl Ledger {
         });
         // Ids are never used twice, even when the newest row is deleted.
         Ok((Mark(last.max(since)), found.collect::<sqlx::Result<_>>()?))
-    }
-}
-
-struct Announce {
-    some: Vec<Announcement>,
-    now: Timestamp,
-}
-
-// Recording content twice is recording it once (I2).
-impl Operation for Announce {
-    type Output = Vec<Recorded>;
-
-    fn rows(&self) -> usize {
-        self.some.len()
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        Some(self.now)
-    }
-
-    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Self::Output> {
-        listed::record(connection, Via::Backfill, &self.some, self.now).await
     }
 }
 

@@ -11,8 +11,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use jiff::Timestamp;
 
 use super::{
-    Fence, Ledger, LedgerError, Recorded,
-    backlog::Counts,
+    Fence, Ledger, LedgerError,
     dialect::{Statement, statement},
     operation::Operation,
     rows,
@@ -165,45 +164,25 @@ impl Operation for NoteSwept {
     }
 }
 
-/// Records content, whichever way it came, and says of each whether it was known already (I2). What
-/// was listed is remembered as such, known or not.
-pub(super) async fn record(
+/// Finds what is news among what Microsoft lists of one feed. Nearly all was listed before, and then
+/// this is all that is done about it.
+pub(super) async fn compare<'a>(
     connection: &mut Connection,
-    via: Via,
-    announcements: &[Announcement],
+    feed: &'a [Announcement],
     now: Timestamp,
-) -> sqlx::Result<Vec<Recorded>> {
-    let mut recorded = Vec::with_capacity(announcements.len());
-    let same_feed = |one: &Announcement, next: &Announcement| {
-        (one.tenant, one.content_type) == (next.tenant, next.content_type)
-    };
-    let mut counts = Counts::default();
-    for feed in announcements.chunk_by(same_feed) {
-        // Nearly all that is listed was listed before, and then this is all that is done about it.
-        let known = if is_listing(via) { known(connection, feed).await? } else { HashMap::new() };
-        let mut news = Vec::new();
-        for announcement in feed {
-            match known.get(announcement.id.canonical().as_str()) {
-                None => news.push(announcement),
-                Some(noted) if noted.differs(announcement, now) => {
-                    note_listed(connection, announcement, now).await?;
-                }
-                Some(_) => {}
+    news: &mut Vec<(&'a Announcement, Timestamp)>,
+) -> sqlx::Result<()> {
+    let known = known(connection, feed).await?;
+    for announcement in feed {
+        match known.get(announcement.id.canonical().as_str()) {
+            None => news.push((announcement, now)),
+            Some(noted) if noted.differs(announcement, now) => {
+                note_listed(connection, announcement, now).await?;
             }
+            Some(_) => {}
         }
-        let mut new = rows::insert(connection, via, &news, now).await?;
-        counts.add(&feed[0].tenant, i64::try_from(new.len()).unwrap_or(i64::MAX));
-        // Of content that is there twice, the first is the new one.
-        recorded.extend(feed.iter().map(|announcement| {
-            if new.remove(announcement.id.canonical().as_str()) {
-                Recorded::New
-            } else {
-                Recorded::Known
-            }
-        }));
     }
-    counts.store(connection).await?;
-    Ok(recorded)
+    Ok(())
 }
 
 /// Whether the announcement is an entry of Microsoft's listing.

@@ -8,41 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
-    Lease, LeaseKey, LedgerError, Recorded, listed,
+    Lease, LeaseKey, LedgerError,
     rows::{self, Due},
-    settle::Settle,
     sql::Connection,
     sqlite::Synced,
     state::{Claimed, Progress},
 };
-use crate::content::{Announcement, TenantId, Via};
-
-/// Records content.
-pub(super) struct Announce {
-    pub(super) via: Via,
-    pub(super) announcements: Vec<Announcement>,
-    pub(super) now: Timestamp,
-}
-
-impl Operation for Announce {
-    type Output = Vec<Recorded>;
-
-    fn rows(&self) -> usize {
-        self.announcements.len()
-    }
-
-    fn now(&self) -> Option<Timestamp> {
-        Some(self.now)
-    }
-
-    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Recorded>> {
-        listed::record(connection, self.via, &self.announcements, self.now).await
-    }
-
-    fn wakes(&self, recorded: &Vec<Recorded>) -> bool {
-        recorded.contains(&Recorded::New)
-    }
-}
+use crate::content::TenantId;
 
 /// Leases due content of a tenant.
 pub(super) struct Claim {
@@ -211,8 +183,8 @@ impl<O: Operation> Command for Request<O> {
         })
     }
 
-    fn settle(&mut self) -> Option<&mut Request<Settle>> {
-        (self as &mut dyn Any).downcast_mut()
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
     }
 
     fn wakes(&self) -> bool {
@@ -260,6 +232,50 @@ pub(super) trait Operation: Send + Sync + 'static {
     }
 }
 
+/// A change that costs hardly more for many than for one.
+pub(super) trait Together: Operation {
+    /// Whether it can be made with others.
+    fn joins(&self) -> bool {
+        true
+    }
+
+    /// Makes changes in the present transaction, as if one after the other, and says in the same
+    /// order what each came to.
+    fn all(
+        connection: &mut Connection,
+        operations: &[&Self],
+    ) -> impl Future<Output = sqlx::Result<Vec<Self::Output>>> + Send;
+}
+
+/// Makes a change that nobody shares.
+pub(super) async fn alone<O: Together>(
+    operation: &O,
+    connection: &mut Connection,
+) -> sqlx::Result<O::Output> {
+    let outputs = O::all(connection, &[operation]).await?;
+    Ok(outputs.into_iter().next().expect("each operation has its output"))
+}
+
+/// Makes the changes of one kind that come first; says how many they were.
+pub(super) async fn together<O: Together>(
+    connection: &mut Connection,
+    commands: &mut [Box<dyn Command>],
+) -> sqlx::Result<usize> {
+    let requests = commands.iter_mut().map_while(|command| {
+        let request = command.as_any().downcast_mut::<Request<O>>()?;
+        request.operation.joins().then_some(request)
+    });
+    let mut requests: Vec<_> = requests.collect();
+    if !requests.is_empty() {
+        let operations: Vec<_> = requests.iter().map(|request| &request.operation).collect();
+        let outputs = O::all(connection, &operations).await?;
+        for (request, output) in requests.iter_mut().zip(outputs) {
+            request.output = Some(output);
+        }
+    }
+    Ok(requests.len())
+}
+
 /// An operation of any kind, as the writer sees it.
 pub(super) trait Command: Send + Sync {
     fn rows(&self) -> usize;
@@ -271,8 +287,8 @@ pub(super) trait Command: Send + Sync {
     /// Applies the operation and keeps its output for [`Command::answer`].
     fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>>;
 
-    /// The request itself, if it ends a lease: many of them are applied as one.
-    fn settle(&mut self) -> Option<&mut Request<Settle>>;
+    /// The [`Request`] itself.
+    fn as_any(&mut self) -> &mut dyn Any;
 
     fn wakes(&self) -> bool;
 

@@ -3,19 +3,13 @@
 //! Each is one prepared statement on the connection it is given, whatever the number of rows;
 //! transactions belong to the writer, decisions to [`super::state`]. What is decided on stays locked.
 
-use std::{
-    collections::{HashMap, HashSet},
-    error::Error,
-    fmt,
-    str::FromStr,
-};
+use std::{collections::HashMap, error::Error, fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
     dialect::{Statement, statement},
-    listed::is_listing,
     sql::{Connection, Row, json, query},
     state::{Progress, State},
 };
@@ -30,49 +24,6 @@ pub(super) struct Due {
     pub(super) via: Via,
     pub(super) announced: Timestamp,
     pub(super) progress: Progress,
-}
-
-/// Adds content of one feed, except what is known already (I2), and says by its canonical id which
-/// was new.
-pub(super) async fn insert(
-    connection: &mut Connection,
-    via: Via,
-    feed: &[&Announcement],
-    now: Timestamp,
-) -> sqlx::Result<HashSet<String>> {
-    let Some(first) = feed.first() else {
-        return Ok(HashSet::new());
-    };
-    let canonical: Vec<_> = feed.iter().map(|announcement| announcement.id.canonical()).collect();
-    let entries: Vec<_> = feed
-        .iter()
-        .zip(&canonical)
-        .map(|(announcement, canonical)| Entry {
-            canonical: canonical.as_str(),
-            id: announcement.id.as_str(),
-            created: announcement.created.as_millisecond(),
-            expires: announcement.expires.as_millisecond(),
-        })
-        .collect();
-    let rows = query(INSERT)
-        .bind(first.tenant.to_string())
-        .bind(first.content_type.as_str())
-        .bind(via.as_str())
-        .bind(now.as_millisecond())
-        .bind(if via == Via::Backfill { BACKFILL } else { LIVE })
-        .bind(is_listing(via).then_some(now.as_millisecond()))
-        .bind(json(&entries)?)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| row.try_get("canonical_id")).collect()
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    canonical: &'a str,
-    id: &'a str,
-    created: i64,
-    expires: i64,
 }
 
 /// The content of a tenant that is due, oldest first, live content before what a backfill found. A
@@ -344,16 +295,6 @@ pub(super) const DUE: Statement = claimable!["AND lane = $4 ORDER BY due, id"];
 
 pub(super) const EXPIRED: Statement = claimable!["AND expires <= $2 ORDER BY expires"];
 
-pub(super) const INSERT: Statement = statement![
-    "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
-     announced, state, due, lane, listed, listed_created) \
-     SELECT $1, $2, item.value ->> 'canonical', item.value ->> 'id', $3, \
-     CAST(item.value ->> 'created' AS BIGINT), CAST(item.value ->> 'expires' AS BIGINT), $4, \
-     'waiting', $4, $5, $6, CASE WHEN CAST($6 AS BIGINT) IS NOT NULL \
-     THEN CAST(item.value ->> 'created' AS BIGINT) END FROM " [each "$7"] " WHERE true \
-     ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING RETURNING canonical_id"
-];
-
 /// Always in the same order, so that no two wait for each other.
 pub(super) const PROGRESS: Statement = statement![
     "SELECT id, tenant, state, due, lease, claims, attempts, last_reason, undecodable, settled, \
@@ -395,5 +336,5 @@ const CLOCK_SET_BACK: Statement = Statement {
 };
 
 /// The lanes of claims: what Microsoft just announced, and what an operator asked for.
-const LIVE: i64 = 0;
-const BACKFILL: i64 = 1;
+pub(super) const LIVE: i64 = 0;
+pub(super) const BACKFILL: i64 = 1;

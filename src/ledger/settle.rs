@@ -9,7 +9,7 @@ use super::{
     backlog::Counts,
     identities::{self, Packed},
     letters::{Letter, bury},
-    operation::Operation,
+    operation::{Operation, Together, alone},
     replicas::Me,
     rows,
     sql::Connection,
@@ -34,12 +34,27 @@ pub(super) struct Settle {
 }
 
 impl Settle {
-    /// Ends leases in the present transaction, and says of each in the same order whether it
-    /// counted.
-    pub(super) async fn all(
-        connection: &mut Connection,
-        settles: &[&Self],
-    ) -> sqlx::Result<Vec<Settled>> {
+    /// What stays of content that ends.
+    fn keep(&self, letters: &mut Vec<Letter>, identities: &mut Packed) {
+        let (content, now) = (self.lease.content, self.now);
+        match &self.settlement {
+            Settlement::Dead(reason) | Settlement::Expired(reason) => {
+                letters.push(Letter::new(content, None, *reason, now));
+            }
+            Settlement::Delivered { dead, keys, .. } => {
+                let dead = dead.iter();
+                letters.extend(
+                    dead.map(|dead| Letter::new(content, Some(dead.index), dead.reason, now)),
+                );
+                identities.add(content, keys, now, &self.by);
+            }
+            Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
+        }
+    }
+}
+
+impl Together for Settle {
+    async fn all(connection: &mut Connection, settles: &[&Self]) -> sqlx::Result<Vec<Settled>> {
         let contents: Vec<_> = settles.iter().map(|settle| settle.lease.content).collect();
         let mut found = rows::progress(connection, &contents).await?;
         let mut settled = Vec::with_capacity(settles.len());
@@ -74,24 +89,6 @@ impl Settle {
         }
         Ok(settled)
     }
-
-    /// What stays of content that ends.
-    fn keep(&self, letters: &mut Vec<Letter>, identities: &mut Packed) {
-        let (content, now) = (self.lease.content, self.now);
-        match &self.settlement {
-            Settlement::Dead(reason) | Settlement::Expired(reason) => {
-                letters.push(Letter::new(content, None, *reason, now));
-            }
-            Settlement::Delivered { dead, keys, .. } => {
-                let dead = dead.iter();
-                letters.extend(
-                    dead.map(|dead| Letter::new(content, Some(dead.index), dead.reason, now)),
-                );
-                identities.add(content, keys, now, &self.by);
-            }
-            Settlement::Postpone { .. } | Settlement::Release | Settlement::Retry { .. } => {}
-        }
-    }
 }
 
 impl Operation for Settle {
@@ -111,8 +108,7 @@ impl Operation for Settle {
     }
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Settled> {
-        let settled = Self::all(connection, &[self]).await?;
-        Ok(settled.into_iter().next().expect("each settlement has its answer"))
+        alone(self, connection).await
     }
 
     fn wakes(&self, settled: &Settled) -> bool {

@@ -209,7 +209,7 @@ async fn queue(ledger: &Ledger, ids: &[&str]) -> JoinSet<(String, Result<(), Led
     for id in ids {
         let (ledger, id) = (ledger.clone(), (*id).to_owned());
         announcing.spawn(async move {
-            let outcome = ledger.announce(Via::Sweep, vec![content(TENANT, &id)], at(0)).await;
+            let outcome = ledger.announce(Via::Webhook, vec![content(TENANT, &id)], at(0)).await;
             (id, outcome.map(drop))
         });
     }

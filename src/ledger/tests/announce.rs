@@ -1,5 +1,7 @@
 //! Recording: grouped, idempotent (I1, I2), independent of who still waits.
 
+use futures_util::future::join_all;
+
 use super::*;
 
 #[tokio::test]
@@ -44,6 +46,39 @@ async fn the_same_id_of_another_tenant_or_type_is_other_content() {
     let leases = running.claim(10, 0).await;
     assert_eq!(leases.len(), 2);
     assert_eq!(leases[1].announcement, other_type);
+}
+
+#[tokio::test]
+async fn what_is_recorded_at_once_is_as_if_one_after_the_other() {
+    let running = Running::start().await;
+    let ledger = &running.ledger;
+    let asked = [
+        (Via::Webhook, vec![content(1, "a"), content(2, "a")]),
+        (Via::Webhook, vec![content(1, "b"), content(1, "a")]),
+        (Via::Sweep, vec![content(1, "b"), content(1, "c")]),
+        (Via::Webhook, vec![content(1, "c"), content(2, "d")]),
+        (Via::Webhook, vec![content(2, "d"), content(2, "a")]),
+    ];
+    // Nothing is written before all of it is queued: there is one thread, and nobody yields.
+    let asked = (5..).zip(asked).map(|(seconds, (via, announcements))| {
+        let announced = ledger.announce(via, announcements, at(seconds));
+        async { announced.await.unwrap() }
+    });
+    let recorded = in_time(join_all(asked)).await;
+    let [new, known] = [Recorded::New, Recorded::Known];
+    assert_eq!(recorded, [[new, new], [new, known], [known, new], [known, new], [known, known]]);
+    let waiting: Vec<_> =
+        ledger.depth().await.unwrap().iter().map(|depth| (depth.tenant, depth.waiting)).collect();
+    assert_eq!(waiting, [(tenant(1), 3), (tenant(2), 2)]);
+    let announced = running.claim(10, 20).await.into_iter();
+    let announced: Vec<_> =
+        announced.map(|lease| (lease.announcement.id.to_string(), lease.announced)).collect();
+    assert_eq!(announced, [("a", 5), ("b", 6), ("c", 7)].map(|(id, s)| (id.to_owned(), at(s))));
+    // What the listing holds as well is noted as listed.
+    let listed = query("SELECT canonical_id FROM content WHERE listed IS NOT NULL ORDER BY id");
+    let listed = listed.fetch_all(&ledger.reads).await.unwrap();
+    let listed: Vec<&str> = listed.iter().map(|row| row.try_get("canonical_id").unwrap()).collect();
+    assert_eq!(listed, ["b", "c"]);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 //! values for a ledger as [`fill`] makes it.
 
 use crate::ledger::{
-    backfill, backlog, books, dialect::Statement, following, identities, letters, listed, overview,
-    prune, rows,
+    announce, backfill, backlog, books, dialect::Statement, following, identities, letters, listed,
+    overview, prune, rows,
 };
 
 /// A statement that must not become slower by what is in the ledger and not asked for.
@@ -84,7 +84,10 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
     });
     let written = text(&format!("[{}]", written.collect::<Vec<_>>().join(",")));
     let news = (1..=32).map(|n| {
-        format!(r#"{{"canonical":"new-{n}","id":"new-{n}","created":{now},"expires":{now}}}"#)
+        format!(
+            r#"{{"tenant":"tenant-5","kind":"type-2","canonical":"new-{n}","id":"new-{n}",
+            "created":{now},"expires":{now},"now":{now}}}"#
+        )
     });
     let news = text(&format!("[{}]", news.collect::<Vec<_>>().join(",")));
     let hot = |name, statement: Statement, values: String, rows| Hot {
@@ -96,7 +99,7 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
         once: false,
     };
     vec![
-        hot("announce", rows::INSERT, format!("{feed}, 'sweep', {now}, 0, {now}, {news}"), 32),
+        hot("announce", announce::INSERT, format!("'sweep', 0, 1, {news}"), 32),
         hot("known", listed::KNOWN, format!("{feed}, {}", text(&ids)), 500),
         hot("note", listed::NOTE.into(), format!("{feed}, 'content-25', {now}, {now}, {now}"), 1),
         hot(

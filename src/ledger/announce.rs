@@ -1,0 +1,167 @@
+//! Recording what was announced, whichever way it came: once, however often it is told (I2).
+//!
+//! Notifications come one by one from many callers; what is queued of them is recorded as one.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    Recorded,
+    backlog::Counts,
+    dialect::{Statement, statement},
+    listed::{self, is_listing},
+    operation::{Operation, Together, alone},
+    rows,
+    sql::{Connection, Row, json, query},
+};
+use crate::content::{Announcement, ContentType, TenantId, Via};
+
+/// Records content.
+pub(super) struct Announce {
+    pub(super) via: Via,
+    pub(super) announcements: Vec<Announcement>,
+    pub(super) now: Timestamp,
+}
+
+impl Operation for Announce {
+    type Output = Vec<Recorded>;
+
+    fn rows(&self) -> usize {
+        self.announcements.len()
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
+    }
+
+    async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Vec<Recorded>> {
+        alone(self, connection).await
+    }
+
+    fn wakes(&self, recorded: &Vec<Recorded>) -> bool {
+        recorded.contains(&Recorded::New)
+    }
+}
+
+impl Together for Announce {
+    /// A listing is a page already, and is compared with what is there before it is added.
+    fn joins(&self) -> bool {
+        self.via == Via::Webhook
+    }
+
+    async fn all(
+        connection: &mut Connection,
+        announces: &[&Self],
+    ) -> sqlx::Result<Vec<Vec<Recorded>>> {
+        let Some(Self { via, .. }) = announces.first() else {
+            return Ok(Vec::new());
+        };
+        let each = announces.iter().map(|announce| (&announce.announcements[..], announce.now));
+        record(connection, *via, &each.collect::<Vec<_>>()).await
+    }
+}
+
+/// Records content that came the same way at several moments, and says of each whether it was known
+/// already (I2). What was listed is remembered as such, known or not.
+async fn record(
+    connection: &mut Connection,
+    via: Via,
+    several: &[(&[Announcement], Timestamp)],
+) -> sqlx::Result<Vec<Vec<Recorded>>> {
+    let mut news = Vec::new();
+    for (announcements, now) in several {
+        if is_listing(via) {
+            for feed in announcements.chunk_by(same_feed) {
+                listed::compare(connection, feed, *now, &mut news).await?;
+            }
+        } else {
+            news.extend(announcements.iter().map(|announcement| (announcement, *now)));
+        }
+    }
+    let mut new = insert(connection, via, &news).await?;
+    let mut counts = Counts::default();
+    for (tenant, ..) in &new {
+        counts.add(tenant, 1);
+    }
+    counts.store(connection).await?;
+    // Of content that is there twice, the first is the new one.
+    let mut recorded = |announcement: &Announcement| {
+        let Announcement { tenant, content_type, id, .. } = announcement;
+        let key = (*tenant, *content_type, id.canonical().as_str().to_owned());
+        if new.remove(&key) { Recorded::New } else { Recorded::Known }
+    };
+    let each = several.iter();
+    Ok(each.map(|(announcements, _)| announcements.iter().map(&mut recorded).collect()).collect())
+}
+
+fn same_feed(one: &Announcement, next: &Announcement) -> bool {
+    (one.tenant, one.content_type) == (next.tenant, next.content_type)
+}
+
+/// Adds content that came the same way, except what is known already (I2), and says which was new.
+async fn insert(
+    connection: &mut Connection,
+    via: Via,
+    news: &[(&Announcement, Timestamp)],
+) -> sqlx::Result<HashSet<Key>> {
+    if news.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let canonical: Vec<_> = news.iter().map(|(news, _)| news.id.canonical()).collect();
+    let entries: Vec<_> = news
+        .iter()
+        .zip(&canonical)
+        .map(|((announcement, now), canonical)| Entry {
+            tenant: announcement.tenant.to_string(),
+            kind: announcement.content_type.as_str(),
+            canonical: canonical.as_str(),
+            id: announcement.id.as_str(),
+            created: announcement.created.as_millisecond(),
+            expires: announcement.expires.as_millisecond(),
+            now: now.as_millisecond(),
+        })
+        .collect();
+    let rows = query(INSERT)
+        .bind(via.as_str())
+        .bind(if via == Via::Backfill { rows::BACKFILL } else { rows::LIVE })
+        .bind(i64::from(is_listing(via)))
+        .bind(json(&entries)?)
+        .fetch_all(connection)
+        .await?;
+    let key = |row: &Row| {
+        let canonical = row.try_get("canonical_id")?;
+        Ok((rows::parsed(row, "tenant")?, rows::parsed(row, "content_type")?, canonical))
+    };
+    rows.iter().map(key).collect()
+}
+
+/// What a content is known by: whose, of which type, and its canonical id.
+type Key = (TenantId, ContentType, String);
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    tenant: String,
+    kind: &'static str,
+    canonical: &'a str,
+    id: &'a str,
+    created: i64,
+    expires: i64,
+    now: i64,
+}
+
+// Named, so that a test can ask for its plan.
+
+pub(super) const INSERT: Statement = statement![
+    "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
+     announced, state, due, lane, listed, listed_created) \
+     SELECT item.value ->> 'tenant', item.value ->> 'kind', item.value ->> 'canonical', \
+     item.value ->> 'id', $1, CAST(item.value ->> 'created' AS BIGINT), \
+     CAST(item.value ->> 'expires' AS BIGINT), CAST(item.value ->> 'now' AS BIGINT), 'waiting', \
+     CAST(item.value ->> 'now' AS BIGINT), $2, \
+     CASE WHEN $3 = 1 THEN CAST(item.value ->> 'now' AS BIGINT) END, \
+     CASE WHEN $3 = 1 THEN CAST(item.value ->> 'created' AS BIGINT) END FROM " [each "$4"]
+    " WHERE true ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING \
+     RETURNING tenant, content_type, canonical_id"
+];
