@@ -19,31 +19,35 @@
 //! connections get their own, longer time, because a server that closes them earlier than the load
 //! balancer in front of it races with the next request.
 
-use std::{future::pending, sync::Arc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Version;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use super::{Limits, metrics::Ending};
 
 /// The present state of one connection. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<watch::Sender<Now>>);
+pub(super) struct Activity(Arc<Shared>);
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let state = State::Opening(Instant::now());
-        Self(Arc::new(watch::Sender::new(Now { state, resets: 0 })))
+        let now = Mutex::new(Now { state, resets: 0, asleep: None });
+        Self(Arc::new(Shared { limits, now, sooner: Notify::new() }))
     }
 
     /// What comes before HTTP is over: the time for the first head begins.
     pub(super) fn opened(&self) {
-        self.0.send_modify(|now| now.state = State::Opening(Instant::now()));
+        self.0.change(|now| now.state = State::Opening(Instant::now()));
     }
 
     /// A head arrived. The request lasts until the guard is dropped.
     pub(super) fn request(&self, version: Version) -> Busy {
-        self.0.send_modify(|now| {
+        self.0.change(|now| {
             let others = match now.state {
                 State::Busy(count) => count,
                 State::Idle { .. } | State::Opening(_) | State::Reading(_) => 0,
@@ -56,47 +60,81 @@ impl Activity {
 
     /// Bytes arrived.
     pub(super) fn bytes(&self) {
-        self.0.send_if_modified(|now| {
-            let begins = matches!(now.state, State::Idle { multiplexed: false, .. });
-            if begins {
+        self.0.change(|now| {
+            if matches!(now.state, State::Idle { multiplexed: false, .. }) {
                 now.state = State::Reading(Instant::now());
             }
-            begins
         });
     }
 
     /// The peer has taken a piece of an answer; one that comes in pieces keeps its connection as
     /// long as they are taken.
     pub(super) fn taken(&self) {
-        self.0.send_if_modified(|now| match &mut now.state {
-            State::Idle { since, .. } => {
+        self.0.change(|now| {
+            if let State::Idle { since, .. } = &mut now.state {
                 *since = Instant::now();
-                true
             }
-            State::Busy(_) | State::Opening(_) | State::Reading(_) => false,
         });
     }
 
     /// Resolves when the peer asked too much of our patience.
-    pub(super) async fn overdue(&self, limits: Limits) -> Ending {
-        let mut states = self.0.subscribe();
+    pub(super) async fn overdue(&self) -> Ending {
         loop {
-            let now = *states.borrow_and_update();
-            if now.resets > limits.max_resets {
-                return Ending::Resets;
-            }
-            let deadline = now.state.deadline(limits);
-            let passed = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline).await,
-                    None => pending().await,
+            let until = match self.0.look() {
+                Ok(until) => until,
+                Err(ending) => return ending,
+            };
+            let slept = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = passed => return Ending::TimedOut,
-                changed = states.changed() => changed.expect("self holds the sender"),
+                () = slept => {}
+                () = self.0.sooner.notified() => {}
             }
         }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    now: Mutex<Now>,
+    /// Wakes who sleeps too long.
+    sooner: Notify,
+}
+
+impl Shared {
+    /// Whoever waits for a deadline sleeps on when it has moved further away, and looks then: each
+    /// request moves it several times, and being woken costs more than all of them.
+    fn change(&self, change: impl FnOnce(&mut Now)) {
+        let mut now = self.now();
+        change(&mut now);
+        let deadline = now.state.deadline(self.limits);
+        let sooner = deadline.is_some_and(|at| now.asleep.is_none_or(|until| at < until));
+        if sooner || now.resets > self.limits.max_resets {
+            drop(now);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Until when there is nothing to do; or how it ends, if it does.
+    fn look(&self) -> Result<Option<Instant>, Ending> {
+        let mut now = self.now();
+        if now.resets > self.limits.max_resets {
+            return Err(Ending::Resets);
+        }
+        now.asleep = now.state.deadline(self.limits);
+        match now.asleep {
+            Some(deadline) if deadline <= Instant::now() => Err(Ending::TimedOut),
+            until => Ok(until),
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +155,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.activity.0.send_modify(|now| {
+        self.activity.0.change(|now| {
             now.resets = match self.answered {
                 true => now.resets.saturating_sub(1),
                 false => now.resets.saturating_add(1),
@@ -130,11 +168,13 @@ impl Drop for Busy {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Now {
     state: State,
     /// Requests taken back, less those answered since.
     resets: u32,
+    /// Until when whoever waits for the deadline sleeps; none: for ever.
+    asleep: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -166,14 +206,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_pieces_lasts_as_long_as_they_are_taken() {
         let limits = Limits { idle_timeout: Duration::from_secs(10), ..Limits::default() };
-        let activity = Activity::new();
+        let activity = Activity::new(limits);
         activity.request(Version::HTTP_11).answered();
         for _piece in 0..5 {
             advance(Duration::from_secs(9)).await;
             activity.taken();
         }
-        let patient = timeout(Duration::from_secs(9), activity.overdue(limits)).await;
+        let patient = timeout(Duration::from_secs(9), activity.overdue()).await;
         assert!(patient.is_err(), "the last piece was taken just now");
-        assert!(matches!(activity.overdue(limits).await, Ending::TimedOut));
+        assert!(matches!(activity.overdue().await, Ending::TimedOut));
     }
 }

@@ -92,10 +92,10 @@ impl Server {
         let Accepted { tcp, peer, guest } = accepted;
         let guest = Arc::new(guest);
         async move {
-            let activity = Activity::new();
+            let activity = Activity::new(server.limits);
             let ending = tokio::select! {
                 ending = server.run((tcp, peer, guest.clone()), &activity, service, watcher) => ending,
-                ending = activity.overdue(server.limits) => ending,
+                ending = activity.overdue() => ending,
                 () = guest.displaced() => Ending::Displaced,
             };
             tracing::debug!(outcome = ending.as_str(), "connection ended");

@@ -14,9 +14,9 @@ use super::{
     listed::{self, is_listing},
     operation::{Operation, Together, alone},
     rows,
-    sql::{Connection, Row, json, query},
+    sql::{Connection, json, query},
 };
-use crate::content::{Announcement, ContentType, TenantId, Via};
+use crate::content::{Announcement, Via};
 
 /// Records content.
 pub(super) struct Announce {
@@ -82,18 +82,27 @@ async fn record(
     }
     let mut new = insert(connection, via, &news).await?;
     let mut counts = Counts::default();
-    for (tenant, ..) in &new {
-        counts.add(tenant, 1);
-    }
+    let recorded = several.iter().map(|(announcements, _)| {
+        let recorded = announcements.iter().map(|announcement| {
+            // Of content that is there twice, the first is the new one.
+            if new.remove(&key(announcement, announcement.id.canonical().as_str())) {
+                counts.add(&announcement.tenant, 1);
+                Recorded::New
+            } else {
+                Recorded::Known
+            }
+        });
+        recorded.collect()
+    });
+    let recorded = recorded.collect();
     counts.store(connection).await?;
-    // Of content that is there twice, the first is the new one.
-    let mut recorded = |announcement: &Announcement| {
-        let Announcement { tenant, content_type, id, .. } = announcement;
-        let key = (*tenant, *content_type, id.canonical().as_str().to_owned());
-        if new.remove(&key) { Recorded::New } else { Recorded::Known }
-    };
-    let each = several.iter();
-    Ok(each.map(|(announcements, _)| announcements.iter().map(&mut recorded).collect()).collect())
+    Ok(recorded)
+}
+
+/// What a content is known by, in one text: whose, of which type, and its canonical id.
+fn key(announcement: &Announcement, canonical: &str) -> String {
+    let Announcement { tenant, content_type, .. } = announcement;
+    format!("{tenant} {content_type} {canonical}")
 }
 
 fn same_feed(one: &Announcement, next: &Announcement) -> bool {
@@ -105,7 +114,7 @@ async fn insert(
     connection: &mut Connection,
     via: Via,
     news: &[(&Announcement, Timestamp)],
-) -> sqlx::Result<HashSet<Key>> {
+) -> sqlx::Result<HashSet<String>> {
     if news.is_empty() {
         return Ok(HashSet::new());
     }
@@ -130,15 +139,8 @@ async fn insert(
         .bind(json(&entries)?)
         .fetch_all(connection)
         .await?;
-    let key = |row: &Row| {
-        let canonical = row.try_get("canonical_id")?;
-        Ok((rows::parsed(row, "tenant")?, rows::parsed(row, "content_type")?, canonical))
-    };
-    rows.iter().map(key).collect()
+    rows.iter().map(|row| row.try_get("key")).collect()
 }
-
-/// What a content is known by: whose, of which type, and its canonical id.
-type Key = (TenantId, ContentType, String);
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -163,5 +165,5 @@ pub(super) const INSERT: Statement = statement![
      CASE WHEN $3 = 1 THEN CAST(item.value ->> 'now' AS BIGINT) END, \
      CASE WHEN $3 = 1 THEN CAST(item.value ->> 'created' AS BIGINT) END FROM " [each "$4"]
     " WHERE true ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING \
-     RETURNING tenant, content_type, canonical_id"
+     RETURNING tenant || ' ' || content_type || ' ' || canonical_id AS key"
 ];

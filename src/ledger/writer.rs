@@ -374,7 +374,7 @@ const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
 
 /// About how many rows one transaction changes: some tens of milliseconds of work, so that the
 /// last of a group does not wait noticeably longer than the first.
-const GROUP_ROWS: usize = 1000;
+pub(super) const GROUP_ROWS: usize = 1000;
 
 /// Times that a group is tried which meets other processes at the same rows.
 const CONFLICTS: u32 = 5;

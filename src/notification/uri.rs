@@ -22,6 +22,19 @@ pub(super) fn check(
     tenant: TenantId,
     id: &ContentId,
 ) -> Result<(), Reason> {
+    if roots.iter().any(|root| is_plainly(uri, root, tenant, id)) {
+        return Ok(());
+    }
+    read(uri, roots, tenant, id)
+}
+
+/// As [`check`], however it is written.
+pub(super) fn read(
+    uri: &str,
+    roots: &[Url],
+    tenant: TenantId,
+    id: &ContentId,
+) -> Result<(), Reason> {
     let url = plain(uri).ok_or(Reason::MalformedUri)?;
     let mut outcome = Err(Reason::ForeignUri);
     for root in roots.iter().filter(|root| same_host(&url, root)) {
@@ -31,6 +44,18 @@ pub(super) fn check(
         }
     }
     outcome
+}
+
+/// Whether it is, letter by letter, what the reference says, and nothing in it needs to be read twice.
+/// Nearly all are, and most of the time that an entry takes would be the reading of its uri.
+fn is_plainly(uri: &str, root: &Url, tenant: TenantId, id: &ContentId) -> bool {
+    let rest = || {
+        let path = uri.strip_prefix(root.as_str().trim_end_matches('/'))?;
+        let (named, path) = path.strip_prefix("/api/v1.0/")?.split_once('/')?;
+        (named.parse() == Ok(tenant)).then_some(path.strip_prefix("activity/feed/audit/")?)
+    };
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'-' | b'_');
+    rest() == Some(id.as_str()) && id.as_str().bytes().all(harmless)
 }
 
 fn check_path(url: &Url, root: &Url, tenant: TenantId, id: &ContentId) -> Result<(), Reason> {

@@ -107,8 +107,9 @@ fn equal(sent: &[u8], secret: &[u8]) -> Choice {
     lengths & fit & Padded::new(sent).ct_eq(&Padded::new(secret))
 }
 
-/// A text of the greatest length. It has no `==`, so that nobody compares it in any other time.
-struct Padded([u8; MAX_AUTH_ID]);
+/// A text of the greatest length, in words, which are compared eight times as fast as bytes. It has
+/// no `==`, so that nobody compares it in any other time.
+struct Padded([u64; MAX_AUTH_ID / 8]);
 
 impl Padded {
     fn new(text: &[u8]) -> Self {
@@ -116,7 +117,8 @@ impl Padded {
         for (to, from) in padded.iter_mut().zip(text) {
             *to = *from;
         }
-        Self(padded)
+        let (words, _) = padded.as_chunks();
+        Self(std::array::from_fn(|at| words.get(at).map_or(0, |word| u64::from_ne_bytes(*word))))
     }
 }
 

@@ -103,4 +103,23 @@ proptest! {
 fn only_our_root_and_tenant_and_id_ever_pass(uri in "https?://[a-z.@:/%$0-9]{0,80}") {
     let (tenant, id) = (TENANT.parse().unwrap(), ContentId::parse(ID).unwrap());
     prop_assert!(uri::check(&uri, &[root()], tenant, &id).is_err());
+}
+
+/// What is compared letter by letter passes if and only if it does when it is read.
+#[test]
+fn what_is_written_plainly_is_judged_as_what_is_read(
+    named in "[ -~]{1,8}",
+    api in "(/api/v1.0|)",
+    written in "[ -~]{1,8}",
+    same in any::<bool>(),
+) {
+    let (tenant, Ok(id)) = (TENANT.parse().unwrap(), ContentId::parse(&named)) else {
+        return Ok(());
+    };
+    let last = if same { &named } else { &written };
+    let uri = format!("https://manage.office.com{api}/{TENANT}/activity/feed/audit/{last}");
+    prop_assert_eq!(
+        uri::check(&uri, &[root()], tenant, &id),
+        uri::read(&uri, &[root()], tenant, &id)
+    );
 }}
