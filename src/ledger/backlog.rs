@@ -78,7 +78,7 @@ pub(super) async fn recount(connection: &mut Connection) -> sqlx::Result<()> {
     connection.begin().await?;
     query("DELETE FROM backlog").execute(&mut *connection).await?;
     count_all(connection).await?;
-    connection.commit().await
+    Ok(connection.commit().await?)
 }
 
 /// Counts what waits, where nothing is counted yet.
@@ -109,7 +109,7 @@ impl Counts {
         let counts: Vec<_> =
             counts.iter().map(|(tenant, more)| Count { tenant, more: *more }).collect();
         if !counts.is_empty() {
-            query(COUNT).bind(json(&counts)?).execute(connection).await?;
+            query(COUNT).bind(json(&counts)?).later(connection).await?;
         }
         Ok(())
     }

@@ -306,7 +306,7 @@ impl Copying {
         }
         changed?;
         let committed = self.writes.commit().await;
-        committed.map_err(|error| self.target.failed(error))?;
+        committed.map_err(|halted| self.target.failed(halted.error))?;
         // What follows changes nothing that matters: the copy is there.
         self.reads.rollback().await.ok();
         self.writes.run(ANALYZE).await.ok();

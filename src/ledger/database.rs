@@ -12,7 +12,7 @@ use super::{
     Location, backlog, identities, postgres, replicas, rows,
     schema::{Fit, Schema},
     sql::{Connection, Pool},
-    sqlite::{self, Synced},
+    sqlite,
 };
 use crate::identity::Secret;
 
@@ -77,7 +77,7 @@ impl Database {
                 let mut connection = database.connect().await.map_err(refused)?;
                 let migrated = sqlite::MIGRATIONS.run_direct(None, &mut connection, false).await;
                 migrated.map_err(|error| self.failed(error))?;
-                Ok(Connection::Sqlite(connection, Synced::Now))
+                Ok(Connection::of_file(connection))
             }
         }
     }
@@ -124,9 +124,7 @@ impl Database {
             Self::Postgres(database) => {
                 database.connect().await.map(Box::new).map(Connection::Postgres)
             }
-            Self::Sqlite(database) => {
-                database.connect().await.map(|on| Connection::Sqlite(on, Synced::Now))
-            }
+            Self::Sqlite(database) => database.connect().await.map(Connection::of_file),
         }
     }
 
@@ -168,9 +166,7 @@ impl Database {
     async fn schema(&self) -> sqlx::Result<Option<Schema>> {
         let mut connection = match self {
             Self::Postgres(_) => self.connect().await?,
-            Self::Sqlite(database) => {
-                Connection::Sqlite(database.connect_to_read().await?, Synced::Now)
-            }
+            Self::Sqlite(database) => Connection::of_file(database.connect_to_read().await?),
         };
         Schema::read(&mut connection).await
     }

@@ -162,7 +162,7 @@ impl Packed {
                 .bind(json(&self.rows)?)
                 .bind(self.keys.into_flattened())
                 .bind(by.shared.then(|| by.id.to_string()))
-                .execute(connection)
+                .later(connection)
                 .await?;
         }
         Ok(())

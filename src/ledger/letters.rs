@@ -263,7 +263,7 @@ impl Letter {
 /// Keeps what was given up on.
 pub(super) async fn bury(connection: &mut Connection, letters: &[Letter]) -> sqlx::Result<()> {
     if !letters.is_empty() {
-        query(BURY).bind(json(letters)?).execute(connection).await?;
+        query(BURY).bind(json(letters)?).later(connection).await?;
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ async fn write(
 ) -> sqlx::Result<()> {
     let rows: Vec<_> = contents.iter().map(|(id, progress)| Written::new(*id, progress)).collect();
     if !rows.is_empty() {
-        query(statement).bind(json(&rows)?).execute(connection).await?;
+        query(statement).bind(json(&rows)?).later(connection).await?;
     }
     Ok(())
 }

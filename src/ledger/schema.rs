@@ -34,7 +34,7 @@ impl Schema {
         }
         let applied: BTreeSet<_> = match connection {
             Connection::Postgres(on) => applied(&mut **on, &postgres::MIGRATIONS).await,
-            Connection::Sqlite(on, _) => applied(on, &sqlite::MIGRATIONS).await,
+            Connection::Sqlite(on, ..) => applied(on, &sqlite::MIGRATIONS).await,
         }?;
         let floor = if applied.contains(&HAS_FLOOR) {
             let row = query("SELECT MAX(step) AS step FROM schema_floor");

@@ -3,13 +3,12 @@
 //! Everything above knows a [`Connection`], a [`Pool`] and a [`Row`], not an engine. Statements are
 //! prepared once per connection and kept.
 
-use std::{borrow::Cow, time::Duration};
+use std::{mem::take, time::Duration};
 
 use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use serde::Serialize;
 use sqlx::{
     Connection as _, Decode, PgConnection, PgPool, Postgres, Row as _, Sqlite, SqliteConnection,
     SqlitePool, Type, pool::PoolConnection, postgres::PgRow, sqlite::SqliteRow,
@@ -21,15 +20,27 @@ use super::{
     sqlite::Synced,
 };
 
+mod ahead;
+mod value;
+
+pub(super) use ahead::{Ahead, Halted};
+use value::bind;
+pub(super) use value::{Value, json};
+
 /// A connection that writes.
 #[derive(Debug)]
 pub(super) enum Connection {
     Postgres(Box<PgConnection>),
-    /// And when its commits are on the disk, as it is set now.
-    Sqlite(SqliteConnection, Synced),
+    /// And when its commits are on the disk, as it is set now, and what is not run yet.
+    Sqlite(SqliteConnection, Synced, Ahead),
 }
 
 impl Connection {
+    /// Whose commits are on the disk at once.
+    pub(super) fn of_file(on: SqliteConnection) -> Self {
+        Self::Sqlite(on, Synced::Now, Ahead::default())
+    }
+
     /// Begins a transaction that may write. Ended by neither [`commit`](Self::commit) nor
     /// [`rollback`](Self::rollback), it lasts: whoever begins one gives the connection up instead.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
@@ -39,27 +50,48 @@ impl Connection {
     /// As [`begin`](Self::begin). A server has every commit on its disk: others may work by what it
     /// granted.
     pub(super) async fn begin_synced(&mut self, synced: Synced) -> sqlx::Result<()> {
-        if let Self::Sqlite(on, set) = self
-            && *set != synced
-        {
-            sqlx::query(synced.pragma()).execute(on).await?;
+        let Self::Sqlite(_, set, ahead) = self else {
+            return self.run(BEGIN).await;
+        };
+        if *set != synced {
+            ahead.add(synced.pragma(), Vec::new());
             *set = synced;
         }
-        self.run(BEGIN).await
+        ahead.begin(BEGIN.sqlite);
+        Ok(())
     }
 
-    pub(super) async fn commit(&mut self) -> sqlx::Result<()> {
-        self.run("COMMIT").await
+    /// # Errors
+    ///
+    /// At the last if the commit itself failed, and not something that was written with it.
+    pub(super) async fn commit(&mut self) -> Result<(), Halted> {
+        let (on, mut ahead) = match self {
+            Self::Postgres(_) => {
+                let committed = self.run("COMMIT").await;
+                return committed.map_err(|error| Halted { at_last: true, error });
+            }
+            Self::Sqlite(on, _, ahead) => (on, take(ahead)),
+        };
+        if !ahead.only_begins() {
+            ahead.add("COMMIT", Vec::new());
+            ahead.execute(on).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn rollback(&mut self) -> sqlx::Result<()> {
+        if let Self::Sqlite(_, _, ahead) = self
+            && take(ahead).begins()
+        {
+            return Ok(());
+        }
         self.run("ROLLBACK").await
     }
 
     pub(super) async fn close(self) -> sqlx::Result<()> {
         match self {
             Self::Postgres(connection) => connection.close().await,
-            Self::Sqlite(connection, _) => connection.close().await,
+            Self::Sqlite(connection, ..) => connection.close().await,
         }
     }
 
@@ -70,9 +102,7 @@ impl Connection {
             Self::Postgres(connection) => {
                 sqlx::raw_sql(statement.postgres).execute(&mut **connection).await?;
             }
-            Self::Sqlite(connection, _) => {
-                sqlx::query(statement.sqlite).execute(connection).await?;
-            }
+            Self::Sqlite(..) => drop(query(statement).execute(self).await?),
         }
         Ok(())
     }
@@ -163,6 +193,16 @@ impl<'q> Query<'q> {
         self
     }
 
+    /// Writes when the next statement is run, or the transaction ends: nobody asks what came of it.
+    pub(super) async fn later(self, on: &mut Connection) -> sqlx::Result<()> {
+        let Connection::Sqlite(_, _, ahead) = on else {
+            return self.execute(on).await.map(drop);
+        };
+        let values = self.values.into_iter().map(Value::into_owned).collect();
+        ahead.add(self.statement.sqlite, values);
+        Ok(())
+    }
+
     /// Says how many rows were changed.
     pub(super) async fn execute(self, on: impl Into<On<'_>>) -> sqlx::Result<u64> {
         match on.into() {
@@ -172,7 +212,10 @@ impl<'q> Query<'q> {
                 let done = Reading::on(on, limit, async |on| self.postgres().execute(on).await);
                 Ok(done.await?.rows_affected())
             }
-            On::Sqlite(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
+            On::Sqlite(on, ahead) if ahead.is_empty() => {
+                Ok(self.sqlite().execute(on).await?.rows_affected())
+            }
+            On::Sqlite(on, ahead) => Ok(self.behind(ahead).execute(on).await?),
             On::SqlitePool(on) => Ok(self.sqlite().execute(on).await?.rows_affected()),
         }
     }
@@ -187,7 +230,10 @@ impl<'q> Query<'q> {
                 let rows = Reading::on(on, limit, async |on| self.postgres().fetch_all(on).await);
                 rows.await.map(postgres)
             }
-            On::Sqlite(on) => self.sqlite().fetch_all(on).await.map(sqlite),
+            On::Sqlite(on, ahead) if ahead.is_empty() => {
+                self.sqlite().fetch_all(on).await.map(sqlite)
+            }
+            On::Sqlite(on, ahead) => self.behind(ahead).query().fetch_all(on).await.map(sqlite),
             On::SqlitePool(on) => self.sqlite().fetch_all(on).await.map(sqlite),
         }
     }
@@ -203,7 +249,12 @@ impl<'q> Query<'q> {
                     Reading::on(on, limit, async |on| self.postgres().fetch_optional(on).await);
                 row.await.map(postgres)
             }
-            On::Sqlite(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
+            On::Sqlite(on, ahead) if ahead.is_empty() => {
+                self.sqlite().fetch_optional(on).await.map(sqlite)
+            }
+            On::Sqlite(on, ahead) => {
+                self.behind(ahead).query().fetch_optional(on).await.map(sqlite)
+            }
             On::SqlitePool(on) => self.sqlite().fetch_optional(on).await.map(sqlite),
         }
     }
@@ -224,71 +275,18 @@ impl<'q> Query<'q> {
     }
 
     fn postgres(self) -> sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments> {
-        let query = sqlx::query(self.statement.postgres);
-        self.values.into_iter().fold(query, |query, value| match value {
-            Value::Bytes(value) => query.bind(value.into_owned()),
-            Value::Integer(value) => query.bind(value),
-            Value::Text(value) => query.bind(value.map(Cow::into_owned)),
-        })
+        bind!(sqlx::query(self.statement.postgres), self.values)
     }
 
     fn sqlite(self) -> sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments> {
-        let query = sqlx::query(self.statement.sqlite);
-        self.values.into_iter().fold(query, |query, value| match value {
-            Value::Bytes(value) => query.bind(value.into_owned()),
-            Value::Integer(value) => query.bind(value),
-            Value::Text(value) => query.bind(value.map(Cow::into_owned)),
-        })
+        bind!(sqlx::query(self.statement.sqlite), self.values)
     }
-}
 
-/// What can be bound.
-#[derive(Clone, Debug)]
-pub(super) enum Value<'q> {
-    Bytes(Cow<'q, [u8]>),
-    Integer(Option<i64>),
-    Text(Option<Cow<'q, str>>),
-}
-
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Self::Integer(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Value<'_> {
-    fn from(value: Option<i64>) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl<'q> From<&'q str> for Value<'q> {
-    fn from(value: &'q str) -> Self {
-        Self::Text(Some(Cow::Borrowed(value)))
-    }
-}
-
-impl From<String> for Value<'_> {
-    fn from(value: String) -> Self {
-        Self::Text(Some(Cow::Owned(value)))
-    }
-}
-
-impl<'q> From<Option<&'q str>> for Value<'q> {
-    fn from(value: Option<&'q str>) -> Self {
-        Self::Text(value.map(Cow::Borrowed))
-    }
-}
-
-impl From<Option<String>> for Value<'_> {
-    fn from(value: Option<String>) -> Self {
-        Self::Text(value.map(Cow::Owned))
-    }
-}
-
-impl From<Vec<u8>> for Value<'_> {
-    fn from(value: Vec<u8>) -> Self {
-        Self::Bytes(Cow::Owned(value))
+    /// With what was not run yet before it.
+    fn behind(self, ahead: &mut Ahead) -> Ahead {
+        let mut all = take(ahead);
+        all.add(self.statement.sqlite, self.values.into_iter().map(Value::into_owned).collect());
+        all
     }
 }
 
@@ -296,7 +294,7 @@ impl From<Vec<u8>> for Value<'_> {
 pub(super) enum On<'c> {
     Postgres(&'c mut PgConnection),
     PostgresPool(&'c PgPool),
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite(&'c mut SqliteConnection, &'c mut Ahead),
     SqlitePool(&'c SqlitePool),
 }
 
@@ -304,7 +302,7 @@ impl<'c> From<&'c mut Connection> for On<'c> {
     fn from(connection: &'c mut Connection) -> Self {
         match connection {
             Connection::Postgres(connection) => Self::Postgres(connection),
-            Connection::Sqlite(connection, _) => Self::Sqlite(connection),
+            Connection::Sqlite(connection, _, ahead) => Self::Sqlite(connection, ahead),
         }
     }
 }
@@ -316,11 +314,6 @@ impl<'c> From<&'c Pool> for On<'c> {
             Pool::Sqlite(pool) => Self::SqlitePool(pool),
         }
     }
-}
-
-/// A list, as [`super::dialect::statement`] takes it.
-pub(super) fn json<T: Serialize>(list: &[T]) -> sqlx::Result<String> {
-    serde_json::to_string(list).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
 /// A connection of a pool, while something is read by it. One whose answer nobody waited for is not

@@ -179,7 +179,7 @@ async fn tool(config: &Config) -> Connection {
 async fn run(connection: &mut Connection, sql: &'static str) {
     match connection {
         Connection::Postgres(on) => sqlx::raw_sql(sql).execute(&mut **on).await.map(drop),
-        Connection::Sqlite(on, _) => sqlx::raw_sql(sql).execute(on).await.map(drop),
+        Connection::Sqlite(on, ..) => sqlx::raw_sql(sql).execute(on).await.map(drop),
     }
     .unwrap();
 }

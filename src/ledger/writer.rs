@@ -39,7 +39,7 @@ use super::{
     prune::{self, Cutoffs, Retention},
     rows,
     settle::Settle,
-    sql::{Connection, Pool},
+    sql::{Connection, Halted, Pool},
     sqlite::{self, Synced},
 };
 use crate::shutdown::Shutdown;
@@ -195,13 +195,10 @@ impl Writer {
 
     /// Begins a transaction, on a new connection if the one there was does not answer.
     async fn begin(&mut self, synced: Synced) -> Result<Connection, Failure> {
-        if let Some(mut connection) = self.connection.take() {
-            match connection.begin_synced(synced).await {
-                Ok(()) => return Ok(connection),
-                // Others are in the way, or the disk is; a new connection meets them as well.
-                Err(error) if !connection.is_shared() => return Err(Failure::transaction(error)),
-                Err(_) => {}
-            }
+        if let Some(mut connection) = self.connection.take()
+            && connection.begin_synced(synced).await.is_ok()
+        {
+            return Ok(connection);
         }
         let mut connection = self.connect().await?;
         connection.begin_synced(synced).await.map_err(Failure::transaction)?;
@@ -329,17 +326,22 @@ impl Failure {
 }
 
 async fn apply(connection: &mut Connection, group: &mut [Box<dyn Command>]) -> Result<(), Failure> {
-    if let Err(error) = apply_each(connection, group).await {
-        // A full disk ends the transaction by itself, and then there is nothing to roll back; the
-        // connection is not trusted after that. Nor is one to a server that is going.
-        let blame = if connection.is_shared() { blame(&error) } else { Blame::Statement };
-        return Err(match (connection.rollback().await, blame) {
-            (Ok(()), Blame::Conflict) => Failure::Conflict(error.into()),
-            (Ok(()), Blame::Statement) => Failure::Operation(error.into()),
-            _ => Failure::transaction(error),
-        });
-    }
-    connection.commit().await.map_err(Failure::transaction)
+    let error = match apply_each(connection, group).await {
+        Ok(()) => match connection.commit().await {
+            Ok(()) => return Ok(()),
+            Err(Halted { at_last: true, error }) => return Err(Failure::transaction(error)),
+            Err(Halted { at_last: false, error }) => error,
+        },
+        Err(error) => error,
+    };
+    // A full disk ends the transaction by itself, and then there is nothing to roll back; the
+    // connection is not trusted after that. Nor is one to a server that is going.
+    let blame = if connection.is_shared() { blame(&error) } else { Blame::Statement };
+    Err(match (connection.rollback().await, blame) {
+        (Ok(()), Blame::Conflict) => Failure::Conflict(error.into()),
+        (Ok(()), Blame::Statement) => Failure::Operation(error.into()),
+        _ => Failure::transaction(error),
+    })
 }
 
 /// In order, but what costs little more for many than for one, as one.

@@ -35,7 +35,7 @@ async fn looking_costs_what_is_new() {
     let mut tool = running.tool().await;
     for statement in [following::NUMBERS, following::NEXT, following::TOP] {
         let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-        let Connection::Sqlite(tool, _) = &mut tool else { unreachable!("it is a file") };
+        let Connection::Sqlite(tool, ..) = &mut tool else { unreachable!("it is a file") };
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(tool).await.unwrap();
         let plan: Vec<_> = plan.into_iter().map(|row| row.3).collect();
         let plan = plan.join("\n");

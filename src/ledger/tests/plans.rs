@@ -9,7 +9,7 @@ use crate::{
 };
 
 async fn plan(tool: &mut Connection, statement: impl Into<Statement>) -> Vec<String> {
-    let Connection::Sqlite(tool, _) = tool else { panic!("it is a file") };
+    let Connection::Sqlite(tool, ..) = tool else { panic!("it is a file") };
     let sql = format!("EXPLAIN QUERY PLAN {}", statement.into().sqlite);
     let plan = sqlx::query(AssertSqlSafe(sql)).fetch_all(tool).await.unwrap();
     plan.iter().map(|row| row.get("detail")).collect()
