@@ -28,7 +28,7 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     time::{Instant, timeout},
 };
 
@@ -56,6 +56,7 @@ mod overview;
 mod pauses;
 mod postgres;
 mod prune;
+mod queue;
 mod reader;
 mod replicas;
 mod rows;
@@ -106,8 +107,9 @@ use crate::{
 use announce::Announce;
 use database::Database;
 use duties::Pruning;
-use operation::{Claim, Command, Operation, Probe, Renew, Request, Which};
+use operation::{Claim, Operation, Probe, Renew, Request, Which};
 use prune::Retention;
+use queue::Entrance;
 use replicas::Me;
 use settle::Settle;
 use sql::Pool;
@@ -115,7 +117,7 @@ use sql::Pool;
 /// The handle to the ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    commands: mpsc::Sender<Box<dyn Command>>,
+    commands: Entrance,
     reads: Pool,
     shared: Arc<Shared>,
     me: Arc<Me>,
@@ -135,7 +137,7 @@ impl Ledger {
         let secret = database.secret(&mut connection).await?;
         let reads = database.reads();
         let me = if database.is_shared() { Me::sharing() } else { Me::alone() };
-        let (commands, queue) = mpsc::channel(writer::QUEUE);
+        let (commands, queue) = queue::queue();
         let shared = Arc::new(Shared {
             file: config.location.file().map(Path::to_owned),
             lease: config.lease,
@@ -148,7 +150,7 @@ impl Ledger {
             is_remote: database.is_shared(),
         });
         let writer = Writer {
-            commands: queue,
+            queue,
             shared: shared.clone(),
             database,
             connection: Some(connection),
@@ -359,10 +361,7 @@ impl Ledger {
 
     async fn ask<O: Operation>(&self, operation: O) -> Result<O::Output, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Box::new(Request::new(operation, reply)))
-            .await
-            .map_err(|_| LedgerError::Closed)?;
+        self.commands.put(Box::new(Request::new(operation, reply))).await?;
         answer.await.map_err(|_| LedgerError::Closed)?
     }
 }

@@ -104,6 +104,10 @@ impl Operation for Remember {
         Some(self.now)
     }
 
+    fn can_wait(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
         let mut packed = Packed::default();
         packed.add(self.content, &self.keys, self.now, &self.by);

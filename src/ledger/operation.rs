@@ -176,6 +176,10 @@ impl<O: Operation> Command for Request<O> {
         self.operation.synced()
     }
 
+    fn can_wait(&self) -> bool {
+        self.operation.can_wait()
+    }
+
     fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>> {
         Box::pin(async move {
             self.output = Some(self.operation.apply(connection).await?);
@@ -225,6 +229,11 @@ pub(super) trait Operation: Send + Sync + 'static {
         &self,
         connection: &mut Connection,
     ) -> impl Future<Output = sqlx::Result<Self::Output>> + Send;
+
+    /// Whether nobody is kept waiting by its answer.
+    fn can_wait(&self) -> bool {
+        false
+    }
 
     /// Whether it made content claimable that was not.
     fn wakes(&self, _output: &Self::Output) -> bool {
@@ -283,6 +292,8 @@ pub(super) trait Command: Send + Sync {
     fn now(&self) -> Option<Timestamp>;
 
     fn synced(&self) -> Synced;
+
+    fn can_wait(&self) -> bool;
 
     /// Applies the operation and keeps its output for [`Command::answer`].
     fn apply<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, sqlx::Result<()>>;

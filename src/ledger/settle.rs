@@ -107,6 +107,10 @@ impl Operation for Settle {
         Some(self.now)
     }
 
+    fn can_wait(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<Settled> {
         alone(self, connection).await
     }

@@ -25,7 +25,7 @@ use sqlx::{
     },
 };
 
-use super::{database::OpenError, writer::GROUP_ROWS};
+use super::{database::OpenError, queue};
 
 /// A database file and how to connect to it.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Database {
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 // The thread of the connection need not wait for whoever takes the rows.
-                .row_buffer_size(GROUP_ROWS)
+                .row_buffer_size(queue::ROWS)
                 // What a statement may have to undo is as much as a group writes at most.
                 .pragma("temp_store", "MEMORY")
                 .pragma("journal_size_limit", LOG_SIZE)

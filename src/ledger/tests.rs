@@ -204,7 +204,7 @@ async fn join(ledger: &Ledger, seconds: i64) {
 
 /// Starts announcing one content each, and returns when all of it is queued.
 async fn queue(ledger: &Ledger, ids: &[&str]) -> JoinSet<(String, Result<(), LedgerError>)> {
-    let free = ledger.commands.capacity();
+    let before = ledger.commands.prompt();
     let mut announcing = JoinSet::new();
     for id in ids {
         let (ledger, id) = (ledger.clone(), (*id).to_owned());
@@ -214,7 +214,7 @@ async fn queue(ledger: &Ledger, ids: &[&str]) -> JoinSet<(String, Result<(), Led
         });
     }
     in_time(async {
-        while ledger.commands.capacity() > free - ids.len() {
+        while ledger.commands.prompt() < before + ids.len() {
             tokio::task::yield_now().await;
         }
     })

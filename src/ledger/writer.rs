@@ -25,10 +25,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{
     LedgerError, Shared,
@@ -37,6 +34,7 @@ use super::{
     operation::{Command, together},
     postgres::{Blame, blame},
     prune::{self, Cutoffs, Retention},
+    queue::Queue,
     rows,
     settle::Settle,
     sql::{Connection, Halted, Pool},
@@ -47,7 +45,7 @@ use crate::shutdown::Shutdown;
 /// The loop that owns the write connection.
 #[derive(Debug)]
 pub struct Writer {
-    pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
+    pub(super) queue: Queue,
     pub(super) shared: Arc<Shared>,
     pub(super) database: Database,
     /// None after a failure that leaves its state in doubt.
@@ -81,11 +79,11 @@ impl Writer {
                 // than one step waits for a quiet moment.
                 biased;
                 () = shutdown.requested(), if !closing => {
-                    self.commands.close();
+                    self.queue.close();
                     closing = true;
                 }
                 _ = prune.tick(), if !closing => prune_more = self.prune().await,
-                command = self.commands.recv() => match command {
+                command = self.queue.next() => match command {
                     Some(command) => self.commit_with_queued(command).await,
                     None => break,
                 },
@@ -98,22 +96,13 @@ impl Writer {
     }
 
     async fn commit_with_queued(&mut self, first: Box<dyn Command>) {
-        let mut rows = first.rows();
-        let mut group = vec![first];
-        while rows < GROUP_ROWS
-            && let Ok(command) = self.commands.try_recv()
-        {
-            rows = rows.saturating_add(command.rows());
-            group.push(command);
-        }
-        let times: Vec<_> = group.iter().filter_map(|command| command.now()).collect();
-        if let Some(now) = times.last() {
-            self.follow_clock(*now).await;
-        }
-        self.commit(group).await;
+        let group = self.queue.with(first);
         // What was queued before the clock was set back is written with the old time, and looked
         // for when the next group follows the clock again.
-        self.now = self.now.max(times.into_iter().max());
+        if let Some(now) = group.iter().filter_map(|command| command.now()).max() {
+            self.follow_clock(now).await;
+        }
+        self.commit(group).await;
     }
 
     /// Follows the callers' clock. When it was set back, what is due at a moment of the old time
@@ -367,16 +356,8 @@ fn late() -> sqlx::Error {
     io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
-/// Operations that may wait for the writer: as many as requests the public port serves at once by
-/// default, so that a burst is one or two commits. Beyond it callers wait in their own tasks.
-pub(super) const QUEUE: usize = 1024;
-
 /// Operations are queued by many tasks, not quite in the order of their times.
 const UNORDERED: SignedDuration = SignedDuration::from_secs(30);
-
-/// About how many rows one transaction changes: some tens of milliseconds of work, so that the
-/// last of a group does not wait noticeably longer than the first.
-pub(super) const GROUP_ROWS: usize = 1000;
 
 /// Times that a group is tried which meets other processes at the same rows.
 const CONFLICTS: u32 = 5;

@@ -62,7 +62,7 @@ async fn a_loss_of_power_may_take_leases_and_nothing_else() {
 async fn synced<T>(writer: &mut Writer, asked: impl Future<Output = T>) -> Synced {
     tokio::select! {
         _ = asked => panic!("nobody answers"),
-        command = writer.commands.recv() => command.unwrap().synced(),
+        command = writer.queue.next() => command.unwrap().synced(),
     }
 }
 
