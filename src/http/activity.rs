@@ -102,7 +102,7 @@ impl Activity {
 struct Shared {
     limits: Limits,
     now: Mutex<Now>,
-    /// Wakes who sleeps too long.
+    /// Wakes who waits for a deadline that has come nearer.
     sooner: Notify,
 }
 

@@ -73,6 +73,6 @@ macro_rules! part {
 
 pub(super) use {part, statement};
 
-/// Begins a transaction that may write; in `SQLite`, so that it waits for its turn here and not
-/// halfway.
+/// Begins a transaction that may write; in `SQLite`, so that it waits for its turn at the beginning
+/// and not halfway.
 pub(super) const BEGIN: Statement = Statement { postgres: "BEGIN", sqlite: "BEGIN IMMEDIATE" };

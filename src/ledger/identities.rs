@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     LedgerError,
     dialect::{Statement, statement},
-    operation::Operation,
+    operation::{Operation, Together, alone},
     replicas::Me,
     rows,
     sql::{Connection, Pool, Row, json, query},
@@ -109,9 +109,21 @@ impl Operation for Remember {
     }
 
     async fn apply(&self, connection: &mut Connection) -> sqlx::Result<()> {
+        alone(self, connection).await
+    }
+}
+
+impl Together for Remember {
+    async fn all(connection: &mut Connection, several: &[&Self]) -> sqlx::Result<Vec<()>> {
         let mut packed = Packed::default();
-        packed.add(self.content, &self.keys, self.now, &self.by);
-        packed.store(connection, &self.by).await
+        for one in several {
+            packed.add(one.content, &one.keys, one.now, &one.by);
+        }
+        // All of one process.
+        if let Some(one) = several.first() {
+            packed.store(connection, &one.by).await?;
+        }
+        Ok(several.iter().map(|_| ()).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 //! nobody waits for.
 //!
 //! When a session is confirmed, hundreds of contents are settled at once, and all of them together
-//! take as long as a few announcements must not take. So of what can wait only a few go into one
+//! take as long as an announcement must not take. So of what can wait only a few go into one
 //! transaction, and the two queues take turns: neither waits for the other to become empty.
 
 use tokio::sync::mpsc;
@@ -51,7 +51,7 @@ impl Entrance {
 pub(super) struct Queue {
     prompts: mpsc::Receiver<Box<dyn Command>>,
     patients: mpsc::Receiver<Box<dyn Command>>,
-    /// Whether what can wait has waited for the others.
+    /// Whether what can wait is looked at first.
     patients_turn: bool,
 }
 
@@ -79,11 +79,9 @@ impl Queue {
 
     /// What is queued and goes into one transaction with the first.
     pub(super) fn with(&mut self, first: Box<dyn Command>) -> Vec<Box<dyn Command>> {
-        let (queue, most) = if first.can_wait() {
-            (&mut self.patients, PATIENT)
-        } else {
-            (&mut self.prompts, LENGTH)
-        };
+        let few = PATIENT.max(self.patients.len() / 8);
+        let (queue, most) =
+            if first.can_wait() { (&mut self.patients, few) } else { (&mut self.prompts, LENGTH) };
         let mut rows = first.rows();
         let mut group = vec![first];
         while rows < ROWS
@@ -105,7 +103,8 @@ const LENGTH: usize = 1024;
 /// last of a group does not wait noticeably longer than the first.
 pub(super) const ROWS: usize = 1000;
 
-/// As many contents are settled at once: about a millisecond, for which those wait who cannot.
+/// As many contents are settled at once, about a millisecond's work, or an eighth of what is queued:
+/// where the disk or the way to a server is slow, larger groups make up for it.
 const PATIENT: usize = 16;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The statements that write, and the reading of rows they depend on.
 //!
-//! Each is one prepared statement on the connection it is given, whatever the number of rows;
+//! Each is one statement on the connection it is given, whatever the number of rows;
 //! transactions belong to the writer, decisions to [`super::state`]. What is decided on stays locked.
 
 use std::{collections::HashMap, error::Error, fmt, str::FromStr};

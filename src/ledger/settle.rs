@@ -1,4 +1,4 @@
-//! Ending leases: what was confirmed together is settled together, in as many statements as one.
+//! Ending leases: what the writer takes at once is settled together, in as many statements as one.
 
 use std::sync::Arc;
 

@@ -31,17 +31,18 @@ pub(super) use value::{Value, json};
 #[derive(Debug)]
 pub(super) enum Connection {
     Postgres(Box<PgConnection>),
-    /// And when its commits are on the disk, as it is set now, and what is not run yet.
-    Sqlite(SqliteConnection, Synced, Ahead),
+    /// And when its commits are on the disk, if it is known how it is set, and what is not run yet.
+    Sqlite(SqliteConnection, Option<Synced>, Ahead),
 }
 
 impl Connection {
     /// Whose commits are on the disk at once.
     pub(super) fn of_file(on: SqliteConnection) -> Self {
-        Self::Sqlite(on, Synced::Now, Ahead::default())
+        Self::Sqlite(on, Some(Synced::Now), Ahead::default())
     }
 
-    /// Begins a transaction that may write. Ended by neither [`commit`](Self::commit) nor
+    /// Begins a transaction that may write; in a file with its first statement, which may then have
+    /// to wait for its turn. Ended by neither [`commit`](Self::commit) nor
     /// [`rollback`](Self::rollback), it lasts: whoever begins one gives the connection up instead.
     pub(super) async fn begin(&mut self) -> sqlx::Result<()> {
         self.begin_synced(Synced::Now).await
@@ -53,17 +54,19 @@ impl Connection {
         let Self::Sqlite(_, set, ahead) = self else {
             return self.run(BEGIN).await;
         };
-        if *set != synced {
+        if *set != Some(synced) {
             ahead.add(synced.pragma(), Vec::new());
-            *set = synced;
+            *set = Some(synced);
         }
         ahead.begin(BEGIN.sqlite);
         Ok(())
     }
 
+    /// Writes what waits for it, and commits.
+    ///
     /// # Errors
     ///
-    /// At the last if the commit itself failed, and not something that was written with it.
+    /// [`Halted::at_last`] if the commit itself failed, and not something that was written with it.
     pub(super) async fn commit(&mut self) -> Result<(), Halted> {
         let (on, mut ahead) = match self {
             Self::Postgres(_) => {
@@ -80,9 +83,11 @@ impl Connection {
     }
 
     pub(super) async fn rollback(&mut self) -> sqlx::Result<()> {
-        if let Self::Sqlite(_, _, ahead) = self
+        if let Self::Sqlite(_, set, ahead) = self
             && take(ahead).begins()
         {
+            // What would have set it may have been dropped with the rest.
+            *set = None;
             return Ok(());
         }
         self.run("ROLLBACK").await

@@ -1,7 +1,7 @@
 //! The one task that writes.
 //!
-//! Whatever is queued goes into one transaction, and nobody is answered before its commit (I1).
-//! When a commit fails, everyone in the group learns it and nothing is applied. When a single
+//! What is [queued](super::queue) goes into one transaction, and nobody is answered before its commit
+//! (I1). When a commit fails, everyone in the group learns it and nothing is applied. When a single
 //! operation fails, the others are not its victims: the group is rolled back and each operation
 //! gets a transaction of its own.
 //!
@@ -34,6 +34,7 @@ use super::{
     LedgerError, Shared,
     announce::Announce,
     database::Database,
+    identities::Remember,
     operation::{Command, together},
     postgres::{Blame, blame},
     prune::{self, Cutoffs, Retention},
@@ -103,9 +104,10 @@ impl Writer {
         // can, this is over at once.
         yield_now().await;
         let group = self.queue.with(first);
-        // What was queued before the clock was set back is written with the old time, and looked
-        // for when the next group follows the clock again.
-        if let Some(now) = group.iter().filter_map(|command| command.now()).max() {
+        // What can wait may be as old as the queue is long. What was queued before the clock was set
+        // back is written with the old time, and looked for when the next group follows the clock.
+        let times = group.iter().filter(|command| !command.can_wait());
+        if let Some(now) = times.filter_map(|command| command.now()).max() {
             self.follow_clock(now).await;
         }
         self.commit(group).await;
@@ -188,7 +190,7 @@ impl Writer {
         }
     }
 
-    /// Begins a transaction, on a new connection if the one there was does not answer.
+    /// Begins a transaction, on a new connection if there is none, or a server does not answer.
     async fn begin(&mut self, synced: Synced) -> Result<Connection, Failure> {
         if let Some(mut connection) = self.connection.take()
             && connection.begin_synced(synced).await.is_ok()
@@ -346,6 +348,9 @@ async fn apply_each(
 ) -> sqlx::Result<()> {
     while !rest.is_empty() {
         let mut count = together::<Settle>(connection, rest).await?;
+        if count == 0 {
+            count = together::<Remember>(connection, rest).await?;
+        }
         if count == 0 {
             count = together::<Announce>(connection, rest).await?;
         }

@@ -52,7 +52,9 @@ fn is_plainly(uri: &str, root: &Url, tenant: TenantId, id: &ContentId) -> bool {
     let rest = || {
         let path = uri.strip_prefix(root.as_str().trim_end_matches('/'))?;
         let (named, path) = path.strip_prefix("/api/v1.0/")?.split_once('/')?;
-        (named.parse() == Ok(tenant)).then_some(path.strip_prefix("activity/feed/audit/")?)
+        let hyphenated = named.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        (hyphenated && named.parse() == Ok(tenant))
+            .then_some(path.strip_prefix("activity/feed/audit/")?)
     };
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'-' | b'_');
     rest() == Some(id.as_str()) && id.as_str().bytes().all(harmless)

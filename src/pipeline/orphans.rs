@@ -45,10 +45,9 @@ async fn look(
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<u64, LedgerError> {
-    let now = clock.now();
     let end = async |lease: Lease| {
         let settlement = Settlement::Expired(Reason::PastExpiration);
-        let settled = ledger.settle(lease.key, settlement.clone(), now).await?;
+        let settled = ledger.settle(lease.key, settlement.clone(), clock.now()).await?;
         if settled == Settled::Applied {
             metrics.failed(&lease, Reason::PastExpiration, &settlement);
         }
@@ -61,12 +60,12 @@ async fn look(
         }
         waiting += depth.waiting;
         loop {
-            let leases = ledger.claim_expired(depth.tenant, AT_ONCE, now).await?;
+            let leases = ledger.claim_expired(depth.tenant, AT_ONCE, clock.now()).await?;
             if leases.is_empty() {
                 break;
             }
             waiting = waiting.saturating_sub(leases.len() as u64);
-            // Side by side, so that they are settled by one commit.
+            // Side by side, so that they share commits.
             try_join_all(leases.into_iter().map(end)).await?;
         }
     }

@@ -50,7 +50,7 @@ impl Ahead {
         self.begins && self.statements == 1
     }
 
-    /// Whether nothing of the present transaction was run yet.
+    /// Whether the beginning of the transaction is still among them.
     pub(super) const fn begins(&self) -> bool {
         self.begins
     }
@@ -69,7 +69,11 @@ impl Ahead {
             match results.try_next().await {
                 Ok(Some(Either::Left(result))) => (done, last) = (done + 1, result),
                 Ok(Some(Either::Right(_row))) => {}
-                Ok(None) => return Ok(last.rows_affected()),
+                Ok(None) if done == statements => return Ok(last.rows_affected()),
+                // The thread that runs them has ended.
+                Ok(None) => {
+                    return Err(Halted { at_last: false, error: sqlx::Error::WorkerCrashed });
+                }
                 Err(error) => return Err(Halted { at_last: done + 1 == statements, error }),
             }
         }

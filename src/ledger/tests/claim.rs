@@ -227,6 +227,16 @@ async fn what_was_queued_before_the_clock_was_set_back_is_due_all_the_same() {
 }
 
 #[tokio::test]
+async fn what_is_settled_long_after_it_ended_sets_no_clock_back() {
+    let running = Running::start().await;
+    running.announce(&["a", "b"], 0).await;
+    let leases = running.claim(2, 3600).await;
+    // It waited in the queue for an hour.
+    assert_eq!(running.settle(&leases[0], delivered(1), 0).await, Settled::Applied);
+    assert!(running.claim(2, 3601).await.is_empty(), "the other one is still held");
+}
+
+#[tokio::test]
 async fn what_has_expired_is_claimed_by_itself_and_the_rest_stays_due() {
     let running = Running::start().await;
     let ends = |id, seconds| Announcement { expires: at(seconds), ..content(TENANT, id) };

@@ -65,16 +65,19 @@ impl Links {
 
     /// A connection that is free, or becomes so while no other may be dialled, or a new one.
     async fn link(&self) -> Result<Link, LinkError> {
+        // Whoever looks in vain keeps its place among those who wait to dial.
+        let mut turn = pin!(self.0.dialling.acquire());
         loop {
             // Listens before it looks, so that nothing is kept unheard in between.
-            let kept = self.0.kept.notified();
+            let mut kept = pin!(self.0.kept.notified());
+            kept.as_mut().enable();
             if let Some(link) = self.idle().await {
                 return Ok(link);
             }
             tokio::select! {
                 biased;
                 () = kept => {}
-                turn = self.0.dialling.acquire() => {
+                turn = &mut turn => {
                     return self.dial(turn.expect("it is never closed")).await;
                 }
             }
@@ -253,7 +256,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Connections are opened one after the other: when much is to be asked all at once, what is
 /// answered first makes room before everybody has shaken hands, and who comes later resumes what the
-/// first agreed on. But nobody waits long for one who gets no answer.
+/// first agreed on. One who gets no answer holds up the next for no longer than this.
 const TURN: Duration = Duration::from_millis(300);
 
 /// As many as blobs are fetched at a time by default, and some for listings.

@@ -112,12 +112,20 @@ fn what_is_written_plainly_is_judged_as_what_is_read(
     api in "(/api/v1.0|)",
     written in "[ -~]{1,8}",
     same in any::<bool>(),
+    spelled in 0..4_usize,
 ) {
     let (tenant, Ok(id)) = (TENANT.parse().unwrap(), ContentId::parse(&named)) else {
         return Ok(());
     };
     let last = if same { &named } else { &written };
-    let uri = format!("https://manage.office.com{api}/{TENANT}/activity/feed/audit/{last}");
+    let tenants = [
+        TENANT.to_owned(),
+        TENANT.to_uppercase(),
+        TENANT.replace('-', ""),
+        format!("{{{TENANT}}}"),
+    ];
+    let named = &tenants[spelled];
+    let uri = format!("https://manage.office.com{api}/{named}/activity/feed/audit/{last}");
     prop_assert_eq!(
         uri::check(&uri, &[root()], tenant, &id),
         uri::read(&uri, &[root()], tenant, &id)
