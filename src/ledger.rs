@@ -72,6 +72,7 @@ mod tenants;
 pub(crate) mod tests;
 mod writer;
 
+pub use announce::Recorded;
 pub use backfill::{Backfill, Backfilled, Completed, Mark};
 pub use backlog::Depth;
 pub use books::Tally;
@@ -364,15 +365,6 @@ impl Ledger {
         self.commands.put(Box::new(Request::new(operation, reply))).await?;
         answer.await.map_err(|_| LedgerError::Closed)?
     }
-}
-
-/// Whether an announcement was news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// It was in the ledger already, in whatever state.
-    Known,
-    /// It was not.
-    New,
 }
 
 /// What the handles and the writer have in common.

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Recorded,
     backlog::Counts,
     dialect::{Statement, statement},
     listed::{self, is_listing},
@@ -17,6 +16,15 @@ use super::{
     sql::{Connection, json, query},
 };
 use crate::content::{Announcement, Via};
+
+/// Whether an announcement was news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It was in the ledger already, in whatever state.
+    Known,
+    /// It was not.
+    New,
+}
 
 /// Records content.
 pub(super) struct Announce {
