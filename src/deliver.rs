@@ -42,6 +42,7 @@ mod endpoint;
 mod health;
 mod outstanding;
 mod parcel;
+mod press;
 mod probe;
 mod session;
 mod wire;
@@ -57,6 +58,7 @@ use board::Board;
 use connection::Connection;
 use dial::Dialer;
 use parcel::Item;
+use press::Press;
 
 /// Where records leave the house. Clones share the sessions.
 #[derive(Clone)]
@@ -81,7 +83,8 @@ impl Outlet {
                 (queue, connection)
             })
             .unzip();
-        let slots = Slots { config, dialer, queues, next: AtomicUsize::new(0), board };
+        let press = (config.compression == Compression::Gzip).then(Press::new);
+        let slots = Slots { config, dialer, queues, press, next: AtomicUsize::new(0), board };
         Ok((Self(Arc::new(slots)), Sessions { connections }))
     }
 
@@ -96,7 +99,7 @@ impl Outlet {
         let queues = &self.0.queues;
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
         let slot = self.0.board.next_accepting(turn % queues.len());
-        Parcel::new(queues[slot].clone(), self.0.config.compression)
+        Parcel::new(queues[slot].clone(), self.0.press.clone())
     }
 
     /// Who brings what is no record, beside the slots.
@@ -174,7 +177,8 @@ pub struct Config {
     pub confirm: Confirm,
     /// The longest time from a session's first byte until it is closed for confirmation.
     pub confirm_interval: Duration,
-    /// How many bytes (as sent, so after compression) close a session for confirmation.
+    /// How many bytes of lines, before any compression, close a session for confirmation: what is
+    /// unconfirmed, and is remembered until it is, must not grow with how well it compresses.
     pub confirm_bytes: u64,
     /// How long a confirmation may take, how long a write may make no progress, and how long
     /// batches wait for a slot that cannot take them before they fail.
@@ -241,6 +245,8 @@ struct Slots {
     config: Arc<Config>,
     dialer: Arc<Dialer>,
     queues: Vec<mpsc::Sender<Item>>,
+    /// None: batches are sent as they are.
+    press: Option<Press>,
     next: AtomicUsize,
     board: Board,
 }

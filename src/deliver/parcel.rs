@@ -4,13 +4,12 @@
 //! fails its parcel, so that a loop that ends, a task that dies and a queue that is dropped all
 //! mean "not delivered" (I5) and no receipt waits for ever.
 
-use std::{io::Write as _, ops::Range};
+use std::ops::Range;
 
 use bytes::Bytes;
-use flate2::write::GzEncoder;
 use tokio::sync::{mpsc, watch};
 
-use super::Compression;
+use super::press::Press;
 use crate::reason::Reason;
 
 /// The batches of one content. They arrive in the order in which they were sent.
@@ -19,13 +18,14 @@ pub struct Parcel {
     queue: mpsc::Sender<Item>,
     progress: watch::Sender<Progress>,
     seen: watch::Receiver<Progress>,
-    compression: Compression,
+    /// None: batches are sent as they are.
+    press: Option<Press>,
 }
 
 impl Parcel {
-    pub(super) fn new(queue: mpsc::Sender<Item>, compression: Compression) -> Self {
+    pub(super) fn new(queue: mpsc::Sender<Item>, press: Option<Press>) -> Self {
         let (progress, seen) = watch::channel(Progress::default());
-        Self { queue, progress, seen, compression }
+        Self { queue, progress, seen, press }
     }
 
     /// Queues a batch, waiting for room. Returns before the batch is written.
@@ -40,9 +40,10 @@ impl Parcel {
         if batch.bytes.is_empty() {
             return Ok(());
         }
-        let bytes = match self.compression {
-            Compression::Gzip => gzip(&batch.bytes).await,
-            Compression::None => batch.bytes,
+        let carried = u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX);
+        let bytes = match &self.press {
+            Some(press) => press.member(&batch.bytes).await,
+            None => batch.bytes,
         };
         tokio::select! {
             biased;
@@ -53,6 +54,7 @@ impl Parcel {
                 };
                 room.send(Item {
                     lines: batch.lines,
+                    carried,
                     bytes,
                     ticket: Ticket::new(&self.progress),
                 });
@@ -131,6 +133,8 @@ pub struct Batch {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) lines: u64,
+    /// Bytes of lines, before any compression.
+    pub(super) carried: u64,
     pub(super) bytes: Bytes,
     pub(super) ticket: Ticket,
 }
@@ -213,21 +217,6 @@ async fn failure(seen: &mut watch::Receiver<Progress>) -> Reason {
     let failed = seen.wait_for(|progress| progress.failed.is_some()).await;
     failed.ok().and_then(|progress| progress.failed).unwrap_or(Reason::ConnectionLost)
 }
-
-/// One complete gzip member. Gives way to other tasks in between, for a whole batch takes longer
-/// than a task should hold its thread.
-async fn gzip(plain: &[u8]) -> Bytes {
-    // Log lines are so repetitive that higher levels gain little for several times the work.
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    for piece in plain.chunks(PIECE) {
-        encoder.write_all(piece).expect("a Vec takes every byte");
-        tokio::task::yield_now().await;
-    }
-    encoder.finish().expect("a Vec takes every byte").into()
-}
-
-/// A few hundred microseconds of compression.
-const PIECE: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {

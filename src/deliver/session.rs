@@ -26,9 +26,10 @@ impl Session {
 
     /// Writes a batch; from now on its ticket is the session's.
     pub(super) async fn write(&mut self, item: Item, patience: Duration) -> Result<(), Reason> {
-        let Item { lines, bytes, ticket } = item;
+        let Item { lines, carried, bytes, ticket } = item;
         self.load.tickets.push(ticket);
         self.load.lines += lines;
+        self.load.carried += carried;
         self.load.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.load.first.get_or_insert_with(Instant::now);
         let written = self.wire.write(&bytes, patience).await;
@@ -39,7 +40,7 @@ impl Session {
     /// When what it carries is to be confirmed; `None` when it carries nothing.
     pub(super) fn due(&self, config: &Config) -> Option<Instant> {
         let (first, last) = (self.load.first?, self.load.last?);
-        if self.load.bytes >= config.confirm_bytes {
+        if self.load.carried >= config.confirm_bytes {
             return Some(last);
         }
         Some((first + config.confirm_interval).min(last + IDLE))
@@ -105,6 +106,9 @@ pub(super) struct Verdict {
 struct Load {
     tickets: Vec<Ticket>,
     lines: u64,
+    /// Before any compression.
+    carried: u64,
+    /// As written.
     bytes: u64,
     first: Option<Instant>,
     last: Option<Instant>,

@@ -1,0 +1,147 @@
+//! Compressing batches, each into one complete gzip member.
+//!
+//! A compressor is half a megabyte of tables that others push out of the caches, so there are as
+//! many as cores, used again, and whoever finds them busy waits: that many contents are under way at
+//! once makes neither memory nor work more.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::available_parallelism,
+};
+
+use bytes::Bytes;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use tokio::{sync::Semaphore, task::yield_now};
+
+/// Where batches are compressed. Clones share the compressors.
+#[derive(Clone, Debug)]
+pub(super) struct Press(Arc<Shared>);
+
+impl Press {
+    /// One with a compressor for each core.
+    pub(super) fn new() -> Self {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        Self(Arc::new(Shared { turns: Semaphore::new(cores), idle: Mutex::default() }))
+    }
+
+    /// One complete gzip member. Gives way to other tasks in between, for a whole batch takes longer
+    /// than a task should hold its thread. Cancel safe.
+    pub(super) async fn member(&self, plain: &[u8]) -> Bytes {
+        let _turn = self.0.turns.acquire().await.expect("nobody closes it");
+        let mut compressor = self.0.idle().pop().unwrap_or_default();
+        for piece in plain.chunks(PIECE) {
+            compressor.add(piece);
+            yield_now().await;
+        }
+        let member = compressor.finish();
+        self.0.idle().push(compressor);
+        member
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// One for each compressor there may be.
+    turns: Semaphore,
+    idle: Mutex<Vec<Compressor>>,
+}
+
+impl Shared {
+    /// No holder of this lock panics.
+    fn idle(&self) -> MutexGuard<'_, Vec<Compressor>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tables, and what of a member is made.
+#[derive(Debug)]
+struct Compressor {
+    tables: Compress,
+    member: Vec<u8>,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        // Log lines are so repetitive that higher levels gain little for several times the work.
+        let tables = Compress::new_gzip(Compression::fast(), WINDOW_BITS);
+        Self { tables, member: Vec::new() }
+    }
+}
+
+impl Compressor {
+    fn add(&mut self, plain: &[u8]) {
+        let mut taken = 0;
+        while taken < plain.len() {
+            taken += self.press(&plain[taken..], FlushCompress::None).0;
+        }
+    }
+
+    /// The member as a whole; begins anew.
+    fn finish(&mut self) -> Bytes {
+        while self.press(&[], FlushCompress::Finish).1 != Status::StreamEnd {}
+        // In memory of its own size: it waits for the receiver, and this is used again.
+        let member = Bytes::copy_from_slice(&self.member);
+        self.tables.reset();
+        self.member.clear();
+        self.member.shrink_to(USUAL);
+        member
+    }
+
+    /// Compresses some of what is there, and says how much of it.
+    fn press(&mut self, plain: &[u8], flush: FlushCompress) -> (usize, Status) {
+        self.member.reserve(PIECE);
+        let before = self.tables.total_in();
+        let status = self.tables.compress_vec(plain, &mut self.member, flush);
+        let status = status.expect("it is asked for nothing it was not made for");
+        let taken = usize::try_from(self.tables.total_in() - before).unwrap_or(plain.len());
+        (taken, status)
+    }
+}
+
+/// A few hundred microseconds of compression.
+const PIECE: usize = 32 * 1024;
+
+/// What gzip knows at most: 32 KiB back.
+const WINDOW_BITS: u8 = 15;
+
+/// More than a batch becomes, unless it cannot be compressed.
+const USUAL: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::MultiGzDecoder;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn members_are_complete_whatever_was_compressed_before(
+            texts in vec((vec(any::<u8>(), 0..200), 0..2000_usize), 1..5),
+        ) {
+            let mut compressor = Compressor::default();
+            for (text, times) in &texts {
+                let plain = text.repeat(*times);
+                plain.chunks(PIECE).for_each(|piece| compressor.add(piece));
+                let mut back = Vec::new();
+                MultiGzDecoder::new(&compressor.finish()[..]).read_to_end(&mut back).unwrap();
+                prop_assert_eq!(back, plain);
+                prop_assert!(compressor.member.capacity() <= USUAL);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn there_are_no_more_compressors_than_cores() {
+        let press = Press::new();
+        let plain = b"one line\n".repeat(20_000);
+        let members = (0..50).map(|_| press.member(&plain));
+        let members = futures_util::future::join_all(members).await;
+        assert!(members.iter().all(|member| *member == members[0]));
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        assert!((1..=cores).contains(&press.0.idle().len()));
+    }
+}
