@@ -108,7 +108,7 @@ impl<'a> Head<'a> {
         if let Some(text) = text
             && slot.is_none()
         {
-            *slot = Some(unescaped(text));
+            *slot = Some(text);
         }
         true
     }
@@ -118,10 +118,11 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The string that begins here as spelled, up to its quote; none if it does not end.
+/// The string that begins here, up to its quote, with its escapes resolved; none if it does not end.
 #[inline(always)]
-fn until_quote<S: Simd>(simd: S, bytes: &[u8]) -> Option<&[u8]> {
+fn until_quote<S: Simd>(simd: S, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut at = 0;
+    let mut first_escape = None;
     loop {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
         match marks_at_front(simd, rest) {
@@ -129,19 +130,23 @@ fn until_quote<S: Simd>(simd: S, bytes: &[u8]) -> Option<&[u8]> {
             marks => {
                 at += marks.trailing_zeros() as usize;
                 if bytes[at] == b'"' {
-                    return Some(&bytes[..at]);
+                    let text = &bytes[..at];
+                    return Some(match first_escape {
+                        Some(first) => unescaped(text, first).into(),
+                        None => text.into(),
+                    });
                 }
+                first_escape.get_or_insert(at);
                 at += 2;
             }
         }
     }
 }
 
-/// Resolves the escapes of a string; one that JSON does not know stays as it is.
-fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr(b'\\', text) else {
-        return Cow::Borrowed(text);
-    };
+/// Resolves the escapes of a string, given where the first one is; one that JSON does not know stays
+/// as it is.
+#[cold]
+fn unescaped(text: &[u8], first: usize) -> Vec<u8> {
     let (plain, mut rest) = text.split_at(first);
     let mut resolved = Vec::with_capacity(text.len());
     resolved.extend_from_slice(plain);
@@ -157,7 +162,7 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
             }
         };
     }
-    Cow::Owned(resolved)
+    resolved
 }
 
 /// The code point of the escape at the front, and what follows it.

@@ -25,7 +25,10 @@ impl<'a> Fields<'a> {
                 _ => continue,
             };
             if slot.is_none() {
-                *slot = value.map(unescaped);
+                *slot = value.map(|text| match memchr::memchr(b'\\', text) {
+                    Some(first) => unescaped(text, first).into(),
+                    None => text.into(),
+                });
             }
         }
         head
