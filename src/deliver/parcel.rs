@@ -42,7 +42,7 @@ impl Parcel {
         }
         let carried = u64::try_from(batch.bytes.len()).unwrap_or(u64::MAX);
         let bytes = match &self.press {
-            Some(press) => press.member(&batch.bytes).await,
+            Some(press) => press.member(batch.bytes).await,
             None => batch.bytes,
         };
         tokio::select! {

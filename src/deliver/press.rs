@@ -1,7 +1,7 @@
 //! Compressing batches, each into one complete gzip member.
 //!
-//! A compressor is half a megabyte of tables that others push out of the caches, so there are as
-//! many as cores, used again, and whoever finds them busy waits: that many contents are under way at
+//! A compressor is some 400 KB of tables that others push out of the caches, so there are as many
+//! as cores, used again, and whoever finds them busy waits: that many contents are under way at
 //! once makes neither memory nor work more.
 
 use std::{
@@ -21,15 +21,20 @@ pub(super) struct Press(Arc<Shared>);
 impl Press {
     /// One with a compressor for each core.
     pub(super) fn new() -> Self {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self(Arc::new(Shared { turns: Semaphore::new(cores), idle: Mutex::default() }))
+        Self::with(available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
-    /// One complete gzip member. Gives way to other tasks in between, for a whole batch takes longer
-    /// than a task should hold its thread. Cancel safe.
-    pub(super) async fn member(&self, plain: &[u8]) -> Bytes {
+    fn with(compressors: usize) -> Self {
+        Self(Arc::new(Shared { turns: Semaphore::new(compressors), idle: Mutex::default() }))
+    }
+
+    /// One complete gzip member. Gives way to other tasks in between, for a whole batch takes
+    /// longer than a task should hold its thread. Cancel safe: a compressor whose member is given
+    /// up is gone with it.
+    pub(super) async fn member(&self, plain: Bytes) -> Bytes {
         let _turn = self.0.turns.acquire().await.expect("nobody closes it");
-        let mut compressor = self.0.idle().pop().unwrap_or_default();
+        let idle = self.0.idle().pop();
+        let mut compressor = idle.unwrap_or_default();
         for piece in plain.chunks(PIECE) {
             compressor.add(piece);
             yield_now().await;
@@ -113,6 +118,7 @@ mod tests {
     use std::io::Read as _;
 
     use flate2::read::MultiGzDecoder;
+    use futures_util::{FutureExt as _, future::join_all};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -120,28 +126,46 @@ mod tests {
     proptest! {
         #[test]
         fn members_are_complete_whatever_was_compressed_before(
-            texts in vec((vec(any::<u8>(), 0..200), 0..2000_usize), 1..5),
+            texts in vec(
+                prop_oneof![
+                    3 => (vec(any::<u8>(), 0..200), 0..2000_usize),
+                    1 => (vec(any::<u8>(), 2 * USUAL), Just(1_usize)),
+                ],
+                1..5,
+            ),
         ) {
             let mut compressor = Compressor::default();
             for (text, times) in &texts {
                 let plain = text.repeat(*times);
                 plain.chunks(PIECE).for_each(|piece| compressor.add(piece));
-                let mut back = Vec::new();
-                MultiGzDecoder::new(&compressor.finish()[..]).read_to_end(&mut back).unwrap();
-                prop_assert_eq!(back, plain);
+                prop_assert_eq!(unpacked(&compressor.finish()), plain);
                 prop_assert!(compressor.member.capacity() <= USUAL);
             }
         }
     }
 
     #[tokio::test]
-    async fn there_are_no_more_compressors_than_cores() {
-        let press = Press::new();
-        let plain = b"one line\n".repeat(20_000);
-        let members = (0..50).map(|_| press.member(&plain));
-        let members = futures_util::future::join_all(members).await;
-        assert!(members.iter().all(|member| *member == members[0]));
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        assert!((1..=cores).contains(&press.0.idle().len()));
+    async fn there_are_no_more_compressors_than_turns() {
+        let press = Press::with(2);
+        let plain = Bytes::from(b"one line\n".repeat(20_000));
+        let members = join_all((0..20).map(|_| press.member(plain.clone()))).await;
+        assert!(members.iter().all(|member| unpacked(member) == plain));
+        assert_eq!(press.0.idle().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_given_up_leaves_nothing_in_another() {
+        let press = Press::with(1);
+        for _ in 0..3 {
+            let given_up = press.member(Bytes::from(vec![b'x'; 5 * PIECE]));
+            assert_eq!(given_up.now_or_never(), None, "it gives way in between");
+            assert_eq!(unpacked(&press.member("y".into()).await), b"y");
+        }
+    }
+
+    fn unpacked(members: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        MultiGzDecoder::new(members).read_to_end(&mut plain).unwrap();
+        plain
     }
 }

@@ -43,7 +43,8 @@ pub(in crate::config) struct Devo {
     /// How long a session collects before it is confirmed. Longer: fewer connections, and more
     /// that is sent again after a broken one.
     pub(in crate::config) confirm_interval: HumanDuration,
-    /// How many bytes a session carries before it is confirmed, if that comes first.
+    /// How many bytes, before compression, a session carries before it is confirmed, if that
+    /// comes first.
     pub(in crate::config) confirm_bytes: ByteSize,
     /// How long the confirmation may take.
     pub(in crate::config) confirm_timeout: HumanDuration,

@@ -14,8 +14,6 @@ pub(super) struct Packed {
     member: Decompress,
     /// Whether no member is under way.
     between: bool,
-    /// Whether the last piece was full, so that more may be waiting in the member.
-    full: bool,
     /// What arrived and was not unpacked yet.
     input: Bytes,
     taken: u64,
@@ -24,14 +22,7 @@ pub(super) struct Packed {
 
 impl Packed {
     pub(super) fn new() -> Self {
-        Self {
-            member: member(),
-            between: true,
-            full: false,
-            input: Bytes::new(),
-            taken: 0,
-            given: 0,
-        }
+        Self { member: member(), between: true, input: Bytes::new(), taken: 0, given: 0 }
     }
 
     /// Takes what arrived, after all that arrived before was unpacked.
@@ -39,21 +30,21 @@ impl Packed {
         self.input = input;
     }
 
-    /// Unpacks some of the input; nothing only where all of it is used up.
+    /// Unpacks some of the input; nothing only where all of it is used up. What a full piece had no
+    /// room for comes with what arrives next: behind it the end of its member is still to come.
     pub(super) fn unpack(&mut self) -> Result<Bytes, BodyError> {
-        if self.input.is_empty() && !self.full {
+        if self.input.is_empty() {
             return Ok(Bytes::new());
         }
         // Large pieces: the decoder keeps the end of each for what refers to it in the next.
         let mut piece = Vec::with_capacity(PIECE);
         loop {
             let ended = self.inflate(&mut piece)?;
-            self.full = piece.len() == piece.capacity();
             if ended {
                 // Others may follow; this one has nothing more to say.
                 (self.member, self.between) = (member(), true);
             }
-            if self.full || self.input.is_empty() {
+            if piece.len() == piece.capacity() || self.input.is_empty() {
                 break;
             }
         }
@@ -158,6 +149,9 @@ mod tests {
         }
         let twice = [gzip(b"one "), gzip(b"two")].concat();
         assert_eq!(unpack(&twice, 3).unwrap().0, b"one two");
+        let full = vec![b'x'; PIECE];
+        let behind_full = [gzip(&full), gzip(b"more")].concat();
+        assert_eq!(unpack(&behind_full, 1000).unwrap().0, [&full[..], b"more"].concat());
         assert_eq!(unpack(&[], 1).unwrap().0, b"");
         // Harmless repetition.
         assert_eq!(unpack(&gzip(&[b' '; 1 << 20]), 512).unwrap().0.len(), 1 << 20);
@@ -170,10 +164,15 @@ mod tests {
             let cut = unpack(&packed[..length], 5);
             assert!(matches!(cut, Err(BodyError::Unpack(_))), "{length}: {cut:?}");
         }
-        let mut spoilt = packed.clone();
-        *spoilt.last_mut().unwrap() ^= 1;
-        for wrong in [b"[{\"Id\":1}]".as_slice(), &spoilt] {
-            assert!(matches!(unpack(wrong, 5), Err(BodyError::Unpack(_))));
+        // The checksum and the length.
+        for back in 1..=8 {
+            let mut spoilt = packed.clone();
+            let at = spoilt.len() - back;
+            spoilt[at] ^= 1;
+            assert!(matches!(unpack(&spoilt, 5), Err(BodyError::Unpack(_))), "{back}");
+        }
+        for wrong in [b"[{\"Id\":1}]".to_vec(), [&packed[..], b"\0"].concat()] {
+            assert!(matches!(unpack(&wrong, 5), Err(BodyError::Unpack(_))));
         }
     }
 
