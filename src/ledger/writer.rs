@@ -135,12 +135,7 @@ impl Writer {
     async fn commit(&mut self, mut group: Vec<Box<dyn Command>>) {
         match self.attempt(&mut group).await {
             Err(Failure::Operation(_)) if group.len() > 1 => self.commit_one_by_one(group).await,
-            outcome => {
-                let outcome = outcome.map_err(Failure::into_error);
-                for command in group {
-                    self.finish(command, outcome.clone());
-                }
-            }
+            outcome => self.finish(group, &outcome.map_err(Failure::into_error)),
         }
     }
 
@@ -158,7 +153,7 @@ impl Writer {
                     outcome => outcome.map_err(Failure::into_error),
                 },
             };
-            self.finish(command, outcome);
+            self.finish(vec![command], &outcome);
         }
     }
 
@@ -223,10 +218,13 @@ impl Writer {
         Err(Failure::Transaction(error))
     }
 
-    fn finish(&self, command: Box<dyn Command>, outcome: Result<(), LedgerError>) {
+    /// Tells everyone in the group what became of it.
+    fn finish(&self, group: Vec<Box<dyn Command>>, outcome: &Result<(), LedgerError>) {
         self.note(outcome.as_ref().err());
-        let wakes = outcome.is_ok() && command.wakes();
-        command.answer(outcome);
+        let wakes = outcome.is_ok() && group.iter().any(|command| command.wakes());
+        for command in group {
+            command.answer(outcome.clone());
+        }
         if wakes {
             self.shared.changes.send_modify(|changes| *changes += 1);
         }
