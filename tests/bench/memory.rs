@@ -11,13 +11,7 @@ mod world;
 
 use std::{process::ExitCode, time::Duration};
 
-use m365_collector::{
-    content::ContentId,
-    identity::Key,
-    ledger::{Ledger, Settlement},
-    simulator::Blob,
-};
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use m365_collector::simulator::Blob;
 use support::{Arguments, Column, Limit, Report, Table, memory::resident_kib, number, text};
 use tokio::time::{Instant, sleep};
 use world::World;
@@ -126,7 +120,7 @@ async fn remembered(report: &mut Report) {
         ("records, one a content", most, 1),
     ] {
         let world = World::start(1, |_| {}).await;
-        seed(&world, contents, keys).await;
+        world.remember(contents, keys).await;
         let size = std::fs::metadata(world.ledger()).expect("it was made").len();
         let started = Instant::now();
         let mut collector = world.spawn();
@@ -156,60 +150,6 @@ async fn remembered(report: &mut Report) {
     }
     report.table(&table);
 }
-
-/// Makes a ledger of delivered contents, each with so many records that are remembered. The first
-/// is made by the service's own code, and the others are copies of its rows.
-async fn seed(world: &World, contents: usize, keys: usize) {
-    let feed = world.feed(0);
-    let first = async |ledger: &Ledger| {
-        if contents == 0 {
-            return;
-        }
-        let id = "20260105080000000$20260105080000000$audit$Audit$na0000";
-        let id = ContentId::parse(id).expect("it is an id");
-        world.announce_to(ledger, feed, &[id]).await;
-        let now = world.simulator.clock().now();
-        let leases = ledger.claim(feed.tenant, 1, now).await.expect("it commits");
-        let settlement = Settlement::Delivered {
-            records: keys as u64,
-            duplicates: 0,
-            dead: Vec::new(),
-            keys: (0..keys).map(|_| Key::from_bytes(rand::random())).collect(),
-        };
-        ledger.settle(leases[0].key, settlement, now).await.expect("it commits");
-    };
-    world.store(first).await;
-    if contents > 1 {
-        copy(world, contents).await;
-    }
-}
-
-/// Copies the one content of the ledger and its identities, with other ids and other keys.
-async fn copy(world: &World, contents: usize) {
-    let options = SqliteConnectOptions::new().filename(world.ledger());
-    let mut connection = options.connect().await.expect("the ledger is there");
-    let copies = i64::try_from(contents).expect("millions") - 1;
-    for statement in COPIES {
-        sqlx::query(*statement)
-            .bind(copies)
-            .execute(&mut connection)
-            .await
-            .expect("the schema is known");
-    }
-    connection.close().await.expect("the ledger closes");
-}
-
-const COPIES: &[&str] = &[
-    "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < $1)
-     INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires,
-        announced, state, due, claims, attempts, settled, records)
-     SELECT tenant, content_type, canonical_id || n, content_id || n, via, created, expires,
-        announced, state, due, claims, attempts, settled, records
-     FROM content, copy WHERE content.id = 1",
-    "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < $1)
-     INSERT INTO identity (content, at, number, keys)
-     SELECT n + 1, at, number, randomblob(length(keys)) FROM identity, copy WHERE identity.id = 1",
-];
 
 const CONCURRENCY: [u64; 2] = [1, 32];
 
