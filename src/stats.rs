@@ -20,7 +20,7 @@ use std::{
 use jiff::Timestamp;
 use prometheus::{IntCounterVec, Opts, Registry};
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::debug;
 
 use crate::{
@@ -103,9 +103,14 @@ impl Stats {
                 () = shutdown.requested() => break,
                 _ = due.tick() => {}
             }
+            // One that is under way has a moment more: if it arrives and nobody waits for the
+            // receiver's word, the last event tells its window once more.
+            let late = async {
+                shutdown.requested().await;
+                sleep(UNDER_WAY).await;
+            };
             tokio::select! {
-                // Its window is part of the last event's.
-                () = shutdown.requested() => break,
+                () = late => break,
                 () = self.tell(false) => {}
             }
         }
@@ -218,6 +223,9 @@ impl TenantCounts<'_> {
 fn since(counted: u64, total: u64) -> u64 {
     total.checked_sub(counted).unwrap_or(total)
 }
+
+/// Many round trips, and still time for the last event within the grace of a drain.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 const CONFIRMED: &str = "confirmed";
 
