@@ -88,12 +88,13 @@ async fn record(
             news.extend(announcements.iter().map(|announcement| (announcement, *now)));
         }
     }
-    let mut new = insert(connection, via, &news).await?;
+    let all = several.iter().map(|(announcements, _)| announcements.len()).sum();
+    let mut new = insert(connection, via, &news, all).await?;
     let mut counts = Counts::default();
     let recorded = several.iter().map(|(announcements, _)| {
         let recorded = announcements.iter().map(|announcement| {
             // Of content that is there twice, the first is the new one.
-            if new.remove(&key(announcement, announcement.id.canonical().as_str())) {
+            if new.take(announcement) {
                 counts.add(&announcement.tenant, 1);
                 Recorded::New
             } else {
@@ -107,24 +108,41 @@ async fn record(
     Ok(recorded)
 }
 
-/// What a content is known by, in one text: whose, of which type, and its canonical id.
-fn key(announcement: &Announcement, canonical: &str) -> String {
-    let Announcement { tenant, content_type, .. } = announcement;
-    format!("{tenant} {content_type} {canonical}")
+/// Which of the announcements were news.
+enum New {
+    /// Each of them, as is usual: a row for every one was added.
+    All,
+    /// These: whose, of which type, and the canonical id, in one text.
+    Some(HashSet<String>),
+}
+
+impl New {
+    /// Whether this one was, which it is once.
+    fn take(&mut self, announcement: &Announcement) -> bool {
+        let Announcement { tenant, content_type, id, .. } = announcement;
+        match self {
+            Self::All => true,
+            Self::Some(names) => {
+                names.remove(&format!("{tenant} {content_type} {}", id.canonical().as_str()))
+            }
+        }
+    }
 }
 
 fn same_feed(one: &Announcement, next: &Announcement) -> bool {
     (one.tenant, one.content_type) == (next.tenant, next.content_type)
 }
 
-/// Adds content that came the same way, except what is known already (I2), and says which was new.
+/// Adds content that came the same way, except what is known already (I2), and says which was new of
+/// all that came.
 async fn insert(
     connection: &mut Connection,
     via: Via,
     news: &[(&Announcement, Timestamp)],
-) -> sqlx::Result<HashSet<String>> {
+    all: usize,
+) -> sqlx::Result<New> {
     if news.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(New::Some(HashSet::new()));
     }
     let canonical: Vec<_> = news.iter().map(|(news, _)| news.id.canonical()).collect();
     let entries: Vec<_> = news
@@ -140,14 +158,19 @@ async fn insert(
             now: now.as_millisecond(),
         })
         .collect();
-    let rows = query(INSERT)
+    let row = query(INSERT)
         .bind(via.as_str())
         .bind(if via == Via::Backfill { rows::BACKFILL } else { rows::LIVE })
         .bind(i64::from(is_listing(via)))
         .bind(json(&entries)?)
-        .fetch_all(connection)
+        .bind(i64::try_from(all).unwrap_or(i64::MAX))
+        .fetch_one(connection)
         .await?;
-    rows.iter().map(|row| row.try_get("key")).collect()
+    let Some(names) = row.try_get::<Option<String>>("names")? else {
+        return Ok(New::All);
+    };
+    let names = serde_json::from_str(&names).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(New::Some(names))
 }
 
 #[derive(Serialize)]
@@ -163,7 +186,11 @@ struct Entry<'a> {
 
 // Named, so that a test can ask for its plan.
 
+/// Answers with one row, and names what was added only where something was known: rows of their own
+/// would wake whoever waits for them once for each. In a file the newest ids are those of this
+/// statement, whatever it passed over.
 pub(super) const INSERT: Statement = statement![
+    [postgres "WITH added AS ("]
     "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \
      announced, state, due, lane, listed, listed_created) \
      SELECT item.value ->> 'tenant', item.value ->> 'kind', item.value ->> 'canonical', \
@@ -172,6 +199,11 @@ pub(super) const INSERT: Statement = statement![
      CAST(item.value ->> 'now' AS BIGINT), $2, \
      CASE WHEN $3 = 1 THEN CAST(item.value ->> 'now' AS BIGINT) END, \
      CASE WHEN $3 = 1 THEN CAST(item.value ->> 'created' AS BIGINT) END FROM " [each "$4"]
-    " WHERE true ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING \
-     RETURNING tenant || ' ' || content_type || ' ' || canonical_id AS key"
+    " WHERE true ON CONFLICT (tenant, content_type, canonical_id) DO NOTHING"
+    [postgres " RETURNING tenant || ' ' || content_type || ' ' || canonical_id AS name) \
+     SELECT CASE WHEN COUNT(*) < $5 THEN CAST(COALESCE(jsonb_agg(name), '[]') AS TEXT) END AS names \
+     FROM added"]
+    [sqlite "; SELECT CASE WHEN changes() < $5 THEN (SELECT json_group_array(name) FROM \
+     (SELECT tenant || ' ' || content_type || ' ' || canonical_id AS name \
+     FROM content ORDER BY id DESC LIMIT changes())) END AS names"]
 ];

@@ -20,7 +20,8 @@ impl From<&'static str> for Statement {
 /// A statement of texts and these marks: `[each "$1"]` is a JSON array as rows `item` with a column
 /// `value`, parsed once however much is taken from it; `[texts "$1"]` the same of strings;
 /// `[locked]` keeps others from changing the rows until the end of the transaction, and `[free]`
-/// leaves out those that others keep so; between `[among]` and `[end]` is a query for a few values.
+/// leaves out those that others keep so; between `[among]` and `[end]` is a query for a few values;
+/// `[postgres "…"]` and `[sqlite "…"]` are for one of them alone.
 macro_rules! statement {
     ($($part:tt)+) => {
         $crate::ledger::dialect::Statement {
@@ -33,6 +34,18 @@ macro_rules! statement {
 macro_rules! part {
     ($engine:ident $text:literal) => {
         $text
+    };
+    (postgres [postgres $text:literal]) => {
+        $text
+    };
+    (sqlite [sqlite $text:literal]) => {
+        $text
+    };
+    (postgres [sqlite $text:literal]) => {
+        ""
+    };
+    (sqlite [postgres $text:literal]) => {
+        ""
     };
     (postgres [each $list:literal]) => {
         concat!("jsonb_array_elements(CAST(", $list, " AS JSONB)) AS item (value)")

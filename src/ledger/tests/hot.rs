@@ -99,7 +99,7 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
         once: false,
     };
     vec![
-        hot("announce", announce::INSERT, format!("'sweep', 0, 1, {news}"), 32),
+        hot("announce", announce::INSERT, format!("'sweep', 0, 1, {news}, 33"), 32),
         hot("known", listed::KNOWN, format!("{feed}, {}", text(&ids)), 500),
         hot("note", listed::NOTE.into(), format!("{feed}, 'content-25', {now}, {now}, {now}"), 1),
         hot(
