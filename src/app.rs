@@ -41,12 +41,14 @@ use crate::{
 
 mod activity;
 mod admission;
+mod apart;
 mod certificates;
 mod error;
 
 use activity::Activity;
 use admission::Admission;
 pub use admission::take_up;
+use apart::apart;
 pub use error::{RunError, StartError};
 
 /// Everything the process needs to know.
@@ -264,7 +266,7 @@ impl App {
         let (webhook_addr, admin_addr) = (self.webhook_addr(), self.admin_addr());
         // From below to above: the ledger accepts before anybody announces, and the webhook
         // answers validations before the first subscription is started.
-        let writer = Activity::start("ledger", report.clone(), |stop| self.writer.run(stop));
+        let writer = Activity::start("ledger", report.clone(), |stop| apart(self.writer.run(stop)));
         let sessions = Activity::start("delivery", report.clone(), |stop| self.sessions.run(stop));
         let admission =
             Activity::start("admission", report.clone(), |stop| self.admission.run(stop));

@@ -25,10 +25,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    task::yield_now,
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{
     LedgerError, Shared,
@@ -100,9 +97,6 @@ impl Writer {
     }
 
     async fn commit_with_queued(&mut self, first: Box<dyn Command>) {
-        // Whoever can queue something now does so first: larger groups cost less, and where nobody
-        // can, this is over at once.
-        yield_now().await;
         let group = self.queue.with(first);
         // What can wait may be as old as the queue is long. What was queued before the clock was set
         // back is written with the old time, and looked for when the next group follows the clock.
