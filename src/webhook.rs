@@ -14,8 +14,7 @@
 //! - I10: an entry that is refused is counted with its reason.
 //!
 //! A client that goes away, or is told that the ledger takes too long, does not undo an
-//! announcement: recording is a task of its own, and dropping the request only drops the wait for
-//! the answer. Microsoft then repeats the notification and recording it again is a no-op (I2). The
+//! announcement: what is left to do of recording it then goes on without the request. Microsoft then repeats the notification and recording it again is a no-op (I2). The
 //! same holds when the process dies here.
 //!
 //! A validation needs no ledger, so the port can be served before the first subscription is
@@ -63,6 +62,7 @@ mod metrics;
 mod networks;
 mod outcome;
 mod source;
+mod to_the_end;
 
 pub use auth::{MAX_AUTH_ID, MIN_AUTH_ID};
 pub use certificate::CertificateError;
@@ -76,6 +76,7 @@ pub use outcome::{Outcome, Reject};
 use certificate::Certificates;
 use consent::Consents;
 use source::Sources;
+use to_the_end::ToTheEnd;
 
 /// The bound public port.
 #[derive(Debug)]
@@ -199,7 +200,7 @@ struct Receiver {
     certificates: Option<Certificates>,
     max_body: usize,
     bodies: Arc<Semaphore>,
-    /// What is being recorded, whether or not its client still waits.
+    /// What is still being recorded though its client no longer waits.
     recordings: TaskTracker,
     consents: Option<Consents>,
     body_timeout: Duration,
@@ -275,11 +276,10 @@ impl Receiver {
             // Entries count whatever the headers say: a 200 for them means that they are recorded.
             Ok(Body::Entries(entries)) => {
                 let judged = self.judge(&entries);
-                let recording = self.recordings.spawn(self.clone().record(judged, place));
-                timeout_at(deadline, recording)
+                let record = self.clone().record(judged, place);
+                timeout_at(deadline, ToTheEnd::new(record, &self.recordings))
                     .await
-                    .map_err(|_| Reject::ledger_too_slow())?
-                    .expect("recording does not panic")?;
+                    .map_err(|_| Reject::ledger_too_slow())??;
                 Ok(Outcome::Accepted)
             }
             Ok(Body::Validation) => Ok(Outcome::Validated),
