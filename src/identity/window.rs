@@ -84,6 +84,13 @@ impl Window {
         matches!(shard.find(key, &self.alive, &self.flying), Found::Remembered)
     }
 
+    /// Makes room for so many keys, where nothing is remembered yet: tables that grow while they are
+    /// filled leave holes behind, a quarter of what they take in the end.
+    pub fn expect(&mut self, keys: usize) {
+        let each = keys.min(self.number) / self.shards.len();
+        self.shards.iter_mut().for_each(|shard| shard.rebuild(each, &self.alive));
+    }
+
     /// Visits the memory that the calls for these keys will need, so that the waits for it overlap
     /// instead of following one another. Changes nothing but their speed.
     pub fn touch(&self, keys: &[Key]) {

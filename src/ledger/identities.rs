@@ -26,6 +26,7 @@ pub struct Identities {
     reads: Pool,
     /// The last row seen.
     after: (i64, i64),
+    ahead: usize,
 }
 
 /// The identities that one settlement stored, or a part of them.
@@ -49,7 +50,14 @@ impl Identities {
             Some(row) => (row.try_get("at")?, row.try_get("id")?),
             None => (since.as_millisecond(), i64::MIN),
         };
-        Ok(Self { reads: reads.clone(), after })
+        let stored = query(NUMBER).bind(since.as_millisecond()).fetch_one(reads).await?;
+        let stored: usize = rows::number(&stored, "keys")?;
+        Ok(Self { reads: reads.clone(), after, ahead: stored.min(most) })
+    }
+
+    /// How many keys the walk has ahead at its beginning, or a few more.
+    pub const fn ahead(&self) -> usize {
+        self.ahead
     }
 
     /// The next rows; none at the end. Cancel safe.
@@ -241,6 +249,10 @@ pub(super) const OF_CONTENT: &str = "SELECT at, keys FROM identity \
 pub(super) const BEGINNING: &str = "SELECT at, id FROM (SELECT at, id, SUM(number) OVER \
      (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING) AS newer FROM identity WHERE at >= $1) \
      AS kept WHERE newer > $2 ORDER BY at DESC, id DESC LIMIT 1";
+
+/// From the index alone, too.
+pub(super) const NUMBER: &str =
+    "SELECT CAST(COALESCE(SUM(number), 0) AS BIGINT) AS keys FROM identity WHERE at >= $1";
 
 /// For `SQLite` in two parts, because it would find `(at, id) > (…)` by `at` alone, and read again and
 /// again what shares a moment.

@@ -27,7 +27,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     content::Announcement,
     identity::{Config, Keys, Secret, Window},
-    ledger::{Ledger, LedgerError, Remembered},
+    ledger::{self, Ledger, LedgerError, Remembered},
     moment,
     reason::Reason,
 };
@@ -66,9 +66,11 @@ impl Identities {
         ledger: &Ledger,
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
-        let since = moment::before(now, self.0.config.remember);
-        self.state().window = Window::new(&self.0.config, Timestamp::MIN);
-        self.read(ledger, since, now).await?;
+        let stored = self.stored(ledger, moment::before(now, self.0.config.remember)).await?;
+        let mut window = Window::new(&self.0.config, Timestamp::MIN);
+        window.expect(stored.ahead());
+        self.state().window = window;
+        self.learn_all(stored, now).await?;
         let mut state = self.state();
         state.window.advance(now);
         Ok(state.window.len())
@@ -81,9 +83,23 @@ impl Identities {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let most = self.0.config.remember_max.get();
-        let mut remembered = ledger.identities(since, most).await?;
-        while let Some(page) = remembered.next().await? {
+        self.learn_all(self.stored(ledger, since).await?, now).await
+    }
+
+    async fn stored(
+        &self,
+        ledger: &Ledger,
+        since: Timestamp,
+    ) -> Result<ledger::Identities, LedgerError> {
+        ledger.identities(since, self.0.config.remember_max.get()).await
+    }
+
+    async fn learn_all(
+        &self,
+        mut stored: ledger::Identities,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        while let Some(page) = stored.next().await? {
             self.learn(&page, now);
         }
         Ok(())

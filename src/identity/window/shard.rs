@@ -87,14 +87,14 @@ impl Shard {
     }
 
     /// Moves what is alive to a table that has room for it and `more`, and for a third on top.
+    /// As long as nothing is over, a table that has room for more than that was meant to.
     pub(super) fn rebuild(&mut self, more: usize, alive: &Alive) {
         let names = self.buckets.iter().flat_map(|bucket| &bucket.names);
         let kept = names.filter(|name| alive.has(**name)).count();
-        let size = size_for(kept + more);
-        if more == 0 && kept == self.used && self.buckets.len() <= size {
+        if more == 0 && kept == self.used {
             return;
         }
-        let empty = vec![Bucket::default(); size].into();
+        let empty = vec![Bucket::default(); size_for(kept + more)].into();
         for bucket in std::mem::replace(&mut self.buckets, empty) {
             for (cell, name) in bucket.cells.into_iter().zip(bucket.names) {
                 if alive.has(name) {

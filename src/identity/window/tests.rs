@@ -130,6 +130,22 @@ fn a_remembered_key_costs_less_than_32_bytes_with_all_spare_room() {
 }
 
 #[test]
+fn what_is_expected_has_room_from_the_beginning() {
+    const NUMBER: usize = 200_000;
+    for (expected, inserted) in [(NUMBER, NUMBER), (NUMBER / 2, NUMBER / 2), (usize::MAX, NUMBER)] {
+        let mut window = window(1000, NUMBER);
+        window.expect(expected);
+        let room = window.bytes();
+        assert!(room <= 32 * inserted, "{room} bytes for {inserted}");
+        for number in 0..inserted as u64 {
+            window.insert(key(number));
+        }
+        assert_eq!(window.bytes(), room, "no table has grown");
+        assert!((0..inserted as u64).all(|number| window.contains(key(number))));
+    }
+}
+
+#[test]
 fn shards_are_rebuilt_one_at_a_time_and_in_time() {
     const NUMBER: usize = 1_000_000;
     let mut window = window(1000, NUMBER);

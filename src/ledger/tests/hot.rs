@@ -144,6 +144,15 @@ pub(super) fn hot(size: Size) -> Vec<Hot> {
                 1000,
             )
         },
+        Hot {
+            once: true,
+            ..hot(
+                "number of identities",
+                identities::NUMBER.into(),
+                (now - 3 * DAY).to_string(),
+                size.settled,
+            )
+        },
         hot(
             "identities of a content",
             identities::OF_CONTENT.into(),

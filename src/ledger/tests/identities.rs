@@ -62,7 +62,10 @@ async fn of_too_many_the_newest_are_read() {
         |found: Vec<(i64, Vec<Key>)>| -> usize { found.iter().map(|row| row.1.len()).sum() };
     for (most, expected) in [(30, 30), (29, 20), (20, 20), (19, 10), (9, 0), (0, 0)] {
         assert_eq!(numbers(running.remembered(0, most).await), expected, "{most}");
+        assert_eq!(running.ledger.identities(at(0), most).await.unwrap().ahead(), most);
     }
+    assert_eq!(running.ledger.identities(at(0), 1000).await.unwrap().ahead(), 30);
+    assert_eq!(running.ledger.identities(at(6), 1000).await.unwrap().ahead(), 0);
     assert_eq!(running.remembered(0, 10).await, [(5, keys(20..30).to_vec())]);
 }
 

@@ -50,7 +50,9 @@ async fn what_runs_all_the_time_touches_what_it_is_asked_for() {
             }
             let scan = ["content", "identity", "dead_letter"]
                 .into_iter()
-                .find(|table| plan.contains(&format!("Seq Scan on {table}")));
+                .find(|table| plan.contains(&format!("Seq Scan on {table}")))
+                // All of it is what is asked for.
+                .filter(|_| name != "number of identities");
             if scan.is_some() || pages > most {
                 wrong.push(format!("{name}, {mode}: {pages} pages, at most {most}\n{plan}"));
             }
