@@ -1,6 +1,6 @@
 //! The durable truth: what was announced, who works on it, what became of it.
 //!
-//! A [`Ledger`] is a handle that anyone may clone; its [`Writer`] is the one task that writes. All
+//! A [`Ledger`] is a handle that anyone may clone; its [`Writer`] is the one loop that writes. All
 //! SQL of the program is below this module. A [`Backfill`] adds content from another process.
 //!
 //! - I1: an announcement is acknowledged only after its commit, which is on disk.

@@ -14,8 +14,9 @@
 //! - I10: an entry that is refused is counted with its reason.
 //!
 //! A client that goes away, or is told that the ledger takes too long, does not undo an
-//! announcement: what is left to do of recording it then goes on without the request. Microsoft then repeats the notification and recording it again is a no-op (I2). The
-//! same holds when the process dies here.
+//! announcement: what is left to do of recording it then goes on without the request. Microsoft
+//! then repeats the notification and recording it again is a no-op (I2). The same holds when the
+//! process dies here.
 //!
 //! A validation needs no ledger, so the port can be served before the first subscription is
 //! started, which is when Microsoft asks.
@@ -200,7 +201,7 @@ struct Receiver {
     certificates: Option<Certificates>,
     max_body: usize,
     bodies: Arc<Semaphore>,
-    /// What is still being recorded though its client no longer waits.
+    /// What is being recorded, whether or not its client still waits.
     recordings: TaskTracker,
     consents: Option<Consents>,
     body_timeout: Duration,

@@ -3,7 +3,10 @@
 //! For a part that everybody waits for in turn, each step of it short: as a task it is woken when a
 //! worker has done with whatever is before it in that worker's queue, while nobody else can go on.
 
-use std::{future::Future, panic::resume_unwind};
+use std::{
+    future::{Future, pending},
+    panic::resume_unwind,
+};
 
 use tokio::{runtime::Handle, sync::oneshot, task::spawn_blocking};
 
@@ -22,8 +25,12 @@ pub(super) async fn apart<T: Send + 'static>(part: impl Future<Output = T> + Sen
     });
     match thread.await {
         Ok(outcome) => outcome.expect("it is not let go of while it is waited for"),
-        // As if it had been here.
-        Err(error) => resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            // As if it had been here.
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends, and everything with it.
+            Err(_cancelled) => pending().await,
+        },
     }
 }
 
@@ -59,7 +66,7 @@ mod tests {
         let holder = Arc::clone(&held);
         let part = apart(async move {
             let _holder = holder;
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         });
         assert!(timeout(Duration::from_millis(20), part).await.is_err());
         let ended = timeout(Duration::from_secs(10), async {

@@ -188,7 +188,7 @@ struct Entry<'a> {
 
 /// Answers with one row, and names what was added only where something was known: rows of their own
 /// would wake whoever waits for them once for each. In a file the newest ids are those of this
-/// statement, whatever it passed over.
+/// statement, whatever it passed over. These are two there, so it can be fetched and not put off.
 pub(super) const INSERT: Statement = statement![
     [postgres "WITH added AS ("]
     "INSERT INTO content (tenant, content_type, canonical_id, content_id, via, created, expires, \

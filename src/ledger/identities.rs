@@ -46,13 +46,11 @@ impl Identities {
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_optional(reads)
             .await?;
-        let after = match beginning {
-            Some(row) => (row.try_get("at")?, row.try_get("id")?),
-            None => (since.as_millisecond(), i64::MIN),
+        let (after, ahead) = match beginning {
+            Some(row) => ((row.try_get("at")?, row.try_get("id")?), most),
+            None => ((since.as_millisecond(), i64::MIN), stored(reads, since).await?.min(most)),
         };
-        let stored = query(NUMBER).bind(since.as_millisecond()).fetch_one(reads).await?;
-        let stored: usize = rows::number(&stored, "keys")?;
-        Ok(Self { reads: reads.clone(), after, ahead: stored.min(most) })
+        Ok(Self { reads: reads.clone(), after, ahead })
     }
 
     /// How many keys the walk has ahead at its beginning, or a few more.
@@ -81,6 +79,12 @@ impl Identities {
         self.after = after;
         Ok((!page.is_empty()).then_some(page))
     }
+}
+
+/// How many keys are stored since a moment.
+async fn stored(reads: &Pool, since: Timestamp) -> sqlx::Result<usize> {
+    let row = query(NUMBER).bind(since.as_millisecond()).fetch_one(reads).await?;
+    rows::number(&row, "keys")
 }
 
 /// What others stored of a content.

@@ -1,4 +1,7 @@
-//! The one task that writes.
+//! The one loop that writes.
+//!
+//! Everybody waits for it in turn, so the process runs it apart from all tasks, on a thread of its
+//! own.
 //!
 //! What is [queued](super::queue) goes into one transaction, and nobody is answered before its commit
 //! (I1). When a commit fails, everyone in the group learns it and nothing is applied. When a single

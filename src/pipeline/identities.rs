@@ -67,9 +67,7 @@ impl Identities {
         now: Timestamp,
     ) -> Result<usize, LedgerError> {
         let stored = self.stored(ledger, moment::before(now, self.0.config.remember)).await?;
-        let mut window = Window::new(&self.0.config, Timestamp::MIN);
-        window.expect(stored.ahead());
-        self.state().window = window;
+        self.begin(stored.ahead());
         self.learn_all(stored, now).await?;
         let mut state = self.state();
         state.window.advance(now);
@@ -84,6 +82,14 @@ impl Identities {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.learn_all(self.stored(ledger, since).await?, now).await
+    }
+
+    /// Forgets everything, and makes room for so many keys.
+    fn begin(&self, keys: usize) {
+        let mut state = self.state();
+        // In two steps, so that there are never two with all their room.
+        state.window = Window::new(&self.0.config, Timestamp::MIN);
+        state.window.expect(keys);
     }
 
     async fn stored(

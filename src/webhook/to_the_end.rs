@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::Reject;
 
@@ -17,16 +17,18 @@ use super::Reject;
 pub(super) struct ToTheEnd<'a> {
     /// None after its end.
     work: Option<BoxFuture<'static, Result<(), Reject>>>,
-    left: &'a TaskTracker,
+    tasks: &'a TaskTracker,
+    /// Whoever waits for the tasks waits for this one too, whichever way it goes on.
+    _one_of_them: TaskTrackerToken,
 }
 
 impl<'a> ToTheEnd<'a> {
-    /// Work to be waited for; left behind, it is among these tasks.
+    /// Work to be waited for, and one of these tasks.
     pub(super) fn new(
         work: impl Future<Output = Result<(), Reject>> + Send + 'static,
-        left: &'a TaskTracker,
+        tasks: &'a TaskTracker,
     ) -> Self {
-        Self { work: Some(Box::pin(work)), left }
+        Self { work: Some(Box::pin(work)), tasks, _one_of_them: tasks.token() }
     }
 }
 
@@ -48,7 +50,7 @@ impl Drop for ToTheEnd<'_> {
     fn drop(&mut self) {
         // With the runtime ends everything; the ledger knows what it has committed.
         if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
-            self.left.spawn_on(work, &runtime);
+            self.tasks.spawn_on(work, &runtime);
         }
     }
 }

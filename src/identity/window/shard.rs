@@ -87,7 +87,7 @@ impl Shard {
     }
 
     /// Moves what is alive to a table that has room for it and `more`, and for a third on top.
-    /// As long as nothing is over, a table that has room for more than that was meant to.
+    /// As long as nothing is over it stays as it is: it may be meant to have room for what is to come.
     pub(super) fn rebuild(&mut self, more: usize, alive: &Alive) {
         let names = self.buckets.iter().flat_map(|bucket| &bucket.names);
         let kept = names.filter(|name| alive.has(**name)).count();

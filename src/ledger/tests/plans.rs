@@ -77,12 +77,18 @@ async fn nothing_hot_reads_a_whole_table() {
             let scan = format!("SCAN {table}");
             let scans =
                 plan.iter().any(|line| *line == scan || line.starts_with(&(scan.clone() + " ")));
-            // The newest ones, one after the other from the end of an index, or of the table.
-            let is_walk = plan.iter().any(|line| line.contains("USING COVERING INDEX identity_at"))
-                || hot.statement.sqlite.contains("FROM content ORDER BY id DESC LIMIT changes()");
+            // The newest ones, one after the other from the end of an index.
+            let is_walk = plan.iter().any(|line| line.contains("USING COVERING INDEX identity_at"));
+            // Or, of what was announced, from the end of the table.
+            let is_walk = is_walk || (hot.name, table) == ("announce", "content") && !sorts(&plan);
             assert!(!scans || is_walk, "{}: {plan:?}", hot.name);
         }
     }
+}
+
+/// Whether it reads all of something to find the newest of it.
+fn sorts(plan: &[String]) -> bool {
+    plan.iter().any(|line| line.contains("TEMP B-TREE"))
 }
 
 #[tokio::test]
