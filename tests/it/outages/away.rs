@@ -196,14 +196,13 @@ impl Books {
     }
 }
 
-/// Enough to fill the log more than once.
-const WARM: u64 = 5000;
+const WARM: u64 = 1000;
 const MANY: u64 = 2000;
 
 /// Bytes of ledger that a waiting content may cost: about 400 of row, 120 to find it by its id and
 /// 180 in the three indexes of what waits, on pages that are filled in order but for the last.
 const ROW: u64 = 1024;
 
-/// Bytes of log: `SQLite` empties it into the file after four thousand pages, and a commit that is
-/// under way, or a reader, may hold that up for half as much again.
-const LOG: u64 = 6000 * 4120;
+/// Bytes of log: `SQLite` empties it into the file after fifteen hundred pages, and a commit that is
+/// under way, or a reader, may hold that up for a third as much again.
+const LOG: u64 = 2 * 1000 * 4120;
