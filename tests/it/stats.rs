@@ -55,10 +55,8 @@ async fn rsyslogd_gets_what_was_delivered_and_what_was_given_up_on() {
     let last = events.last().unwrap();
     assert_eq!(last["draining"], true, "{last}");
     assert_eq!(last["version"], env!("CARGO_PKG_VERSION"));
-    for pair in events.windows(2) {
-        assert_eq!(pair[0]["window_end"], pair[1]["window_start"], "no gap and no overlap");
-        assert_eq!(pair[0]["draining"], false);
-    }
+    assert_adjoining(&events);
+    assert!(events.iter().rev().skip(1).all(|event| event["draining"] == false), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,8 +72,7 @@ async fn the_drain_tells_what_was_confirmed_until_then() {
     // Written, and perhaps not confirmed when the drain begins.
     eventually("the records arrive", async || service.simulator.devo().received().lines == 7).await;
     service.stop().await;
-    let lines: Vec<_> = service.simulator.devo().lines().iter().map(|line| line.to_vec()).collect();
-    let events = events(&lines);
+    let events = events(&service.simulator.devo().lines());
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(told(&events)["tenant-0"], (7, 0));
     assert_eq!(events[0]["messages_successfully_processed"], 7);
@@ -92,10 +89,7 @@ async fn an_event_under_way_is_not_told_again_by_the_drain() {
         .await;
     service.simulator.devo().behave(DevoMode::NeverClose);
     let devo = service.simulator.devo().clone();
-    let told = || {
-        let lines: Vec<_> = devo.lines().iter().map(|line| line.to_vec()).collect();
-        events(&lines)
-    };
+    let told = || events(&devo.lines());
     let known = told().len();
     eventually("an event waits for its confirmation", async || told().len() > known).await;
     let confirm = async {
@@ -105,9 +99,7 @@ async fn an_event_under_way_is_not_told_again_by_the_drain() {
     tokio::join!(service.stop(), confirm);
     let events = told();
     assert_eq!(events.last().unwrap()["draining"], true);
-    for pair in events.windows(2) {
-        assert_eq!(pair[0]["window_end"], pair[1]["window_start"], "no overlap");
-    }
+    assert_adjoining(&events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,24 +118,27 @@ async fn what_could_not_be_told_is_told_later() {
     let before = service.metric(lost).await;
     eventually("an event is lost and counted", async || service.metric(lost).await > before).await;
     service.simulator.devo().behave(DevoMode::Normal);
-    let lines = || -> Vec<Vec<u8>> {
-        service.simulator.devo().lines().iter().map(|line| line.to_vec()).collect()
-    };
-    let known = events(&lines()).len();
-    eventually("the next event comes", async || events(&lines()).len() > known).await;
-    let events = events(&lines());
+    let events = || events(&service.simulator.devo().lines());
+    let known = events().len();
+    eventually("the next event comes", async || events().len() > known).await;
+    let events = events();
     assert_eq!(told(&events)["tenant-0"], (7, 0));
-    for pair in events.windows(2) {
-        assert_eq!(pair[0]["window_end"], pair[1]["window_start"], "no gap");
-    }
+    assert_adjoining(&events);
     service.finish().await;
 }
 
 /// The events among the lines, in order.
-fn events(lines: &[Vec<u8>]) -> Vec<Value> {
-    let frames = lines.iter().filter_map(|line| Frame::parse(line));
+fn events(lines: &[impl AsRef<[u8]>]) -> Vec<Value> {
+    let frames = lines.iter().filter_map(|line| Frame::parse(line.as_ref()));
     let own = frames.filter(|frame| frame.tag == TABLE);
     own.map(|frame| serde_json::from_slice(frame.record).expect("an event is JSON")).collect()
+}
+
+/// Each window begins where the one before it ended.
+fn assert_adjoining(events: &[Value]) {
+    for pair in events.windows(2) {
+        assert_eq!(pair[0]["window_end"], pair[1]["window_start"], "no gap and no overlap");
+    }
 }
 
 /// The sums by tenant: successfully, unsuccessfully.
