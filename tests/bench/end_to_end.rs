@@ -18,7 +18,7 @@ use m365_collector::{
     simulator::{Blob, Feed},
 };
 use support::{
-    Arguments, Cell, Column, Cost, Limit, Report, Spread, Stage, Table, number,
+    Arguments, Cell, Column, Cost, Limit, REMEMBERED, Report, Spread, Stage, Table, number,
     processes::{say, told},
     text,
 };
@@ -214,10 +214,10 @@ async fn collect(load: &Load, way: Way) -> Run {
         world.set("devo.compression", "gzip");
     }
     // As many as it remembers at most: from then on, each that comes makes it forget one.
-    let remembered = if way == Way::Remembering { 5_000_000 } else { 0 };
+    let remembered = if way == Way::Remembering { REMEMBERED } else { 0 };
     world.remember(remembered / 1000, 1000).await;
     let mut collector = world.run().await;
-    collector.says(&format!("{remembered} delivered records remembered")).await;
+    collector.remembers(remembered).await;
     let cost = world.deliver(&mut collector, &contents, &load.expected).await;
     Run { cost, peak_kib: collector.process.peak_kib() }
 }

@@ -12,7 +12,9 @@ mod world;
 use std::{process::ExitCode, time::Duration};
 
 use m365_collector::simulator::Blob;
-use support::{Arguments, Column, Limit, Report, Table, memory::resident_kib, number, text};
+use support::{
+    Arguments, Column, Limit, REMEMBERED, Report, Table, memory::resident_kib, number, text,
+};
 use tokio::time::{Instant, sleep};
 use world::World;
 
@@ -101,8 +103,6 @@ async fn peak_kib(size: u64, volume: u64, places: u64, remember: &str) -> u64 {
 }
 
 async fn remembered(report: &mut Report) {
-    // In a short run as well: how many there are is the point.
-    let most = 5_000_000;
     let columns = [
         ("in the ledger", ""),
         ("RSS", "MiB"),
@@ -114,23 +114,24 @@ async fn remembered(report: &mut Report) {
     let columns = columns.map(|(name, unit)| Column::new(name, unit));
     let mut table = Table::new("Remembered records", columns);
     let mut empty = None;
+    // As many in a short run: how many there are is the point.
     for (what, contents, keys) in [
         ("nothing", 0, 0),
-        ("records, a thousand a content", most / 1000, 1000),
-        ("records, one a content", most, 1),
+        ("records, a thousand a content", REMEMBERED / 1000, 1000),
+        ("records, one a content", REMEMBERED, 1),
     ] {
         let world = World::start(1, |_| {}).await;
         world.remember(contents, keys).await;
         let size = std::fs::metadata(world.ledger()).expect("it was made").len();
         let started = Instant::now();
         let mut collector = world.spawn();
-        collector.says(&format!("{} delivered records remembered", contents * keys)).await;
+        collector.remembers(contents * keys).await;
         let start = started.elapsed().as_secs_f64();
         // What is only needed for the start is given back, or kept for good.
         sleep(Duration::from_secs(2)).await;
         let resident = resident_kib(collector.process.id()) as f64;
         let empty = *empty.get_or_insert(resident);
-        let each = (resident - empty) * 1024.0 / most as f64;
+        let each = (resident - empty) * 1024.0 / REMEMBERED as f64;
         let millions = (contents * keys) as f64 / 1e6;
         table.row([
             text(if contents == 0 {

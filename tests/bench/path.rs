@@ -28,7 +28,7 @@ use m365_collector::{
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use support::{Arguments, Column, Cost, Limit, Report, Spread, Table, number, text};
+use support::{Arguments, Column, Cost, Limit, REMEMBERED, Report, Spread, Table, number, text};
 
 fn main() -> ExitCode {
     let arguments = Arguments::read(
@@ -336,9 +336,6 @@ const CHUNK: usize = 16 * 1024;
 /// As in the pipeline.
 const BATCH: usize = 256 * 1024;
 const MAX_RECORD: usize = 16 << 20;
-
-/// The default of `records.remember_max`.
-const REMEMBERED: usize = 5_000_000;
 
 /// 2026-01-05T08:00:00Z
 const NOW: Timestamp = Timestamp::constant(1_767_600_000, 0);

@@ -23,3 +23,6 @@ pub use processes::{Process, Stage};
 pub use report::{Limit, Report};
 pub use spread::Spread;
 pub use table::{Cell, Column, Table, number, text};
+
+/// Records that the collector remembers at most: the default of `records.remember_max`.
+pub const REMEMBERED: usize = 5_000_000;

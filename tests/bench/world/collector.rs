@@ -56,8 +56,13 @@ impl Collector {
         .await;
     }
 
+    /// Waits until it has read that it delivered so many records.
+    pub async fn remembers(&mut self, records: usize) {
+        self.says(&format!("{records} delivered records remembered")).await;
+    }
+
     /// Waits until it has said this.
-    pub async fn says(&mut self, text: &str) {
+    async fn says(&mut self, text: &str) {
         eventually(text, async || {
             assert!(self.process.is_running(), "the collector ended:\n{}", self.said());
             self.said().contains(text)
