@@ -1,17 +1,24 @@
 //! Flights that meet: who sends, who waits, and what is remembered after it.
 
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
-    content::{ContentId, ContentType},
+    content::{ContentId, ContentType, Via},
+    ledger::tests::config,
     pipeline::tally::Lines,
     route::Head,
+    shutdown::Shutdown,
 };
 
 fn identities() -> Identities {
+    with_room_for(10_000)
+}
+
+fn with_room_for(keys: usize) -> Identities {
     let config =
-        Config { remember: Duration::from_secs(3600), remember_max: 10_000.try_into().unwrap() };
+        Config { remember: Duration::from_secs(3600), remember_max: keys.try_into().unwrap() };
     let identities = Identities::new(&config, secret());
     identities.advance(NOW);
     identities
@@ -267,6 +274,31 @@ async fn beyond_the_bound_records_are_sent_and_not_kept() {
     assert_eq!(judge(&mut other, &["a", "d"]), [Unremembered; 2]);
     drop(flight);
     assert_eq!(judge(&mut other, &["e"]), [New]);
+}
+
+#[tokio::test]
+async fn what_is_recalled_has_room_from_the_beginning() {
+    const NUMBER: usize = 50_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, writer) = Ledger::open(&config(folder.path())).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(writer.run(Shutdown::new()));
+    let content = content("a");
+    ledger.announce(Via::Webhook, vec![content.clone()], NOW).await.unwrap();
+    let lease = ledger.claim(content.tenant, 1, NOW).await.unwrap().remove(0);
+    let secret = secret();
+    let made = Keys::new(&secret, &content);
+    let keys: Arc<[_]> = (0..NUMBER).map(|place| made.of_place(place as u64, b"{}")).collect();
+    ledger.remember(lease.key, Arc::clone(&keys), NOW).await.unwrap();
+
+    let identities = with_room_for(2 * NUMBER);
+    assert_eq!(identities.recall(&ledger, NOW).await.unwrap(), NUMBER);
+    let mut ready = Window::new(&identities.0.config, Timestamp::MIN);
+    let mut grown = Window::new(&identities.0.config, Timestamp::MIN);
+    ready.expect(NUMBER);
+    keys.iter().for_each(|key| grown.insert(*key));
+    assert_eq!(identities.state().window.bytes(), ready.bytes(), "no table has grown");
+    assert_ne!(grown.bytes(), ready.bytes(), "it would be seen if one had");
 }
 
 /// The first batch, and no other.
