@@ -54,3 +54,66 @@ impl Drop for ToTheEnd<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use tokio::{sync::oneshot, time::timeout};
+
+    use super::*;
+
+    /// Work that waits to be let go on, and says when it has ended.
+    fn work() -> (
+        oneshot::Sender<()>,
+        impl Future<Output = Result<(), Reject>> + Send + 'static,
+        oneshot::Receiver<()>,
+    ) {
+        let ((go, gone), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let work = async move {
+            gone.await.expect("the test lets it go on");
+            end.send(()).expect("the test looks whether it has ended");
+            Err(Reject::Unavailable)
+        };
+        (go, work, ended)
+    }
+
+    #[tokio::test]
+    async fn its_outcome_is_that_of_whoever_waits() {
+        let tasks = TaskTracker::new();
+        let (go, work, _ended) = work();
+        let mut held = ToTheEnd::new(work, &tasks);
+        assert_eq!((&mut held).now_or_never(), None);
+        go.send(()).unwrap();
+        assert_eq!((&mut held).await, Err(Reject::Unavailable));
+        drop(held);
+        assert!(tasks.is_empty(), "what has ended is no task of its own");
+    }
+
+    #[tokio::test]
+    async fn left_behind_it_goes_on_and_is_waited_for() {
+        let tasks = TaskTracker::new();
+        let (go, work, mut ended) = work();
+        let mut held = ToTheEnd::new(work, &tasks);
+        assert_eq!((&mut held).now_or_never(), None);
+        tasks.close();
+        assert_eq!(tasks.wait().now_or_never(), None, "while its request waits for it");
+        drop(held);
+        assert_eq!(tasks.wait().now_or_never(), None, "when its request has gone");
+        go.send(()).unwrap();
+        timeout(Duration::from_secs(10), tasks.wait()).await.unwrap();
+        assert_eq!(ended.try_recv(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn left_before_it_began_it_is_done_all_the_same() {
+        let tasks = TaskTracker::new();
+        let (go, work, mut ended) = work();
+        drop(ToTheEnd::new(work, &tasks));
+        go.send(()).unwrap();
+        tasks.close();
+        timeout(Duration::from_secs(10), tasks.wait()).await.unwrap();
+        assert_eq!(ended.try_recv(), Ok(()));
+    }
+}
