@@ -89,15 +89,15 @@ async fn an_event_under_way_is_not_told_again_by_the_drain() {
         .await;
     service.simulator.devo().behave(DevoMode::NeverClose);
     let devo = service.simulator.devo().clone();
-    let told = || events(&devo.lines());
-    let known = told().len();
-    eventually("an event waits for its confirmation", async || told().len() > known).await;
+    let events = || events(&devo.lines());
+    let known = events().len();
+    eventually("an event waits for its confirmation", async || events().len() > known).await;
     let confirm = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
         devo.behave(DevoMode::Normal);
     };
     tokio::join!(service.stop(), confirm);
-    let events = told();
+    let events = events();
     assert_eq!(events.last().unwrap()["draining"], true);
     assert_adjoining(&events);
 }

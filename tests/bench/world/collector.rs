@@ -58,14 +58,10 @@ impl Collector {
 
     /// Waits until it has read that it delivered so many records.
     pub async fn remembers(&mut self, records: usize) {
-        self.says(&format!("{records} delivered records remembered")).await;
-    }
-
-    /// Waits until it has said this.
-    async fn says(&mut self, text: &str) {
-        eventually(text, async || {
+        let text = format!("{records} delivered records remembered");
+        eventually(&text, async || {
             assert!(self.process.is_running(), "the collector ended:\n{}", self.said());
-            self.said().contains(text)
+            self.said().contains(&text)
         })
         .await;
     }

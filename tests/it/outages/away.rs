@@ -205,4 +205,4 @@ const ROW: u64 = 1024;
 
 /// Bytes of log: `SQLite` empties it into the file after fifteen hundred pages, and a commit that is
 /// under way, or a reader, may hold that up for a third as much again.
-const LOG: u64 = 2 * 1000 * 4120;
+const LOG: u64 = (1500 + 500) * 4120;
