@@ -6,6 +6,10 @@ const modules = process.env.PAGE_MODULES;
 const axe = require(`${modules}/axe-core`);
 const puppeteer = require(`${modules}/puppeteer-core`);
 
+// With the input ends everything, what a command still waits for included: the browser as well, which
+// is closed below, or killed when this process exits.
+process.stdin.once("end", () => setTimeout(() => process.exit(1), 5000).unref());
+
 const open = async () => {
   const browser = await puppeteer.launch({
     executablePath: process.env.PAGE_BROWSER,

@@ -18,7 +18,8 @@ use crate::support::{eventually, patience, within};
 pub struct Browser {
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
-    /// Ends with this.
+    /// Ends when there is no one left to command it, and the browser with it. Killed, it would leave
+    /// the browser behind.
     _process: Child,
 }
 
@@ -52,7 +53,6 @@ impl Browser {
             .env("PAGE_BROWSER", "/usr/bin/chromium")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .expect("node is missing: install the package nodejs");
         let commands = process.stdin.take().unwrap();
