@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use hyper::{
     Method, Request, Response, Version,
     body::{Frame, Incoming, SizeHint},
@@ -93,10 +94,16 @@ impl Server {
         let guest = Arc::new(guest);
         async move {
             let activity = Activity::new(server.limits);
+            // Asked only when something has become of one of them: the connection itself is woken
+            // for each request, several times.
+            let mut cut = FuturesUnordered::from_iter([
+                activity.overdue().boxed(),
+                guest.displaced().map(|()| Ending::Displaced).boxed(),
+            ]);
             let ending = tokio::select! {
+                biased;
                 ending = server.run((tcp, peer, guest.clone()), &activity, service, watcher) => ending,
-                ending = activity.overdue() => ending,
-                () = guest.displaced() => Ending::Displaced,
+                Some(ending) = cut.next() => ending,
             };
             tracing::debug!(outcome = ending.as_str(), "connection ended");
             server.front.ended(ending);
@@ -132,7 +139,8 @@ impl Server {
             let busy = answering.request(request.version());
             let (leaving, taking) = (leaving.clone(), answering.clone());
             let (version, method) = (request.version(), request.method().clone());
-            let answer = service(peer.clone(), request);
+            // It is the greater part of a connection, and hyper moves what it is given.
+            let answer = Box::pin(service(peer.clone(), request));
             async move {
                 let answer = finish(answer.await, version, &method, &leaving);
                 let answer = answer.map(|body| Taken { body, activity: taking });
