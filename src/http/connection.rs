@@ -94,8 +94,8 @@ impl Server {
         let guest = Arc::new(guest);
         async move {
             let activity = Activity::new(server.limits);
-            // Asked only when something has become of one of them: the connection itself is woken
-            // for each request, several times.
+            // Polled only when one of them was woken: the connection is woken several times for each
+            // request.
             let mut cut = FuturesUnordered::from_iter([
                 activity.overdue().boxed(),
                 guest.displaced().map(|()| Ending::Displaced).boxed(),
@@ -139,7 +139,7 @@ impl Server {
             let busy = answering.request(request.version());
             let (leaving, taking) = (leaving.clone(), answering.clone());
             let (version, method) = (request.version(), request.method().clone());
-            // It is the greater part of a connection, and hyper moves what it is given.
+            // Some kilobytes, which hyper would move to where it keeps them.
             let answer = Box::pin(service(peer.clone(), request));
             async move {
                 let answer = finish(answer.await, version, &method, &leaving);
